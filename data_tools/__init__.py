@@ -1,0 +1,1 @@
+"""Makes what slotnorm.data opens."""

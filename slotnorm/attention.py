@@ -1,0 +1,179 @@
+r"""Slot Attention (Locatello et al., 2020; Sec. 2.1), with the update normalization as a part that can be exchanged.
+
+Shape letters: B batch, K slots, N input tokens, D slot dimension.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from slotnorm.normalization import Normalization, at_least_float32, make_normalization
+
+
+class SlotAttention(nn.Module):
+    r"""Refines K slots that compete for N input tokens (Sec. 2.1, Eqs. 1-4).
+
+    Every iteration takes the softmax of the scaled dot products *over the slots* (Eqs. 1-2), aggregates values with it
+    (Eq. 3), normalizes them (Eq. 4 or one of its alternatives) and updates the slots with a GRU and a residual MLP. The
+    slot count and the number of iterations may differ at every call.
+
+    Args:
+        input_dim: features of an input token.
+        slot_dim: features D of a slot, and of keys, queries and values.
+        num_slots: slots K that :meth:`forward` makes unless it is told otherwise.
+        iterations: refinement steps unless :meth:`forward` is told otherwise; the paper trains with 3.
+        hidden_dim: width of the residual MLP; 128 for CLEVR, 512 for MOVi.
+        normalization: a name in :data:`slotnorm.normalization.NORMALIZATIONS`, or a module of your own.
+        eps: of the three layer normalizations; the TensorFlow reference has 1e-3.
+
+    Raises:
+        ValueError: for a size or count below 1, or an unknown normalization.
+
+    Example:
+        >>> attention = SlotAttention(input_dim=64, slot_dim=64, num_slots=7, normalization="weighted_sum")
+        >>> slots, masks = attention(torch.randn(2, 100, 64), num_slots=11, iterations=5)
+        >>> slots.shape, masks.shape
+        (torch.Size([2, 11, 64]), torch.Size([2, 11, 100]))
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        slot_dim: int,
+        num_slots: int,
+        iterations: int = 3,
+        hidden_dim: int = 128,
+        normalization: str | Normalization = "weighted_mean",
+        eps: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        sizes = {
+            "input_dim": input_dim,
+            "slot_dim": slot_dim,
+            "num_slots": num_slots,
+            "iterations": iterations,
+            "hidden_dim": hidden_dim,
+        }
+        for name, value in sizes.items():
+            _require_positive(name, value)
+        self.num_slots = num_slots
+        self.iterations = iterations
+        self.norm_inputs = nn.LayerNorm(input_dim, eps=eps)
+        self.norm_slots = nn.LayerNorm(slot_dim, eps=eps)
+        self.norm_mlp = nn.LayerNorm(slot_dim, eps=eps)
+        self.to_q = nn.Linear(slot_dim, slot_dim, bias=False)
+        self.to_k = nn.Linear(input_dim, slot_dim, bias=False)
+        self.to_v = nn.Linear(input_dim, slot_dim, bias=False)
+        self.normalization = make_normalization(normalization, slot_dim)
+        self.gru = nn.GRUCell(slot_dim, slot_dim)
+        self.mlp = nn.Sequential(nn.Linear(slot_dim, hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, slot_dim))
+        self.slots_mu = nn.Parameter(torch.empty(1, 1, slot_dim))
+        self.slots_log_sigma = nn.Parameter(torch.empty(1, 1, slot_dim))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        r"""Draws all parameters but the normalization's anew, as the reference implementation does.
+
+        Glorot-uniform kernels and zero biases; the GRU's recurrent kernel is orthogonal as one (D, 3D) matrix;
+        :math:`\mu` and :math:`\log\sigma` of the initial slots are uniform in :math:`\pm\sqrt{3/D}`.
+        """
+        for module in (self.to_q, self.to_k, self.to_v, *self.mlp):
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        nn.init.xavier_uniform_(self.gru.weight_ih)
+        nn.init.orthogonal_(self.gru.weight_hh)
+        nn.init.zeros_(self.gru.bias_ih)
+        nn.init.zeros_(self.gru.bias_hh)
+        nn.init.xavier_uniform_(self.slots_mu)
+        nn.init.xavier_uniform_(self.slots_log_sigma)
+
+    def forward(
+        self,
+        inputs: Float[Tensor, "batch inputs input_dim"],
+        num_slots: int | None = None,
+        iterations: int | None = None,
+        slots: Float[Tensor, "batch slots dim"] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Float[Tensor, "batch slots dim"], Float[Tensor, "batch slots inputs"]]:
+        """Slots and attention after the last iteration.
+
+        Args:
+            inputs: input tokens before layer normalization, shape (B, N, input_dim).
+            num_slots: K for this call.
+            iterations: refinement steps for this call.
+            slots: initial slots, shape (B, K, D), instead of random ones.
+            generator: source of the random initial slots, on the device of the module.
+
+        Returns:
+            The slots, shape (B, K, D), and the attention of the last iteration, shape (B, K, N), which sums to one over
+            the slots.
+
+        Raises:
+            ValueError: for a count below 1, or initial slots of another shape.
+        """
+        iterations = self.iterations if iterations is None else iterations
+        _require_positive("iterations", iterations)
+        slots_BKD = self._initial_slots(inputs, num_slots, slots, generator)
+        keys_BND, values_BND = self.keys_and_values(inputs)
+        statistics = None
+        for _ in range(iterations):
+            attn_BKN = self.attend(slots_BKD, keys_BND)
+            codes_BKD, statistics = self.normalization(values_BND, attn_BKN, statistics)
+            slots_BKD = self.update(slots_BKD, codes_BKD)
+        return slots_BKD, attn_BKN
+
+    def keys_and_values(
+        self, inputs: Float[Tensor, "batch inputs input_dim"]
+    ) -> tuple[Float[Tensor, "batch inputs dim"], Float[Tensor, "batch inputs dim"]]:
+        """Keys and values of the layer-normalized tokens, each of shape (B, N, D); the slots do not change them."""
+        normed = self.norm_inputs(inputs)
+        return self.to_k(normed), self.to_v(normed)
+
+    def attend(
+        self, slots: Float[Tensor, "batch slots dim"], keys: Float[Tensor, "batch inputs dim"]
+    ) -> Float[Tensor, "batch slots inputs"]:
+        """Attention (Eqs. 1-2): softmax over the slots with temperature √D, in at least single precision.
+
+        Args:
+            slots: slots before layer normalization, shape (B, K, D).
+            keys: shape (B, N, D).
+
+        Returns:
+            Attention weights, shape (B, K, N).
+        """
+        queries_BKD = self.to_q(self.norm_slots(slots)) * keys.shape[-1] ** -0.5
+        return at_least_float32(queries_BKD @ keys.mT).softmax(dim=1)
+
+    def update(
+        self, slots: Float[Tensor, "batch slots dim"], codes: Float[Tensor, "batch slots dim"]
+    ) -> Float[Tensor, "batch slots dim"]:
+        """New slots from the update codes: GRU, then a residual MLP (Sec. 2.1). All shapes (B, K, D)."""
+        hidden: Tensor = self.gru(codes.flatten(0, 1).to(slots.dtype), slots.flatten(0, 1))
+        new_slots = hidden.to(slots.dtype).unflatten(0, slots.shape[:2])
+        residual: Tensor = self.mlp(self.norm_mlp(new_slots))
+        return new_slots + residual.to(slots.dtype)
+
+    def _initial_slots(
+        self, inputs: Tensor, num_slots: int | None, slots: Tensor | None, generator: torch.Generator | None
+    ) -> Tensor:
+        batch, dim = inputs.shape[0], self.slots_mu.shape[-1]
+        if slots is not None:
+            count = slots.shape[1] if num_slots is None else num_slots
+            if tuple(slots.shape) != (batch, count, dim):
+                raise ValueError(f"initial slots must have shape {(batch, count, dim)}, got {tuple(slots.shape)}")
+            return slots
+        num_slots = self.num_slots if num_slots is None else num_slots
+        _require_positive("num_slots", num_slots)
+        noise = torch.randn(
+            batch, num_slots, dim, generator=generator, device=self.slots_mu.device, dtype=self.slots_mu.dtype
+        )
+        return self.slots_mu + self.slots_log_sigma.exp() * noise
+
+
+def _require_positive(name: str, value: int) -> None:
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")

@@ -1,0 +1,298 @@
+r"""The update normalizations: what happens between the attention matrix and the slot update.
+
+Slot Attention aggregates values into unnormalized update codes :math:`\tilde u_k = \sum_n \gamma_{n,k} v_n` (Eq. 3).
+The paper's subject is what is done to them next. Each answer is one final class behind one signature,
+
+    updates, statistics = normalization(values, attention, statistics)
+
+where ``statistics`` is ``None`` in the first iteration of a forward pass and afterwards whatever the first iteration
+returned. Only :class:`BatchNorm` has something to hand on. A new normalization is one class and one row in
+:data:`NORMALIZATIONS`; the conformance suite in ``tests/conformance`` picks it up from there.
+
+Shape letters: B batch, K slots, N input tokens, D slot dimension.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
+from typing import final
+
+import torch
+import torch.distributed as dist
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+
+Statistics = tuple[Tensor, Tensor]
+"""Mean and variance that the first iteration hands to the later ones."""
+
+
+def aggregate(
+    values: Float[Tensor, "batch inputs dim"], attention: Float[Tensor, "batch slots inputs"]
+) -> Float[Tensor, "batch slots dim"]:
+    r"""Unnormalized update codes :math:`\tilde u_k = \sum_n \gamma_{n,k} v_n` (Eq. 3), in at least single precision.
+
+    Args:
+        values: :math:`v_n`, shape (B, N, D).
+        attention: :math:`\gamma_{n,k}`, shape (B, K, N).
+
+    Returns:
+        :math:`\tilde u_k`, shape (B, K, D); float32 where autocast made the product in half precision.
+    """
+    return at_least_float32(attention @ values)
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """``tensor`` itself in float32 or float64, otherwise its float32 copy."""
+    return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
+
+
+class Normalization(nn.Module, ABC):
+    """Maps values and attention to update codes; see the module's docstring for the protocol."""
+
+    @abstractmethod
+    def forward(
+        self,
+        values: Float[Tensor, "batch inputs dim"],
+        attention: Float[Tensor, "batch slots inputs"],
+        statistics: Statistics | None = None,
+    ) -> tuple[Float[Tensor, "batch slots dim"], Statistics | None]:
+        """Update codes of one iteration.
+
+        Args:
+            values: :math:`v_n`, shape (B, N, D).
+            attention: :math:`\\gamma_{n,k}`, softmax over the slots, shape (B, K, N).
+            statistics: ``None`` in the first iteration of a forward pass, then what that iteration returned.
+
+        Returns:
+            The update codes :math:`u_k`, shape (B, K, D), and the statistics for the later iterations.
+        """
+
+
+@final
+class WeightedMean(Normalization):
+    r"""The baseline of Locatello et al. (2020): :math:`u_k = \tilde u_k / \sum_n \gamma_{n,k}` (Eq. 4).
+
+    As in the reference implementation ``eps`` is added to every attention weight, so that a slot that wins nothing gets
+    the plain mean of the values. It is added after the product, :math:`\tilde u_k + \epsilon \sum_n v_n`, which is the
+    same number without a second (B, K, N) tensor.
+
+    Args:
+        dim: slot dimension D; not used, every normalization takes it.
+        eps: added to every attention weight.
+    """
+
+    def __init__(self, dim: int, eps: float = 1e-8) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(
+        self,
+        values: Float[Tensor, "batch inputs dim"],
+        attention: Float[Tensor, "batch slots inputs"],
+        statistics: Statistics | None = None,
+    ) -> tuple[Float[Tensor, "batch slots dim"], Statistics | None]:
+        """Eq. 4; see :meth:`Normalization.forward`."""
+        value_sum_B1D = at_least_float32(values).sum(dim=1, keepdim=True)
+        mass_BK1 = at_least_float32(attention).sum(dim=2, keepdim=True)
+        codes_BKD = aggregate(values, attention) + self.eps * value_sum_B1D
+        return codes_BKD / (mass_BK1 + self.eps * values.shape[1]), None
+
+
+@final
+class LayerNorm(Normalization):
+    r"""Layer normalization shared across slots: :math:`u_k = \mathrm{LayerNorm}(\tilde u_k)` (Sec. 2.1, Eq. 14).
+
+    Args:
+        dim: slot dimension D.
+        eps: :math:`\epsilon` of Eq. 14.
+    """
+
+    def __init__(self, dim: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim, eps=eps)
+
+    def forward(
+        self,
+        values: Float[Tensor, "batch inputs dim"],
+        attention: Float[Tensor, "batch slots inputs"],
+        statistics: Statistics | None = None,
+    ) -> tuple[Float[Tensor, "batch slots dim"], Statistics | None]:
+        """Sec. 2.1; see :meth:`Normalization.forward`."""
+        codes_BKD = aggregate(values, attention)
+        return self.norm(codes_BKD.to(self.norm.weight.dtype)), None
+
+
+@final
+class WeightedSum(Normalization):
+    r"""The paper's first proposal: :math:`u_k = \tilde u_k / C` with a fixed scale (Sec. 4.1, Algorithm 1).
+
+    With :math:`C = N` the codes are bounded by the values, independently of N (Eq. 11), and they keep the column mean
+    of the attention matrix (Prop. 2). With :math:`C = 1` this is Appendix J's "unnormalized" ablation.
+
+    Args:
+        dim: slot dimension D; not used, every normalization takes it.
+        scale: C; ``None`` for the number of input tokens N.
+
+    Raises:
+        ValueError: for a scale that is not positive.
+    """
+
+    def __init__(self, dim: int, scale: float | None = None) -> None:
+        super().__init__()
+        if scale is not None and not scale > 0:
+            raise ValueError(f"scale must be positive, or None for the number of input tokens; got {scale}")
+        self.scale = scale
+
+    def forward(
+        self,
+        values: Float[Tensor, "batch inputs dim"],
+        attention: Float[Tensor, "batch slots inputs"],
+        statistics: Statistics | None = None,
+    ) -> tuple[Float[Tensor, "batch slots dim"], Statistics | None]:
+        """Sec. 4.1; see :meth:`Normalization.forward`."""
+        scale = values.shape[1] if self.scale is None else self.scale
+        return aggregate(values, attention) / scale, None
+
+    def extra_repr(self) -> str:
+        """The scale, as ``print(module)`` shows it."""
+        return f"scale={'N' if self.scale is None else self.scale}"
+
+
+class _ScalarAffine(Normalization):
+    """What Eq. 13 shares with its ablation: one learned scale and one learned shift for all axes."""
+
+    def __init__(self, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.alpha = nn.Parameter(torch.ones(()))
+        self.beta = nn.Parameter(torch.zeros(()))
+
+    def standardize(self, codes_BKD: Tensor, mean: Tensor, var: Tensor) -> Tensor:
+        return self.alpha * (codes_BKD - mean) / torch.sqrt(var + self.eps) + self.beta
+
+
+@final
+class BatchNorm(_ScalarAffine):
+    r"""The paper's second proposal: scalar batch statistics of the first iteration (Sec. 4.2, Eqs. 12-13, Algorithm 2).
+
+    In training, mean and variance are taken over the batch, slot and feature axes of the first iteration's
+    :math:`\tilde U^{(0)}`; gradients flow through them, and the later iterations of the same forward pass reuse them.
+    Their exponential moving average serves in evaluation, where the whole normalization is one fixed affine map. When
+    ``torch.distributed`` is initialized, the statistics are those of the global batch, and gradients flow through the
+    all-reduce.
+
+    Args:
+        dim: slot dimension D; not used, every normalization takes it.
+        eps: :math:`\epsilon` of Eq. 13.
+        momentum: weight of the new batch in the moving average.
+        correction: 0 divides by LKD as Algorithm 2 and the authors' code do, 1 by LKD - 1 as Eq. 12 is printed.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, dim: int, eps: float = 1e-5, momentum: float = 0.1, correction: int = 0) -> None:
+        super().__init__(eps)
+        self.momentum = momentum
+        self.correction = correction
+        self.register_buffer("running_mean", torch.zeros(()))
+        self.register_buffer("running_var", torch.ones(()))
+
+    def forward(
+        self,
+        values: Float[Tensor, "batch inputs dim"],
+        attention: Float[Tensor, "batch slots inputs"],
+        statistics: Statistics | None = None,
+    ) -> tuple[Float[Tensor, "batch slots dim"], Statistics | None]:
+        """Eq. 13; see :meth:`Normalization.forward`."""
+        codes_BKD = aggregate(values, attention)
+        if statistics is None:
+            statistics = self._batch_statistics(codes_BKD) if self.training else (self.running_mean, self.running_var)
+        return self.standardize(codes_BKD, *statistics), statistics
+
+    def _batch_statistics(self, codes_BKD: Tensor) -> Statistics:
+        mean, var = _mean_and_variance(codes_BKD, self.correction)
+        with torch.no_grad():
+            self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+            self.running_var.lerp_(var.to(self.running_var.dtype), self.momentum)
+        return mean, var
+
+    def extra_repr(self) -> str:
+        """The settings, as ``print(module)`` shows them."""
+        return f"eps={self.eps}, momentum={self.momentum}, correction={self.correction}"
+
+
+def _mean_and_variance(codes: Tensor, correction: int) -> Statistics:
+    """Scalar mean and variance over all axes (Eq. 12), and over all ranks where there are several."""
+    if not (dist.is_available() and dist.is_initialized()):
+        var, mean = torch.var_mean(codes, correction=correction)
+        return mean, var
+    count = _sum_over_ranks(codes.new_tensor(codes.numel()))
+    mean = _sum_over_ranks(codes.sum()) / count
+    return mean, _sum_over_ranks((codes - mean).square().sum()) / (count - correction)
+
+
+def _sum_over_ranks(tensor: Tensor) -> Tensor:
+    total: Tensor = all_reduce(tensor)  # type: ignore[no-untyped-call]
+    return total
+
+
+@final
+class KDLayerNorm(_ScalarAffine):
+    r"""Appendix J's ablation: Eq. 13 with statistics over slots and features of each instance, at every iteration.
+
+    Nothing is shared across the batch, so there is no moving average and no difference between training and evaluation.
+
+    Args:
+        dim: slot dimension D; not used, every normalization takes it.
+        eps: :math:`\epsilon` of Eq. 13.
+    """
+
+    def __init__(self, dim: int, eps: float = 1e-5) -> None:
+        super().__init__(eps)
+
+    def forward(
+        self,
+        values: Float[Tensor, "batch inputs dim"],
+        attention: Float[Tensor, "batch slots inputs"],
+        statistics: Statistics | None = None,
+    ) -> tuple[Float[Tensor, "batch slots dim"], Statistics | None]:
+        """App. J; see :meth:`Normalization.forward`."""
+        codes_BKD = aggregate(values, attention)
+        var_B11, mean_B11 = torch.var_mean(codes_BKD, dim=(1, 2), keepdim=True, correction=0)
+        return self.standardize(codes_BKD, mean_B11, var_B11), None
+
+
+NORMALIZATIONS: dict[str, Callable[[int], Normalization]] = {
+    "weighted_mean": WeightedMean,
+    "layer_norm": LayerNorm,
+    "weighted_sum": WeightedSum,
+    "batch_norm": BatchNorm,
+    "kd_layer_norm": KDLayerNorm,
+    "unnormalized": partial(WeightedSum, scale=1.0),
+}
+"""Name to constructor, in the paper's order: the four variants of Section 5, then the two ablations of Appendix J."""
+
+
+def make_normalization(normalization: str | Normalization, dim: int) -> Normalization:
+    """The normalization of that name for slots of ``dim`` features; an instance is passed through.
+
+    Args:
+        normalization: a name in :data:`NORMALIZATIONS`, or a :class:`Normalization` of your own.
+        dim: slot dimension D.
+
+    Raises:
+        ValueError: for an unknown name; the message lists those that exist.
+
+    Example:
+        >>> make_normalization("weighted_sum", dim=64)
+        WeightedSum(scale=N)
+    """
+    if isinstance(normalization, Normalization):
+        return normalization
+    if normalization not in NORMALIZATIONS:
+        raise ValueError(f"unknown normalization {normalization!r}; there are {', '.join(NORMALIZATIONS)}")
+    return NORMALIZATIONS[normalization](dim)
