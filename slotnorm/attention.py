@@ -153,7 +153,7 @@ class SlotAttention(nn.Module):
     ) -> Float[Tensor, "batch slots dim"]:
         """New slots from the update codes: GRU, then a residual MLP (Sec. 2.1). All shapes (B, K, D)."""
         hidden: Tensor = self.gru(codes.flatten(0, 1).to(slots.dtype), slots.flatten(0, 1))
-        new_slots = hidden.to(slots.dtype).unflatten(0, slots.shape[:2])
+        new_slots = hidden.view_as(slots).to(slots.dtype)
         residual: Tensor = self.mlp(self.norm_mlp(new_slots))
         return new_slots + residual.to(slots.dtype)
 

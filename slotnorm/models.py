@@ -1,0 +1,208 @@
+r"""The convolutional autoencoder of the CLEVR experiments (App. E, Tables 2 and 3).
+
+Shape letters: B batch, K slots, N input tokens (H·W), D slot dimension, C channels, H W image.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from slotnorm.attention import SlotAttention
+from slotnorm.normalization import Normalization
+
+BROADCAST_SIZE = 8
+"""Side of the grid on which a slot's decoding begins (Table 3)."""
+
+
+class Decomposition(NamedTuple):
+    """What an object-centric autoencoder makes of a batch of inputs."""
+
+    reconstruction: Float[Tensor, "batch channels height width"]
+    """The slots' reconstructions, mixed by their masks, shape (B, C, H, W)."""
+    components: Float[Tensor, "batch slots channels height width"]
+    """One reconstruction per slot, shape (B, K, C, H, W)."""
+    masks: Float[Tensor, "batch slots height width"]
+    """Alpha masks: softmax over the slots at every pixel, shape (B, K, H, W)."""
+    slots: Float[Tensor, "batch slots dim"]
+    """Slots after the last iteration, shape (B, K, D)."""
+    attention: Float[Tensor, "batch slots inputs"]
+    """Attention of the last iteration, shape (B, K, N)."""
+
+    @property
+    def segmentation(self) -> Int[Tensor, "batch height width"]:
+        """The slot whose mask is largest at each pixel, shape (B, H, W) (Sec. 5, CNN Autoencoder)."""
+        return self.masks.argmax(dim=1)
+
+
+class PositionEmbedding(nn.Module):
+    """Adds a learned affine image of four coordinate ramps (App. E, Eq. 38).
+
+    Args:
+        channels: C of the tensor that it is added to.
+        height, width: of that tensor.
+    """
+
+    ramps: Tensor
+
+    def __init__(self, channels: int, height: int, width: int) -> None:
+        super().__init__()
+        h, w = torch.linspace(0, 1, height), torch.linspace(0, 1, width)
+        grid_HW2 = torch.stack(torch.meshgrid(h, w, indexing="ij"), dim=-1)
+        self.register_buffer("ramps", torch.cat([grid_HW2, 1 - grid_HW2], dim=-1), persistent=False)
+        self.project = nn.Linear(4, channels)
+
+    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
+        """The sum of ``x`` and the embedding, shape (B, C, H, W)."""
+        embedding: Tensor = self.project(self.ramps)
+        return x + embedding.permute(2, 0, 1)
+
+
+class ConvEncoder(nn.Module):
+    """Image to input tokens (Table 2).
+
+    Args:
+        image_size: H = W.
+        channels: width of the convolutions and of the tokens.
+        layers: number of 5x5 convolutions.
+    """
+
+    def __init__(self, image_size: int, channels: int, layers: int) -> None:
+        super().__init__()
+        widths = [3, *[channels] * layers]
+        self.convs = nn.Sequential()
+        for c_in, c_out in pairwise(widths):
+            self.convs.extend([nn.Conv2d(c_in, c_out, 5, padding=2), nn.ReLU()])
+        self.position = PositionEmbedding(channels, image_size, image_size)
+        self.head = nn.Sequential(
+            nn.LayerNorm(channels, eps=1e-3), nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, channels)
+        )
+
+    def forward(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch inputs channels"]:
+        """Input tokens, shape (B, H·W, C), rows of the image one after the other."""
+        features_BCHW = self.position(self.convs(image))
+        tokens: Tensor = self.head(features_BCHW.flatten(2).mT)
+        return tokens
+
+
+class BroadcastDecoder(nn.Module):
+    """Slot to image and mask by spatial broadcast (Table 3).
+
+    Args:
+        image_size: H = W, a power of two.
+        slot_dim: D.
+        channels: width of the transposed convolutions.
+    """
+
+    def __init__(self, image_size: int, slot_dim: int, channels: int) -> None:
+        super().__init__()
+        doublings = (image_size // BROADCAST_SIZE).bit_length() - 1
+        self.position = PositionEmbedding(slot_dim, BROADCAST_SIZE, BROADCAST_SIZE)
+        self.layers = nn.Sequential()
+        for i in range(doublings):
+            upsample = nn.ConvTranspose2d(
+                channels if i else slot_dim, channels, 5, stride=2, padding=2, output_padding=1
+            )
+            self.layers.extend([upsample, nn.ReLU()])
+        self.layers.extend(
+            [
+                nn.ConvTranspose2d(channels, channels, 5, padding=2),
+                nn.ReLU(),
+                nn.ConvTranspose2d(channels, 4, 3, padding=1),
+            ]
+        )
+
+    def forward(
+        self, slots: Float[Tensor, "batch slots dim"]
+    ) -> tuple[Float[Tensor, "batch slots 3 height width"], Float[Tensor, "batch slots height width"]]:
+        """RGB of every slot, shape (B, K, 3, H, W), and unnormalized alpha, shape (B, K, H, W)."""
+        grid = slots.flatten(0, 1)[:, :, None, None].expand(-1, -1, BROADCAST_SIZE, BROADCAST_SIZE)
+        out: Tensor = self.layers(self.position(grid))
+        out_BKCHW = out.view(*slots.shape[:2], *out.shape[1:])
+        return out_BKCHW[:, :, :3], out_BKCHW[:, :, 3]
+
+
+class ConvAutoencoder(nn.Module):
+    """Slot Attention autoencoder on images (App. E, Tables 2 and 3).
+
+    The defaults are the paper's sizes. Smaller images take fewer upsampling layers; every width is an argument.
+
+    Args:
+        image_size: H = W, a power of two, at least 16.
+        num_slots: slots in training.
+        slot_dim: D of slots, keys, queries and values.
+        channels: width of encoder and decoder.
+        encoder_layers: 5x5 convolutions of the encoder.
+        hidden_dim: width of Slot Attention's residual MLP.
+        iterations: Slot Attention iterations in training; the paper evaluates with 5.
+        normalization: a name in :data:`slotnorm.NORMALIZATIONS`, or a module of your own.
+
+    Raises:
+        ValueError: for an image size that is not a power of two of at least 16, or a count below 1.
+
+    Example:
+        >>> model = ConvAutoencoder(image_size=32, num_slots=5, channels=16, slot_dim=16)
+        >>> out = model(torch.zeros(2, 3, 32, 32), num_slots=9)
+        >>> out.reconstruction.shape, out.masks.shape
+        (torch.Size([2, 3, 32, 32]), torch.Size([2, 9, 32, 32]))
+    """
+
+    def __init__(
+        self,
+        image_size: int = 128,
+        num_slots: int = 7,
+        slot_dim: int = 64,
+        channels: int = 64,
+        encoder_layers: int = 4,
+        hidden_dim: int = 128,
+        iterations: int = 3,
+        normalization: str | Normalization = "weighted_mean",
+    ) -> None:
+        super().__init__()
+        if image_size < 2 * BROADCAST_SIZE or image_size & (image_size - 1):
+            raise ValueError(f"image_size must be a power of two and at least {2 * BROADCAST_SIZE}, got {image_size}")
+        if channels < 1 or encoder_layers < 1:
+            raise ValueError(f"channels and encoder_layers must be at least 1, got {channels} and {encoder_layers}")
+        self.image_size = image_size
+        self.encoder = ConvEncoder(image_size, channels, encoder_layers)
+        self.slot_attention = SlotAttention(channels, slot_dim, num_slots, iterations, hidden_dim, normalization)
+        self.decoder = BroadcastDecoder(image_size, slot_dim, channels)
+        self.encoder.apply(glorot_)
+        self.decoder.apply(glorot_)
+
+    def forward(
+        self,
+        image: Float[Tensor, "batch 3 height width"],
+        num_slots: int | None = None,
+        iterations: int | None = None,
+        slots: Float[Tensor, "batch slots dim"] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Decomposition:
+        """Decomposes images into slots and puts them together again.
+
+        Args:
+            image: RGB in [-1, 1], shape (B, 3, H, W).
+            num_slots, iterations, slots, generator: see :meth:`slotnorm.SlotAttention.forward`.
+
+        Raises:
+            ValueError: for images of another size than the model's.
+        """
+        if image.shape[-2:] != (self.image_size, self.image_size):
+            raise ValueError(f"images must be {self.image_size}x{self.image_size}, got {tuple(image.shape[-2:])}")
+        slots, attention = self.slot_attention(self.encoder(image), num_slots, iterations, slots, generator)
+        components, alpha = self.decoder(slots)
+        masks = alpha.softmax(dim=1)
+        reconstruction = torch.einsum("bkchw,bkhw->bchw", components, masks.to(components.dtype))
+        return Decomposition(reconstruction, components, masks, slots, attention)
+
+
+def glorot_(module: nn.Module) -> None:
+    """Glorot-uniform kernels and zero biases, the initialization of the TensorFlow reference; for ``Module.apply``."""
+    if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
