@@ -1,4 +1,4 @@
-"""The suite that every row of NORMALIZATIONS passes. A new normalization is tested by adding its row and a reference."""
+"""What every row of NORMALIZATIONS must satisfy; a new one is tested by adding its row and a slow reference."""
 
 import copy
 

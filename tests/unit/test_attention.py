@@ -1,0 +1,102 @@
+"""Initialization and bad input of SlotAttention; what it computes is in tests/conformance."""
+
+import math
+
+import pytest
+import torch
+
+from slotnorm import NORMALIZATIONS, SlotAttention, make_normalization
+from slotnorm.normalization import BatchNorm, WeightedSum
+from tests.conformance.reference import scalar_statistics, unnormalized_codes
+
+D = 64
+
+
+@pytest.fixture
+def module() -> SlotAttention:
+    return SlotAttention(input_dim=D, slot_dim=D, num_slots=7)
+
+
+def test_parameter_count_of_the_paper_sizes(module):
+    norms, maps, gru = 3 * 2 * D, 3 * D * D, 2 * 3 * D * D + 2 * 3 * D
+    mlp = D * 128 + 128 + 128 * D + D
+    assert sum(p.numel() for p in module.parameters()) == norms + maps + gru + mlp + 2 * D
+
+
+@pytest.mark.parametrize("name", ["to_q", "to_k", "to_v"])
+def test_maps_are_glorot_uniform_and_free_of_bias(module, name):
+    linear = getattr(module, name)
+    bound = math.sqrt(6 / (D + D))
+    assert linear.bias is None
+    assert 0.98 * bound < linear.weight.abs().max() <= bound  # 4,096 draws come close to the bound
+
+
+def test_gru_kernels(module):
+    bound = math.sqrt(6 / (D + 3 * D))
+    assert 0.98 * bound < module.gru.weight_ih.abs().max() <= bound
+    torch.testing.assert_close(module.gru.weight_hh.T @ module.gru.weight_hh, torch.eye(D), atol=1e-5, rtol=0)
+    assert module.gru.bias_ih.abs().sum() + module.gru.bias_hh.abs().sum() == 0
+
+
+@pytest.mark.parametrize("name", ["slots_mu", "slots_log_sigma"])
+def test_initial_slot_parameters_have_the_torch_glorot_bound(module, name):
+    parameter = getattr(module, name)
+    assert parameter.shape == (1, 1, D)
+    assert 0.8 * math.sqrt(3 / D) < parameter.abs().max() <= math.sqrt(3 / D)  # 64 draws
+
+
+def test_initial_slots_are_gaussian_around_mu(module):
+    with torch.no_grad():
+        module.slots_mu.fill_(2.0)
+        module.slots_log_sigma.fill_(math.log(0.5))
+    slots = module._initial_slots(torch.zeros(50, 1, D), 20, None, torch.Generator().manual_seed(0))
+    assert slots.mean().item() == pytest.approx(2.0, abs=0.01)  # 64,000 draws: standard error 0.002
+    assert slots.std().item() == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize("argument", ["input_dim", "slot_dim", "num_slots", "iterations", "hidden_dim"])
+def test_sizes_below_one_are_refused_by_name(argument):
+    sizes = {"input_dim": 4, "slot_dim": 4, "num_slots": 3, argument: 0}
+    with pytest.raises(ValueError, match=f"{argument} must be at least 1, got 0"):
+        SlotAttention(**sizes)
+
+
+@pytest.mark.parametrize("argument", ["num_slots", "iterations"])
+def test_counts_below_one_are_refused_at_a_call(module, argument):
+    with pytest.raises(ValueError, match=f"{argument} must be at least 1, got 0"):
+        module(torch.zeros(1, 2, D), **{argument: 0})
+
+
+def test_initial_slots_of_another_shape_are_refused(module):
+    with pytest.raises(ValueError, match=r"initial slots must have shape \(1, 5, 64\), got \(1, 4, 64\)"):
+        module(torch.zeros(1, 2, D), num_slots=5, slots=torch.zeros(1, 4, D))
+
+
+def test_an_unknown_normalization_lists_those_that_exist():
+    with pytest.raises(ValueError, match="unknown normalization 'mean'.*" + ", ".join(NORMALIZATIONS)):
+        SlotAttention(4, 4, 3, normalization="mean")
+
+
+def test_a_normalization_of_ones_own_is_taken_as_it_is():
+    own = WeightedSum(4, scale=3.0)
+    assert SlotAttention(4, 4, 3, normalization=own).normalization is own
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan")])
+def test_a_scale_that_is_not_positive_is_refused(scale):
+    with pytest.raises(ValueError, match="scale must be positive"):
+        WeightedSum(4, scale=scale)
+
+
+def test_batch_norm_variance_as_equation_12_prints_it():
+    values, attention = torch.randn(2, 5, 4).double(), torch.randn(2, 3, 5).double().softmax(1)
+    unbiased = BatchNorm(4, correction=1).double()
+    codes = unnormalized_codes(values, attention.mT)
+    mean, var = scalar_statistics(codes, correction=1)
+    updates, _ = unbiased(values, attention)
+    torch.testing.assert_close(updates, (codes - mean) / math.sqrt(var + 1e-5), rtol=1e-12, atol=1e-12)
+
+
+def test_representations_tell_the_settings():
+    assert repr(make_normalization("unnormalized", 4)) == "WeightedSum(scale=1.0)"
+    assert repr(make_normalization("batch_norm", 4)) == "BatchNorm(eps=1e-05, momentum=0.1, correction=0)"
