@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from slotnorm.attention import SlotAttention
-from slotnorm.normalization import Normalization
+from slotnorm.normalization import Normalization, at_least_float32
 
 BROADCAST_SIZE = 8
 """Side of the grid on which a slot's decoding begins (Table 3)."""
@@ -189,13 +189,33 @@ class ConvAutoencoder(nn.Module):
             num_slots, iterations, slots, generator: see :meth:`slotnorm.SlotAttention.forward`.
 
         Raises:
+            ValueError: see :meth:`encode` and :meth:`slotnorm.SlotAttention.forward`.
+        """
+        return self.decompose(self.encode(image), num_slots, iterations, slots, generator)
+
+    def encode(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch inputs channels"]:
+        """Input tokens of images (Table 2), shape (B, N, C); they serve any number of slots.
+
+        Raises:
             ValueError: for images of another size than the model's.
         """
         if image.shape[-2:] != (self.image_size, self.image_size):
             raise ValueError(f"images must be {self.image_size}x{self.image_size}, got {tuple(image.shape[-2:])}")
-        slots, attention = self.slot_attention(self.encoder(image), num_slots, iterations, slots, generator)
+        tokens: Tensor = self.encoder(image)
+        return tokens
+
+    def decompose(
+        self,
+        tokens: Float[Tensor, "batch inputs channels"],
+        num_slots: int | None = None,
+        iterations: int | None = None,
+        slots: Float[Tensor, "batch slots dim"] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Decomposition:
+        """The rest of :meth:`forward`, from tokens that :meth:`encode` made."""
+        slots, attention = self.slot_attention(tokens, num_slots, iterations, slots, generator)
         components, alpha = self.decoder(slots)
-        masks = alpha.softmax(dim=1)
+        masks = at_least_float32(alpha).softmax(dim=1)
         reconstruction = torch.einsum("bkchw,bkhw->bchw", components, masks.to(components.dtype))
         return Decomposition(reconstruction, components, masks, slots, attention)
 
