@@ -13,6 +13,7 @@ import seaborn as sns
 from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
 from slotnorm.models import Decomposition
@@ -47,6 +48,9 @@ def training_curves(curves: Mapping[str, Sequence[float]], window: int = 10) -> 
         every = max(1, len(losses) // 8)
         ax.plot(steps, smooth, color=look.color, marker=look.marker, markevery=every, label=look.label)
     ax.set(xlabel="training step", ylabel="mean squared error", yscale="log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter(NullFormatter())
     ax.legend()
     return fig
 
@@ -86,6 +90,19 @@ def measure_over_slots(table: pd.DataFrame, train_slots: int, measures: Mapping[
     return fig
 
 
+def scenes_and_masks(
+    image: Float[Tensor, "scenes 3 height width"], truth: Int[Tensor, "scenes height width"]
+) -> Figure:
+    """Scenes in a row, their ground-truth masks below."""
+    side = PHONE_WIDTH / len(image)
+    fig, axes = plt.subplots(2, len(image), figsize=(PHONE_WIDTH, 2 * side), squeeze=False)
+    for ax, picture in zip(axes[0], to_rgb(image), strict=True):
+        _picture(ax, picture)
+    for ax, picture in zip(axes[1], label_colors(truth, background=True), strict=True):
+        _picture(ax, picture)
+    return fig
+
+
 def decompositions(
     image: Float[Tensor, "scenes 3 height width"],
     truth: Int[Tensor, "scenes height width"],
@@ -102,24 +119,26 @@ def decompositions(
         for ax, (title, pictures) in zip(axes_row, columns.items(), strict=True):
             _picture(ax, pictures[row])
             if row == 0:
-                ax.set_title(title if title.strip() == title else "masks", fontsize=9)
+                ax.set_title(title if title.strip() == title else "slots", fontsize=9)
     return fig
 
 
-def slots_of_a_scene(result: Decomposition, scene: int = 0, columns: int = 6) -> Figure:
-    """What every slot paints, white where its mask is transparent; titled with its share of the pixels."""
-    masks, components = result.masks[scene], result.components[scene]
-    painted = to_rgb(components) * masks[..., None].cpu().numpy() + 1 - masks[..., None].cpu().numpy()
-    count = len(masks)
-    rows = -(-count // columns)
+def slots_of_a_scene(result: Decomposition, scene: int = 0, columns: int = 7) -> Figure:
+    """Every slot's mask (white is opaque) above what it paints, titled with its number and its share of the pixels."""
+    masks, painted = result.masks[scene], to_rgb(result.components[scene])
+    columns = min(columns, len(masks))
+    blocks = -(-len(masks) // columns)
     side = PHONE_WIDTH / columns
-    fig, axes = plt.subplots(rows, columns, figsize=(PHONE_WIDTH, rows * (side + 0.25)), squeeze=False)
-    for slot, ax in enumerate(axes.flat):
-        if slot >= count:
-            ax.axis("off")
-            continue
-        _picture(ax, painted[slot])
-        ax.set_title(f"{slot + 1}: {masks[slot].mean().item():.0%}", fontsize=9)
+    size = (PHONE_WIDTH, blocks * (2 * side + 0.3))
+    fig, axes = plt.subplots(2 * blocks, columns, figsize=size, squeeze=False, subplot_kw={"frame_on": False})
+    for ax in axes.flat:
+        ax.set(xticks=[], yticks=[])
+    for slot, mask in enumerate(masks):
+        block, column = divmod(slot, columns)
+        top, bottom = axes[2 * block : 2 * block + 2, column]
+        top.imshow(mask.cpu().numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        top.set_title(f"{slot + 1}: {mask.mean().item():.0%}", fontsize=9)
+        bottom.imshow(painted[slot], interpolation="nearest")
     return fig
 
 
