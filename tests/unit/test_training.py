@@ -40,10 +40,12 @@ def test_a_schedule_without_warmup_starts_at_its_peak():
     assert Schedule(peak=1e-3, warmup=0).learning_rate(0) == 1e-3
 
 
-@pytest.mark.parametrize("setting", [{"steps": 0}, {"peak": 0.0}, {"peak": math.nan}, {"warmup": -1}, {"half_life": 0.0}])
-def test_settings_out_of_range_are_refused(setting):
+@pytest.mark.parametrize(
+    ("setting", "value"), [("steps", 0), ("peak", 0.0), ("peak", math.nan), ("warmup", -1), ("half_life", 0.0)]
+)
+def test_settings_out_of_range_are_refused(setting, value):
     with pytest.raises(ValueError, match="must be positive"):
-        Schedule(**setting)
+        Schedule(**{setting: value})
 
 
 def test_training_lowers_the_loss_and_asks_for_every_step_once():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from slotnorm.models import ConvAutoencoder, PositionEmbedding
+from slotnorm.models.conv_autoencoder import ConvAutoencoder, PositionEmbedding
 
 ENCODER = [(3, 64, 5, 1), (64, 64, 5, 1), (64, 64, 5, 1), (64, 64, 5, 1)]  # Table 2: in, out, kernel, stride
 DECODER = [  # Table 3: in, out, kernel, stride, padding, output padding

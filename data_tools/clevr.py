@@ -1,0 +1,230 @@
+"""CLEVR (with masks) from the public TFRecord file to prepared splits.
+
+Source: https://github.com/google-deepmind/multi_object_datasets, one GZIP file of about 10 GB with 100,000 scenes of up
+to 10 objects at 240 x 320. As in the paper, scenes are taken in file order, 70,000 for training, 15,000 for validation
+and 15,000 for testing, cropped to rows 24:216 and columns 64:256, and scaled to 128 x 128.
+
+*Scaling.* `bilinear` (the paper's text) interpolates between pixel centres, without antialiasing, and rounds to uint8;
+from 192 to 128 every weight is a multiple of 1/16, so the result is exact. `nearest` (the authors' code) takes the
+pixel under the new pixel's centre. Masks are always scaled by `nearest`.
+
+*Counts.* `num_objects` counts the visible entities behind the background, before the crop: CLEVR6 is
+`open_split(...).filter(max_objects=6)`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import dropwhile, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn.functional import interpolate
+from tqdm import tqdm
+
+from data_tools.resampling import resize_masks
+from data_tools.store import ArraySpec, SplitWriter
+from data_tools.tfrecord import Feature, RecordError, errors_at, parse_example, read_ahead, read_records
+
+URL = "https://storage.googleapis.com/multi-object-datasets/clevr_with_masks/clevr_with_masks_train.tfrecords"
+SOURCE = "CLEVR (with masks), https://github.com/google-deepmind/multi_object_datasets"
+LICENSE = "Apache-2.0 (the repository's; the data file states none of its own)"
+COUNTS = (70_000, 15_000, 15_000)
+
+HEIGHT, WIDTH, ENTITIES = 240, 320, 11
+ROWS, COLUMNS = slice(24, 216), slice(64, 256)
+CROP = ROWS.stop - ROWS.start
+CLASSES = ("shape", "size", "material", "color")
+FLOATS = ("x", "y", "z", "visibility")
+CHUNK = 256  # scenes between two safe points: about two seconds of work
+
+Array = npt.NDArray[Any]
+
+
+class Interpolation(StrEnum):
+    """How images are scaled."""
+
+    BILINEAR = "bilinear"
+    NEAREST = "nearest"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Consecutive records of a file that become one prepared split; `count` None takes all that follow `first`."""
+
+    name: str
+    out: Path
+    first: int = 0
+    count: int | None = None
+
+
+def parts(out: Path, split: str | None = None, counts: Sequence[int] = COUNTS) -> list[Part]:
+    """The paper's three splits in file order, in folders of `out`; or one of them, or "all" records, as `out` itself.
+
+    >>> [(part.out.name, part.first, part.count) for part in parts(Path("clevr"))]
+    [('train', 0, 70000), ('validation', 70000, 15000), ('test', 85000, 15000)]
+    """
+    if split == "all":
+        return [Part("all", out)]
+    names = ("train", "validation", "test")
+    every = [
+        Part(name, out / name if split is None else out, sum(counts[:place]), counts[place])
+        for place, name in enumerate(names)
+    ]
+    return [part for part in every if split in (None, part.name)]
+
+
+def convert(
+    tfrecord: Path,
+    parts: Sequence[Part],
+    *,
+    size: int = 128,
+    interpolation: str = "bilinear",
+    source: str = SOURCE,
+    license: str = LICENSE,
+) -> list[Path]:
+    """Convert parts of a CLEVR-with-masks file, in file order, in one pass; returns the splits' folders.
+
+    Memory does not grow with the file. An interrupted conversion goes on where it was when called again. A progress
+    bar is shown on terminals.
+
+    Args:
+        tfrecord: The file, GZIP or plain.
+        parts: Which records go where; ascending.
+        size: Side of the stored images; 192 keeps the crop as it is.
+        interpolation: "bilinear" or "nearest", for images.
+        source: Recorded in the manifest.
+        license: Recorded in the manifest.
+
+    Raises:
+        RecordError: The file is missing, damaged, too short, or holds something else.
+        SplitError: A split cannot be written.
+    """
+    if not 1 <= size <= CROP:
+        raise ValueError(f"size must be between 1 and {CROP}, the side of the crop; got {size}")
+    tfrecord = Path(tfrecord)
+    if not tfrecord.is_file():
+        raise RecordError(f"{tfrecord}: missing: no such file")
+    job = _Job(tfrecord, size, Interpolation(interpolation), source, license)
+    last = None if parts[-1].count is None else parts[-1].first + parts[-1].count
+    with (
+        closing(read_ahead(read_records(tfrecord))) as records,
+        tqdm(records, total=last, unit="scene", desc=tfrecord.name, smoothing=0.05, disable=None) as bar,
+    ):
+        numbered = enumerate(bar)
+        return [_convert_part(job, part, numbered) for part in parts]
+
+
+def parse_scene(record: bytes) -> dict[str, Array]:
+    """The arrays of one scene, cropped but not scaled.
+
+    Returns:
+        `image` uint8 (192, 192, 3); `segmentation` uint8 (192, 192), the number of the entity that a pixel shows, 0 the
+        background; `num_objects` int64 (); and per entity, (11,), uint8 `shape`, `size`, `material`, `color` and
+        float32 `x`, `y`, `z`, `visibility`.
+
+    Raises:
+        RecordError: A feature is missing, or has another type or length.
+    """
+    features = parse_example(record)
+    if missing := sorted({"image", "mask", *CLASSES, *FLOATS} - features.keys()):
+        raise RecordError(f"not a CLEVR (with masks) scene: it lacks {missing}; it has {sorted(features)}")
+    image = _bytes(features["image"], (HEIGHT, WIDTH, 3))[ROWS, COLUMNS]
+    masks = _bytes(features["mask"], (ENTITIES, HEIGHT, WIDTH))[:, ROWS, COLUMNS]
+    scene = {"image": np.ascontiguousarray(image), "segmentation": labels(np.ascontiguousarray(masks))}
+    scene |= {name: _bytes(features[name], (ENTITIES,)).copy() for name in CLASSES}  # a view would keep the record
+    scene |= {name: _sized(features[name], features[name].floats(), (ENTITIES,)) for name in FLOATS}
+    return scene | {"num_objects": np.asarray(np.count_nonzero(scene["visibility"][1:]), np.int64)}
+
+
+def labels(masks: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The number of the first largest of K masks at every pixel: uint8 (K, H, W) to uint8 (H, W)."""
+    if (masks.max(0) == 255).all() and (masks.sum(0, dtype=np.uint16) == 255).all():
+        numbers = np.arange(len(masks), dtype=np.uint8)[:, None, None]
+        return np.asarray(np.bitwise_or.reduce(masks & numbers))  # the one mask that is 255 keeps its number
+    return np.asarray(masks.argmax(0), np.uint8)
+
+
+def resize(image: npt.NDArray[np.uint8], size: int, interpolation: str) -> npt.NDArray[np.uint8]:
+    """Scale a square image, uint8 (H, H, 3) to uint8 (size, size, 3); see the module about the two kinds."""
+    image_CHW = torch.from_numpy(image).permute(2, 0, 1)
+    if interpolation == Interpolation.NEAREST:
+        scaled_CHW = resize_masks(image_CHW, size)
+    else:
+        square = interpolate(image_CHW[None].float(), (size, size), mode="bilinear", align_corners=False)[0]
+        scaled_CHW = square.round_().to(torch.uint8)
+    return np.ascontiguousarray(scaled_CHW.permute(1, 2, 0).numpy())
+
+
+@dataclass(frozen=True)
+class _Job:
+    tfrecord: Path
+    size: int
+    interpolation: Interpolation
+    source: str
+    license: str
+
+    def scene(self, number: int, record: bytes) -> dict[str, Array]:
+        with errors_at(self.tfrecord, number):
+            scene = parse_scene(record) | {"scene_id": np.asarray(number, np.int64)}
+        scene["image"] = resize(scene["image"], self.size, self.interpolation)
+        scene["segmentation"] = resize_masks(torch.from_numpy(scene["segmentation"])[None], self.size)[0].numpy()
+        return scene
+
+    def writer(self, part: Part) -> SplitWriter:
+        arguments = {
+            "file": self.tfrecord.name,
+            "file_bytes": self.tfrecord.stat().st_size,
+            "first": part.first,
+            "count": part.count,
+            "size": self.size,
+            "interpolation": str(self.interpolation),
+        }
+        square, table = (self.size, self.size), (ENTITIES,)
+        arrays = {"image": ArraySpec("uint8", (*square, 3)), "segmentation": ArraySpec("uint8", square)}
+        arrays |= {name: ArraySpec("int64", ()) for name in ("num_objects", "scene_id")}
+        arrays |= {name: ArraySpec("uint8", table) for name in CLASSES}
+        arrays |= {name: ArraySpec("float32", table) for name in FLOATS}
+        return SplitWriter(
+            part.out,
+            name=f"clevr_with_masks/{part.name}",
+            source=self.source,
+            license=self.license,
+            generator={"command": "clevr", "arguments": arguments},
+            arrays=arrays,
+            count=part.count,
+        )
+
+
+def _convert_part(job: _Job, part: Part, records: Iterator[tuple[int, bytes]]) -> Path:
+    with job.writer(part) as writer:
+        if writer.complete:
+            return writer.out
+        ahead = dropwhile(lambda numbered: numbered[0] < part.first + writer.written, records)
+        wanted = islice(ahead, None if part.count is None else part.count - writer.written)
+        scenes = (job.scene(*numbered) for numbered in wanted)
+        while chunk := list(islice(scenes, CHUNK)):
+            writer.append(**{name: np.stack([scene[name] for scene in chunk]) for name in chunk[0]})
+        if part.count is not None and writer.written < part.count:
+            raise RecordError(
+                f"{job.tfrecord}: ends after {part.first + writer.written} records, but {part.name!r} is records "
+                f"{part.first} to {part.first + part.count - 1}: give other counts, or take all records as one split"
+            )
+        return writer.finish()
+
+
+def _bytes(feature: Feature, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    return _sized(feature, feature.one_byte_strings(), shape)
+
+
+def _sized(feature: Feature, values: Array, shape: tuple[int, ...]) -> Array:
+    if values.size != math.prod(shape):
+        raise RecordError(f"feature {feature.name!r} holds {values.size} values, expected {math.prod(shape)}, {shape}")
+    return values.reshape(shape)

@@ -1,0 +1,208 @@
+"""Prepared splits: opened without copying, checked, filtered, and turned into batches on the training device.
+
+A split is a folder of `.npy` arrays and a `manifest.json`, made by `python -m data_tools`. Order and augmentation are
+a pure function of (seed, step), so a run that resumes at step n sees what the uninterrupted run would have seen.
+
+    split = open_split("data/clevr/train").filter(max_objects=6)
+    loader = split.loader(batch_size=64, seed=0, device="cuda", flip=True)
+    image = loader[step]["image"]        # float32 (64, 3, H, W) in [-1, 1]
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from slotnorm.batches import Batch, Loader, Source, in_order
+
+FORMAT_VERSION = 1
+FLIPPABLE = ("image", "segmentation")
+
+__all__ = ["FORMAT_VERSION", "ArrayEntry", "Batch", "Loader", "Manifest", "Split", "SplitError", "open_split"]
+
+
+class SplitError(ValueError):
+    """A prepared split that cannot be used; the message names the file and what is wrong."""
+
+
+@dataclass(frozen=True)
+class ArrayEntry:
+    """What a manifest says of one array; `shape` has the items first."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a prepared split is, where it comes from, and how it was made."""
+
+    name: str
+    source: str
+    license: str
+    generator: Mapping[str, Any]
+    count: int
+    arrays: Mapping[str, ArrayEntry]
+    digest: str
+    """SHA-256 of the manifest's canonical JSON; it covers every array's checksum, so it identifies the data."""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """A prepared split, or a part of one: memory-mapped arrays and the rows of them that belong to it.
+
+    The arrays and their names are described in `data_tools.store`; `image` is uint8 (N, H, W, 3), `segmentation` uint8
+    (N, H, W) with 0 the background, `num_objects` and `scene_id` int64 (N,).
+    """
+
+    folder: Path
+    manifest: Manifest
+    arrays: Mapping[str, npt.NDArray[Any]]
+    index: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, field: str) -> npt.NDArray[Any]:
+        """All values of one array, copied to memory: meant for the small ones. Shape (len(self), *item)."""
+        return np.asarray(self._select_arrays((field,))[field][self.index])
+
+    def filter(self, *, min_objects: int = 0, max_objects: int | None = None) -> Split:
+        """The scenes with `min_objects` to `max_objects` objects, both included, without copying.
+
+        CLEVR6 of the paper is `filter(max_objects=6)`.
+
+        Raises:
+            SplitError: No scene is left.
+        """
+        objects = self["num_objects"]
+        most = int(objects.max()) if max_objects is None else max_objects
+        keep = (objects >= min_objects) & (objects <= most)
+        if not keep.any():
+            present = f"those here have {objects.min()} to {objects.max()}"
+            raise SplitError(f"{self.folder}: no scene has {min_objects} to {most} objects; {present}")
+        return replace(self, index=self.index[keep])
+
+    def select(self, positions: Sequence[int] | npt.NDArray[np.int64]) -> Split:
+        """The scenes at the given positions of this split, in that order, without copying."""
+        return replace(self, index=self.index[np.asarray(positions, dtype=np.int64)])
+
+    def loader(
+        self,
+        *,
+        batch_size: int,
+        seed: int,
+        device: torch.device | str = "cpu",
+        fields: Sequence[str] = ("image",),
+        flip: bool = False,
+        resident: bool | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> Loader:
+        """Shuffled training batches, addressed by step: `loader[step]["image"]`. See `Loader`.
+
+        Args:
+            batch_size: Scenes per step over all ranks.
+            seed: Determines order and flips.
+            device: Where the batches go.
+            fields: Arrays that a batch holds.
+            flip: Flip left to right at random; only for `image` and `segmentation`, since nothing else would follow.
+            resident: Keep the data in the device's memory; None: on a GPU when they fit.
+            rank: This process.
+            world_size: Number of processes that share each batch.
+
+        Raises:
+            SplitError: The split has no such array.
+            ValueError: `flip` with other fields; a batch size that the ranks cannot share.
+        """
+        if flip and (others := sorted(set(fields) - set(FLIPPABLE))):
+            raise ValueError(
+                f"flip=True would leave {others} unflipped: use fields from {list(FLIPPABLE)} or flip=False"
+            )
+        source = Source(self._select_arrays(fields), self.index, torch.device(device), resident)
+        return Loader(source, batch_size=batch_size, seed=seed, flip=flip, rank=rank, world_size=world_size)
+
+    def batches(
+        self,
+        *,
+        batch_size: int,
+        device: torch.device | str = "cpu",
+        fields: Sequence[str] = ("image", "segmentation"),
+    ) -> Iterator[Batch]:
+        """Every scene once, in order, for evaluation; the last batch may be smaller. Batches as in `Loader`."""
+        source = Source(self._select_arrays(fields), self.index, torch.device(device), resident=False)
+        return in_order(source, batch_size)
+
+    def _select_arrays(self, fields: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+        if missing := [field for field in fields if field not in self.arrays]:
+            raise SplitError(f"{self.folder}: has no array {missing[0]!r}; it has {sorted(self.arrays)}")
+        return {field: self.arrays[field] for field in fields}
+
+
+def open_split(folder: str | Path) -> Split:
+    """Open a prepared split: arrays memory-mapped and compared with the manifest, cheaply (no checksums).
+
+    `python -m data_tools verify FOLDER` compares the checksums too.
+
+    Raises:
+        SplitError: Naming the file that is missing, damaged, or not what the manifest says.
+    """
+    folder = Path(folder)
+    manifest = _read_manifest(folder / "manifest.json")
+    arrays = {name: _open_array(folder / f"{name}.npy", entry) for name, entry in manifest.arrays.items()}
+    for name in ("num_objects", "scene_id"):
+        if name not in arrays:
+            raise SplitError(f"{folder / 'manifest.json'}: lists no array {name!r}, which every split has")
+    for name, array in arrays.items():
+        if array.shape[:1] != (manifest.count,):
+            raise SplitError(
+                f"{folder / name}.npy: has shape {array.shape}, its manifest counts {manifest.count} items"
+            )
+    return Split(folder, manifest, arrays, np.arange(manifest.count))
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SplitError(f"{path}: missing; not a prepared split, or one whose making was not finished") from None
+    except (OSError, ValueError) as error:
+        raise SplitError(f"{path}: cannot be read: {error}") from None
+    try:
+        version = content["format_version"]
+        arrays = {
+            name: ArrayEntry(str(entry["dtype"]), tuple(map(int, entry["shape"])), str(entry["sha256"]))
+            for name, entry in content["arrays"].items()
+        }
+        about = {key: content[key] for key in ("name", "source", "license", "generator")}
+        count = int(content["count"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise SplitError(f"{path}: is not the manifest of a split: {type(error).__name__} {error}") from None
+    if version != FORMAT_VERSION:
+        raise SplitError(f"{path}: is of format version {version}, this program reads version {FORMAT_VERSION}")
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return Manifest(**about, count=count, arrays=arrays, digest=hashlib.sha256(canonical.encode()).hexdigest())
+
+
+def _open_array(path: Path, entry: ArrayEntry) -> npt.NDArray[Any]:
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+        size = path.stat().st_size
+    except FileNotFoundError:
+        raise SplitError(f"{path}: missing, though the manifest lists it") from None
+    except (OSError, ValueError) as error:
+        raise SplitError(f"{path}: damaged, or not an .npy file: {error}") from None
+    if (str(array.dtype), array.shape) != (entry.dtype, entry.shape):
+        raise SplitError(f"{path}: holds {array.dtype} {array.shape}, the manifest says {entry.dtype} {entry.shape}")
+    if size != array.offset + array.nbytes:
+        raise SplitError(f"{path}: is {size} bytes long, its header makes {array.offset + array.nbytes}")
+    return array

@@ -1,0 +1,6 @@
+"""The paper's models around Slot Attention."""
+
+from slotnorm.models.conv_autoencoder import ConvAutoencoder, Decomposition
+from slotnorm.models.feature_autoencoder import FeatureAutoencoder, FeatureDecomposition
+
+__all__ = ["ConvAutoencoder", "Decomposition", "FeatureAutoencoder", "FeatureDecomposition"]

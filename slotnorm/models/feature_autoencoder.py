@@ -1,0 +1,229 @@
+r"""Slot Attention on the features of a frozen vision transformer (App. F), after DINOSAUR (Seitzer et al., 2023).
+
+Shape letters: B batch, K slots, N patches (rows of the grid one after the other), F feature dimension, D slot
+dimension, H hidden width of the decoder.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, linear
+
+from slotnorm.attention import SlotAttention
+from slotnorm.models.conv_autoencoder import glorot_
+from slotnorm.normalization import Normalization, at_least_float32
+
+INITS = ("torch", "glorot")
+"""``"torch"``: as ``nn.Linear`` draws, the paper's code. ``"glorot"``: Glorot-uniform kernels and zero biases."""
+
+
+class FeatureDecomposition(NamedTuple):
+    """What the feature autoencoder makes of a batch; there are no reconstructions per slot, see the decoder."""
+
+    reconstruction: Float[Tensor, "batch patches features"]
+    """The slots' reconstructions, mixed by their masks, shape (B, N, F)."""
+    masks: Float[Tensor, "batch slots rows columns"]
+    """Alpha masks: softmax over the slots at every patch, shape (B, K, √N, √N)."""
+    slots: Float[Tensor, "batch slots dim"]
+    """Slots after the last iteration, shape (B, K, D)."""
+    attention: Float[Tensor, "batch slots patches"]
+    """Attention of the last iteration, shape (B, K, N)."""
+
+    @property
+    def segmentation(self) -> Int[Tensor, "batch rows columns"]:
+        """The slot whose mask is largest at each patch, shape (B, √N, √N)."""
+        return self.masks.argmax(dim=1)
+
+    def segment(self, size: int) -> Int[Tensor, "batch height width"]:
+        """The slot whose mask is largest at each pixel once the masks are scaled bilinearly (App. F, Evaluation).
+
+        Args:
+            size: side of the ground-truth masks in pixels; 224 in the paper.
+
+        Returns:
+            Slot indices, shape (B, size, size).
+        """
+        return interpolate(self.masks, size=(size, size), mode="bilinear", align_corners=False).argmax(dim=1)
+
+
+class FeatureEncoder(nn.Sequential):
+    """Layer normalization and a two-layer perceptron, one patch at a time (Table 4); features carry their position.
+
+    Args:
+        feature_dim: features F of a patch, and the hidden width.
+        token_dim: width of the tokens that Slot Attention reads.
+
+    Example:
+        >>> FeatureEncoder(feature_dim=768, token_dim=128)(torch.randn(2, 784, 768)).shape
+        torch.Size([2, 784, 128])
+    """
+
+    def __init__(self, feature_dim: int, token_dim: int) -> None:
+        super().__init__(
+            nn.LayerNorm(feature_dim, eps=1e-5),
+            nn.Linear(feature_dim, feature_dim),
+            nn.ReLU(),
+            nn.Linear(feature_dim, token_dim),
+        )
+
+
+class FeatureDecoder(nn.Module):
+    r"""Spatial broadcast, learned positions and a perceptron (Table 5, Eq. 39), rewritten without changing its output.
+
+    As printed, the perceptron maps every :math:`s_k + p_n` to F features and one alpha logit. Its first layer is
+    affine, :math:`W(s_k + p_n) + b = W s_k + (W p_n + b)`: K + N products in the place of K·N. So is its last, and the
+    alphas sum to one over the slots, :math:`\sum_k \alpha_{kn}(W h_{kn} + b) = W \sum_k \alpha_{kn} h_{kn} + b`: the
+    hidden features are mixed first, W is applied once per patch, and the K reconstructions never exist.
+
+    Args:
+        patches: positions N.
+        slot_dim: features D of a slot.
+        feature_dim: features F of a patch.
+        hidden_dim: width H of the hidden layers.
+        hidden_layers: how many of them; the paper has 3.
+        position_scale: standard deviation of the initial positions; 1 in the paper's code, 0.02 in DINOSAUR's.
+
+    Example:
+        >>> decoder = FeatureDecoder(patches=784, slot_dim=128, feature_dim=768, hidden_dim=64)
+        >>> features, masks = decoder(torch.randn(2, 11, 128))
+        >>> features.shape, masks.shape
+        (torch.Size([2, 784, 768]), torch.Size([2, 11, 784]))
+    """
+
+    def __init__(
+        self,
+        patches: int,
+        slot_dim: int,
+        feature_dim: int,
+        hidden_dim: int = 1024,
+        hidden_layers: int = 3,
+        position_scale: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.positions = nn.Parameter(position_scale * torch.randn(patches, slot_dim))
+        self.first = nn.Linear(slot_dim, hidden_dim)
+        self.middle = nn.ModuleList(nn.Linear(hidden_dim, hidden_dim) for _ in range(hidden_layers - 1))
+        self.last = nn.Linear(hidden_dim, feature_dim + 1)
+
+    def forward(
+        self, slots: Float[Tensor, "batch slots dim"]
+    ) -> tuple[Float[Tensor, "batch patches features"], Float[Tensor, "batch slots patches"]]:
+        """Reconstruction and alpha masks.
+
+        Args:
+            slots: shape (B, K, D).
+
+        Returns:
+            The mixed reconstruction, shape (B, N, F), and the masks, shape (B, K, N), which sum to one over the slots.
+        """
+        hidden_BNKH = self.hidden(slots)
+        weight_FH, weight_1H = self.last.weight[:-1], self.last.weight[-1:]
+        bias_F, bias_1 = self.last.bias[:-1], self.last.bias[-1:]
+        logits_BNK = linear(hidden_BNKH, weight_1H, bias_1).squeeze(-1)
+        masks_BNK = at_least_float32(logits_BNK).softmax(dim=-1)
+        mixed_BNH = (masks_BNK.to(hidden_BNKH.dtype).unsqueeze(-2) @ hidden_BNKH).squeeze(-2)
+        return linear(mixed_BNH, weight_FH, bias_F), masks_BNK.mT
+
+    def hidden(self, slots: Float[Tensor, "batch slots dim"]) -> Float[Tensor, "batch patches slots hidden"]:
+        """Last hidden layer, shape (B, N, K, H): with the slots behind the patches, mixing needs no transposed copy."""
+        slot_term_BKH = linear(slots, self.first.weight)
+        position_term_NH = self.first(self.positions)
+        hidden_BNKH: Tensor = (slot_term_BKH[:, None] + position_term_NH[:, None]).relu_()
+        for layer in self.middle:
+            hidden_BNKH = layer(hidden_BNKH).relu_()
+        return hidden_BNKH
+
+
+class FeatureAutoencoder(nn.Module):
+    """Slot Attention autoencoder on the patch features of a frozen backbone (App. F, Tables 4 and 5).
+
+    The defaults are the paper's sizes, for ``vit_base_patch8_224.dino``. Its loss is the mean squared error between the
+    features and their reconstruction.
+
+    Args:
+        grid_size: patches in a row and in a column, so that N is its square.
+        feature_dim: features F of a patch.
+        num_slots: slots in training.
+        slot_dim: D of slots, keys, queries, values and input tokens.
+        decoder_dim: width of the decoder's hidden layers.
+        decoder_layers: hidden layers of the decoder.
+        hidden_dim: width of Slot Attention's residual MLP.
+        iterations: Slot Attention iterations, in the paper 3 in training and evaluation.
+        normalization: a name in :data:`slotnorm.NORMALIZATIONS`, or a module of your own.
+        position_scale: standard deviation of the decoder's initial positions.
+        init: how encoder and decoder are drawn, see :data:`INITS`; Slot Attention has its own.
+
+    Raises:
+        ValueError: for a size or count below 1, a negative ``position_scale`` or an unknown ``init``.
+
+    Example:
+        >>> model = FeatureAutoencoder(grid_size=14, feature_dim=96, num_slots=11, decoder_dim=64)
+        >>> out = model(torch.randn(2, 196, 96), num_slots=24)
+        >>> out.reconstruction.shape, out.masks.shape, out.segment(112).shape
+        (torch.Size([2, 196, 96]), torch.Size([2, 24, 14, 14]), torch.Size([2, 112, 112]))
+    """
+
+    def __init__(
+        self,
+        grid_size: int = 28,
+        feature_dim: int = 768,
+        num_slots: int = 11,
+        slot_dim: int = 128,
+        decoder_dim: int = 1024,
+        decoder_layers: int = 3,
+        hidden_dim: int = 512,
+        iterations: int = 3,
+        normalization: str | Normalization = "weighted_mean",
+        position_scale: float = 1.0,
+        init: str = "torch",
+    ) -> None:
+        super().__init__()
+        sizes = {"grid_size": grid_size, "feature_dim": feature_dim, "slot_dim": slot_dim}
+        _require_positive({**sizes, "decoder_dim": decoder_dim, "decoder_layers": decoder_layers})
+        if position_scale < 0:
+            raise ValueError(f"position_scale must not be negative, got {position_scale}")
+        if init not in INITS:
+            raise ValueError(f"init must be one of {INITS}, got {init!r}")
+        self.grid_size = grid_size
+        self.feature_dim = feature_dim
+        self.encoder = FeatureEncoder(feature_dim, slot_dim)
+        self.slot_attention = SlotAttention(slot_dim, slot_dim, num_slots, iterations, hidden_dim, normalization)
+        self.decoder = FeatureDecoder(grid_size**2, slot_dim, feature_dim, decoder_dim, decoder_layers, position_scale)
+        if init == "glorot":
+            self.encoder.apply(glorot_)
+            self.decoder.apply(glorot_)
+
+    def forward(
+        self,
+        features: Float[Tensor, "batch patches features"],
+        num_slots: int | None = None,
+        iterations: int | None = None,
+        slots: Float[Tensor, "batch slots dim"] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> FeatureDecomposition:
+        """Decomposes feature maps into slots and puts them together again.
+
+        Args:
+            features: patch features without the class token, shape (B, N, F).
+            num_slots, iterations, slots, generator: see :meth:`slotnorm.SlotAttention.forward`.
+
+        Raises:
+            ValueError: for another number of patches or features than the model's.
+        """
+        if features.shape[1:] != (self.grid_size**2, self.feature_dim):
+            expected = f"{self.grid_size}x{self.grid_size} patches of {self.feature_dim} features"
+            raise ValueError(f"the model expects {expected}, got an array of shape {tuple(features.shape)}")
+        slots, attention = self.slot_attention(self.encoder(features), num_slots, iterations, slots, generator)
+        reconstruction, masks_BKN = self.decoder(slots)
+        masks = masks_BKN.unflatten(-1, (self.grid_size, self.grid_size))
+        return FeatureDecomposition(reconstruction, masks, slots, attention)
+
+
+def _require_positive(sizes: dict[str, int]) -> None:
+    for name, value in sizes.items():
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
