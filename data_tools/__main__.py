@@ -11,7 +11,6 @@ import typer
 from data_tools import clevr_command, features, movi
 from data_tools.store import DataError
 from data_tools.store import verify as verify_split
-from slotnorm.data import SplitError
 
 app = typer.Typer(
     name="data_tools",
@@ -46,7 +45,7 @@ def main() -> None:
     """Run a command; what a user can mend is one line on stderr and exit status 2."""
     try:
         app(prog_name="python -m data_tools")
-    except (DataError, SplitError) as error:
+    except DataError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
 

@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from data_tools.clevr import COUNTS, CROP, LICENSE, SOURCE, URL, Interpolation, convert, parts
-from data_tools.download import fetch
+from data_tools.clevr_scene import COUNTS, CROP, LICENSE, SOURCE, URL, Interpolation
 
 
 class SplitName(StrEnum):
@@ -50,6 +49,9 @@ def clevr(
     paper's 70,000 / 15,000 / 15,000 scenes in one pass. When interrupted, the same command goes on where it was. A file
     of another length needs --counts or --split all.
     """
+    from data_tools.clevr import convert, parts  # brings torch, which --help need not wait for
+    from data_tools.download import fetch
+
     if download:
         fetch(URL, tfrecord)
     chosen = parts(out, None if split is None else split.value, counts)

@@ -9,7 +9,7 @@ writes `data/movi_c/train`, `.../validation` and `.../test`, one row per frame; 
 | | |
 | --- | --- |
 | Source | Kubric's public bucket: `tfds/movi_c/256x256/1.0.0`, `tfds/movi_d/256x256/1.0.0` |
-| License | Kubric's code is Apache-2.0; the data state none: see Google Scanned Objects (objects), Poly Haven (backgrounds) |
+| License | Kubric's code is Apache-2.0; objects are from Google Scanned Objects, backgrounds from Poly Haven |
 | Clips | MOVi-C: 9,737 for training, 250 for validation, 999 for testing, of 24 frames each |
 | Size | some 300 GB for MOVi-C, most of it depth, flow and normals, which are skipped; converted 4.8 MB a clip |
 | Time | 0.35 s of one core a clip, so an hour for MOVi-C, and what it takes to read the shards |
@@ -45,7 +45,7 @@ DATASETS = ("movi_c", "movi_d")
 SPLITS = ("train", "validation", "test")
 VERSION = "1.0.0"
 FRAMES = 24
-LICENSE = "Kubric: Apache-2.0; objects (Google Scanned Objects): CC-BY-4.0; backgrounds (Poly Haven): CC0-1.0"
+LICENSE = "see Kubric (Apache-2.0), Google Scanned Objects (objects) and Poly Haven (backgrounds)"
 
 Array = npt.NDArray[Any]
 

@@ -21,22 +21,20 @@ counts the items that are safely on disk: the same call goes on from there after
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.lib import format as npy_format
 
 from data_tools import durable
 from data_tools.durable import DataError
+from data_tools.npy_files import ArraySpec, NpyFiles
 
 if TYPE_CHECKING:
     from slotnorm.data import Manifest
@@ -52,28 +50,6 @@ __all__ = ["FORMAT_VERSION", "JSON", "ArraySpec", "DataError", "SplitError", "Sp
 
 class SplitError(DataError):
     """A prepared split that cannot be written or read."""
-
-
-@dataclass(frozen=True)
-class ArraySpec:
-    """dtype and per-item shape of one array of a split: `ArraySpec("uint8", (128, 128, 3))`."""
-
-    dtype: str
-    shape: tuple[int, ...]
-
-    @property
-    def item_bytes(self) -> int:
-        """Size of one item in bytes."""
-        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
-
-    def header(self, count: int) -> bytes:
-        """The `.npy` header of `count` items; numpy keeps its length the same for every count."""
-        stream = io.BytesIO()
-        descr = npy_format.dtype_to_descr(np.dtype(self.dtype))
-        npy_format.write_array_header_1_0(
-            stream, {"descr": descr, "fortran_order": False, "shape": (count, *self.shape)}
-        )
-        return stream.getvalue()
 
 
 class SplitWriter:
@@ -132,8 +108,7 @@ class SplitWriter:
             "arrays": {key: {"dtype": spec.dtype, "item_shape": list(spec.shape)} for key, spec in self.arrays.items()},
         }
         self._request: dict[str, Any] = json.loads(json.dumps(request, allow_nan=False))
-        self._headers = {key: spec.header(count or 0) for key, spec in self.arrays.items()}
-        self._files: dict[str, int] = {}
+        self._files: NpyFiles | None = None
         self._lock_path = self.partial.with_name(self.partial.name + ".lock")
         self._lock: int | None = None
         self._made_parent = False
@@ -176,13 +151,11 @@ class SplitWriter:
             ValueError: Other arrays, shapes or dtypes than declared, or more items than `count`.
             SplitError: The disk is full or fails; what was durable before stays so.
         """
+        if self._files is None or self.complete:
+            raise ValueError(f"{self.out}: nothing to append to: the split is complete or its writer is not entered")
         n = self._check_items(arrays)
         try:
-            for key, array in arrays.items():
-                offset = len(self._headers[key]) + self.written * self.arrays[key].item_bytes
-                durable.write_at(self._files[key], np.ascontiguousarray(array), offset)
-            for descriptor in self._files.values():
-                os.fsync(descriptor)
+            self._files.put(arrays, at=self.written)
             self._save_progress(self.written + n)
         except OSError as error:
             raise self._failure(error) from error
@@ -197,13 +170,10 @@ class SplitWriter:
         """
         if self.complete:
             return self.out
-        if self.count is not None and self.written != self.count:
+        if self._files is None or (self.count is not None and self.written != self.count):
             raise ValueError(f"{self.out}: {self.written} of {self.count} items written: append the others first")
         try:
-            for key, spec in self.arrays.items():
-                os.ftruncate(self._files[key], len(self._headers[key]) + self.written * spec.item_bytes)
-                os.pwrite(self._files[key], spec.header(self.written), 0)
-                os.fsync(self._files[key])
+            self._files.seal(self.written)
             durable.write_json(self.partial / MANIFEST, self._manifest())
             self._publish()
         except OSError as error:
@@ -226,7 +196,7 @@ class SplitWriter:
         try:
             self.partial.mkdir(exist_ok=True)
             self._save_progress(0)
-            self._open_files()
+            self._files = NpyFiles(self.partial, self.arrays, self.count or 0)
         except OSError:
             shutil.rmtree(self.partial, ignore_errors=True)
             raise
@@ -252,21 +222,11 @@ class SplitWriter:
                 "or run the command that began it to finish it"
             )
         self.written = progress["written"]
-        self._open_files()
-        for key, descriptor in self._files.items():
-            expected = len(self._headers[key]) + self.written * self.arrays[key].item_bytes
-            if os.fstat(descriptor).st_size < expected:
-                path = self.partial / f"{key}.npy"
-                raise SplitError(f"{path} is shorter than {PROGRESS} says: delete {self.partial} to start anew")
-
-    def _open_files(self) -> None:
-        for key, header in self._headers.items():
-            self._files[key] = os.open(self.partial / f"{key}.npy", os.O_RDWR | os.O_CREAT, 0o644)
-            os.pwrite(self._files[key], header, 0)
+        self._files = NpyFiles(self.partial, self.arrays, self.count or 0)
+        for path in self._files.shorter_than(self.written):
+            raise SplitError(f"{path} is shorter than {PROGRESS} says: delete {self.partial} to start anew")
 
     def _check_items(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> int:
-        if not self._files:
-            raise ValueError(f"{self.out}: nothing to append to: the split is complete or its writer is not entered")
         if arrays.keys() != self.arrays.keys():
             raise ValueError(f"append takes the arrays {sorted(self.arrays)}, got {sorted(arrays)}")
         n = len(next(iter(arrays.values())))
@@ -317,9 +277,9 @@ class SplitWriter:
             raise SplitError(f"{error}: delete {path.parent} if you do not need it, or choose another folder") from None
 
     def _release(self) -> None:
-        for descriptor in self._files.values():
-            os.close(descriptor)
-        self._files.clear()
+        if self._files is not None:
+            self._files.close()
+            self._files = None
         if self._lock is not None:
             durable.unlock(self._lock_path, self._lock)
             self._lock = None

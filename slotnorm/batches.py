@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 RESIDENT_SHARE = 0.5  # of the free device memory that the data may take; the rest is the model's
@@ -103,8 +104,8 @@ class Source:
         tensor = torch.from_numpy(np.array(array))
         return tensor.pin_memory() if self.device.type == "cuda" else tensor
 
-    def deliver(self, staged: Batch, flips: Tensor | None = None) -> Batch:
-        """The batch on the device, flipped where `flips` (B,) says so."""
+    def deliver(self, staged: Batch, flips: Bool[Tensor, " batch"] | None = None) -> Batch:
+        """The batch on the device, turned left to right where `flips` says so."""
         moved = {key: tensor.to(self.device, non_blocking=True) for key, tensor in staged.items()}
         if self.resident:
             moved = {key: stored[moved["positions"]] for key, stored in self._stored.items()}
