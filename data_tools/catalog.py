@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import platformdirs
 
-from data_tools import clevr
+from data_tools import clevr, synth_clevr, synth_movi
 from slotnorm.data import Split, SplitError, open_split
+
+STAND_INS: dict[str, Callable[..., Path]] = {
+    "synth-clevr": synth_clevr.prepare,
+    "synth-movi-c": partial(synth_movi.prepare, variant="c"),
+    "synth-movi-d": partial(synth_movi.prepare, variant="d"),
+}
+"""Name to what makes it. None of them is the data set that it stands in for."""
 
 
 def cache_folder() -> Path:
@@ -17,18 +26,21 @@ def cache_folder() -> Path:
     return Path(os.environ.get("SLOTNORM_CACHE") or platformdirs.user_cache_dir("slotnorm"))
 
 
-def open_data(data: str | Path, *, image_size: int) -> Split:
+def open_data(data: str | Path, *, image_size: int, scenes: int, seed: int = 0) -> Split:
     """Open what ``data`` names, with square images of ``image_size`` pixels.
 
     Args:
-        data: a prepared split, which is opened, or a CLEVR-with-masks TFRecord, all of whose scenes are converted on
-            first use.
+        data: a prepared split, which is opened; a CLEVR-with-masks TFRecord, all of whose scenes are converted on first
+            use; or a name in :data:`STAND_INS`, which is drawn on first use.
         image_size: side of the images.
+        scenes: scenes of a stand-in; a file or a split has as many as it has.
+        seed: of a stand-in.
 
     Raises:
-        RecordError: the TFRecord is missing or damaged.
-        SplitError: the prepared split cannot be read or has images of another size.
+        DataError: the file is missing or damaged, the split cannot be read, or its images are of another size.
     """
+    if data in STAND_INS:
+        return open_split(_stand_in(str(data), image_size, scenes, seed))
     path = Path(data)
     folder = path if path.is_dir() else _from_tfrecord(path, image_size)
     split = open_split(folder)
@@ -36,6 +48,11 @@ def open_data(data: str | Path, *, image_size: int) -> Split:
     if (height, width) != (image_size, image_size):
         raise SplitError(f"{folder / 'image.npy'}: images are {height}x{width}, but image_size is {image_size}")
     return split
+
+
+def _stand_in(name: str, image_size: int, scenes: int, seed: int) -> Path:
+    out = cache_folder() / f"{name}-{image_size}-{scenes}-seed{seed}"
+    return STAND_INS[name](out, count=scenes, size=image_size, seed=seed)
 
 
 def _from_tfrecord(tfrecord: Path, image_size: int) -> Path:

@@ -1,0 +1,76 @@
+# Everything runs in .venv, which the first target that needs it creates from requirements.lock.
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+HTML := _build/html/index.html
+TIMEOUT := 300
+
+# One thread per process: chapters and tests run side by side, and spinning threads on shared cores are slower than one.
+export OMP_NUM_THREADS := 1
+export MPLBACKEND := Agg
+export TQDM_DISABLE := 1
+export PYTHONNOUSERSITE := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PYTHONPATH VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
+
+.PHONY: help install book test check lint pytest browser reference lock clean
+
+help: ## print this list
+	@echo "usage: make TARGET    (PYTHON=/path/to/python chooses the interpreter; 3.11 or newer)"
+	@sed -n 's/^\([a-z]*\):.*## /  \1	/p' $(MAKEFILE_LIST) | expand -t 14
+
+install: $(INSTALLED) ## create .venv from requirements.lock and install the project into it (the others do so themselves)
+
+book: $(INSTALLED) ## execute every chapter and render the book into _build/html
+	$(BIN)/python book/execute.py
+	@rm -rf _build/html
+	$(BIN)/jupyter-book build . --all -W -n --keep-going --quiet
+	@echo "the book is built: open $(HTML)"
+
+test: lint book pytest ## everything CI runs: ruff, mypy, import contract, the book, pytest, nbval on every notebook
+
+check: lint ## the fast part of `make test`: ruff, mypy, import contract, quick tests
+	$(BIN)/pytest -m "not slow"
+
+lint: $(INSTALLED) ## ruff, mypy, import contract
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+pytest: $(INSTALLED)
+	$(BIN)/pytest -n 2 --dist loadscope slotnorm data_tools tests notebooks --nbval --nbval-current-env \
+	  --nbval-cell-timeout $(TIMEOUT) --nbval-sanitize-with tests/book/nbval_sanitize.cfg
+
+browser: book ## install Debian's chromium if it is missing, then test the pages in it
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || $(MAKE) --no-print-directory chromium
+	$(BIN)/pytest tests/browser
+
+.PHONY: chromium
+chromium:
+	@command -v apt-get >/dev/null || { echo "no apt-get here: install chromium and chromedriver yourself"; exit 1; }
+	apt-get update
+	apt-get install -y --no-install-recommends chromium chromium-driver fonts-liberation
+
+reference: $(INSTALLED) ## run the notebooks in place at their defaults: the outputs that nbval compares
+	$(BIN)/python book/execute.py --reference
+
+lock: $(INSTALLED) ## resolve pyproject.toml anew into requirements.lock (needs uv)
+	$(BIN)/uv pip compile --quiet --upgrade --no-header --no-annotate --extra test pyproject.toml -o requirements.lock
+
+clean: ## remove everything that was built; .venv stays
+	rm -rf _build build dist book/chapters *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "no python3.11 or python3 found: install Python 3.11 or newer, or say make PYTHON=/path/to/python"; exit 1; }
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"slotnorm needs Python 3.11 or newer, and {sys.executable} is {v[0]}.{v[1]}: say make PYTHON=/path/to/python")'
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	@if $(BIN)/python -m pip install --quiet uv && $(BIN)/uv pip install --python $(BIN)/python -c requirements.lock -e '.[test]'; then :; \
+	else echo "uv cannot do it here: installing with pip"; $(BIN)/python -m pip install -c requirements.lock -e '.[test]'; fi
+	@touch $@

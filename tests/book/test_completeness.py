@@ -1,0 +1,85 @@
+"""Both ways: notebooks and table of contents, citations and references, legends and notation, versions."""
+
+import ast
+import re
+import tomllib
+from collections import Counter
+
+import yaml
+from pybtex.database import parse_file
+
+import slotnorm
+from slotnorm.chapters import CHAPTERS, ChapterParameters
+from tests.book.chapter import BOOK_PAGES, NOTEBOOKS, ROOT, calls, citations, toc_pages
+
+MODULES = sorted((ROOT / "slotnorm").rglob("*.py"))
+
+
+def test_notebooks_toc_and_parameters_agree() -> None:
+    stems = [path.stem for path in NOTEBOOKS]
+    chapters = [page for page in toc_pages() if page.startswith("book/chapters/")]
+    assert chapters == [f"book/chapters/{stem}" for stem in stems]
+    assert list(CHAPTERS) == stems
+    assert set(CHAPTERS.values()) == set(ChapterParameters.__subclasses__())
+
+
+def test_every_page_is_in_the_toc() -> None:
+    assert {f"book/{path.stem}" for path in BOOK_PAGES} == {page for page in toc_pages() if page.count("/") == 1}
+
+
+def test_every_citation_is_a_reference_and_every_reference_is_cited() -> None:
+    references = set(parse_file(ROOT / "book" / "references.bib").entries)
+    assert set().union(*map(citations, [*BOOK_PAGES, *NOTEBOOKS])) == references
+
+
+def test_keys_are_unique_in_the_book() -> None:
+    keys = Counter(key for path in NOTEBOOKS for name in ("show", "show_table", "glue") for key in calls(path, name))
+    assert [key for key, count in keys.items() if count > 1] == []
+
+
+def test_notation_lists_the_letters_of_all_legends() -> None:
+    legends = set()
+    for path in MODULES:
+        text = ast.get_docstring(ast.parse(path.read_text())) or ""
+        legend = re.search(r"Shape letters: (.*?)(?:\n\n|\Z)", text, re.DOTALL)
+        legends |= set(re.findall(r"\b[A-Z]\b", legend[1])) if legend else set()
+    table = (ROOT / "book" / "notation.md").read_text().split("| letter | axis |")[1]
+    listed = {letter for row in re.findall(r"^\| ([A-Z, ]+) \|", table, re.MULTILINE) for letter in row.split(", ")}
+    assert listed == legends
+
+
+def test_versions_agree() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    changelog = re.findall(r"^## (\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert project["version"] == slotnorm.__version__ == citation["version"] == changelog[0]
+
+
+def test_the_citation_file_cites_the_paper_as_the_book_does() -> None:
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())["preferred-citation"]
+    entry = parse_file(ROOT / "book" / "references.bib").entries["krimmel2024attention"]
+    assert cited["title"] == re.sub(r"[{}]", "", entry.fields["title"])
+    assert str(cited["year"]) == entry.fields["year"]
+    assert cited["journal"] == entry.fields["journal"]
+    assert [author["family-names"] for author in cited["authors"]] == [p.last_names[0] for p in entry.persons["author"]]
+
+
+def test_the_lock_pins_names_and_nothing_else() -> None:
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    assert [line for line in lines if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*==[0-9][0-9a-z.]*", line)] == []
+
+
+def test_the_lock_pins_every_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *(d for extra in project["optional-dependencies"].values() for d in extra)]
+    names = {re.split(r"[\[<>=~! ]", requirement)[0] for requirement in wanted} - {"slotnorm"}
+    pinned = {line.split("==")[0] for line in (ROOT / "requirements.lock").read_text().splitlines()}
+    assert names <= pinned
+
+
+def test_notation_names_what_the_code_has() -> None:
+    source = "\n".join(path.read_text() for path in MODULES)
+    page = re.sub(r"\{\w+(:\w+)?\}`[^`]+`", "", (ROOT / "book" / "notation.md").read_text())
+    names = {name for code in re.findall(r"`([^`\n]+)`", page) for name in re.findall(r"[a-zA-Z_]{3,}", code)}
+    assert len(names) > 20
+    assert {name for name in names if not re.search(rf"\b{name}\b", source)} == set()

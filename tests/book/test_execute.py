@@ -1,0 +1,124 @@
+"""papermill as readers use it: bare, and through book/execute.py."""
+
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import nbformat
+import pytest
+
+from slotnorm.chapters import Clevr
+from tests.book.chapter import ROOT
+from tests.book.conftest import CHECK, notebook
+
+
+def papermill(source: Path, target: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "papermill", str(source), str(target), "--no-progress-bar", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+def texts(path: Path) -> list[str]:
+    cells = nbformat.read(path, as_version=4).cells
+    return [output["text"] for cell in cells for output in cell.get("outputs", []) if output.output_type == "stream"]
+
+
+@pytest.mark.slow
+def test_bare_papermill_takes_documented_parameters(execute: ModuleType, tmp_path: Path) -> None:
+    source, target = execute.SOURCES / "02_clevr.ipynb", tmp_path / "out.ipynb"
+    nbformat.write(notebook(CHECK, "print(slots, p.variants)"), source)
+    done = papermill(source, target, "-p", "slots", "[3, 9]", "-p", "variants", '["batch_norm"]')
+    assert done.returncode == 0, done.stderr
+    assert texts(target) == ["(3, 9) ('batch_norm',)\n"]
+
+
+@pytest.mark.slow
+def test_bare_papermill_is_stopped_at_an_unknown_parameter(execute: ModuleType, tmp_path: Path) -> None:
+    source, target = execute.SOURCES / "02_clevr.ipynb", tmp_path / "out.ipynb"
+    nbformat.write(notebook(CHECK, "print('work')"), source)
+    done = papermill(source, target, "-p", "stepz", "3")
+    assert done.returncode == 1
+    assert "ParameterError: unknown parameter stepz; do you mean steps?" in done.stderr
+    assert Clevr.describe() in done.stderr
+    assert texts(target) == [], "no cell ran after the check"
+
+
+@pytest.mark.slow
+def test_the_same_run_gives_the_same_bytes(execute: ModuleType) -> None:
+    page = execute.PAGES / "02_clevr.ipynb"
+    execute.execute("02_clevr", {"steps": 4})
+    first = page.read_bytes()
+    execute.execute("02_clevr", {"steps": 4})
+    assert page.read_bytes() == first
+    assert "injected-parameters" in first.decode()
+    assert texts(page) == ["steps 4\nok\n"]
+    assert [path.name for path in execute.FAILED.iterdir()] == []
+
+
+@pytest.mark.slow
+def test_a_chapter_that_fails_keeps_its_page_and_says_where(execute: ModuleType) -> None:
+    execute.PAGES.mkdir(parents=True)
+    page = execute.PAGES / "02_clevr.ipynb"
+    page.write_text("the page of yesterday")
+    nbformat.write(notebook("# halves\n1 / (steps - 4)"), execute.SOURCES / "02_clevr.ipynb")
+    with pytest.raises(execute.ChapterError) as caught:
+        execute.execute("02_clevr", {"steps": 4})
+    assert str(caught.value) == (
+        "02_clevr failed in cell In [3] `# halves …`, with steps = 4:\n"
+        "ZeroDivisionError: division by zero\n"
+        "The partial notebook is _build/failed/02_clevr.ipynb."
+    )
+    assert page.read_text() == "the page of yesterday"
+    assert "division by zero" in (execute.FAILED / page.name).read_text()
+
+
+@pytest.mark.slow
+def test_reference_is_written_in_place_or_not_at_all(execute: ModuleType) -> None:
+    source = execute.SOURCES / "02_clevr.ipynb"
+    execute.refresh_reference("02_clevr")
+    first = source.read_bytes()
+    assert [cell.execution_count for cell in nbformat.read(source, as_version=4).cells[1:]] == [1, 2]
+    execute.refresh_reference("02_clevr")
+    assert source.read_bytes() == first
+    nbformat.write(notebook("1 / 0"), source)
+    broken = source.read_bytes()
+    with pytest.raises(execute.ChapterError, match="division by zero"):
+        execute.refresh_reference("02_clevr")
+    assert source.read_bytes() == broken
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["02_clevr", "-p", "stepz", "3"], "02_clevr: unknown parameter stepz; do you mean steps?"),
+        (
+            ["02_clevr", "-p", "slots", "[0]"],
+            "02_clevr: parameter slots = 0: Input should be greater than or equal to 1",
+        ),
+        (
+            ["-p", "learning_rate", "7"],
+            "02_clevr: parameter learning_rate = 7: Input should be less than",
+        ),
+        (["03_movi"], "no chapter 03_movi; there are 02_clevr"),
+    ],
+)
+def test_bad_arguments_are_refused_before_any_work(
+    execute: ModuleType, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert execute.main(arguments) == 2
+    assert capsys.readouterr().err.startswith(message)
+    assert not execute.PAGES.exists()
+
+
+def test_the_reference_takes_no_parameters(execute: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        execute.main(["--reference", "-p", "steps", "3"])
+    assert "--reference takes no -p" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("3", 3), ("1e-3", 1e-3), ("[5, 7]", [5, 7]), ('["a"]', ["a"]), ("cpu", "cpu"), ("true", True)],
+)
+def test_literal_is_json_or_text(execute: ModuleType, text: str, value: object) -> None:
+    assert execute.literal(text) == value

@@ -1,0 +1,76 @@
+"""What a chapter's data parameter may say, and what comes of it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_tools import catalog
+from data_tools.catalog import STAND_INS, cache_folder, open_data
+from data_tools.durable import DataError
+from slotnorm import chapters
+from slotnorm.data import SplitError
+
+FIXTURE = Path(__file__).parents[1] / "data" / "fixtures" / "clevr_with_masks_train.tfrecords"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("SLOTNORM_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_the_cache_is_where_the_environment_says(cache, monkeypatch):
+    assert cache_folder() == cache
+    monkeypatch.delenv("SLOTNORM_CACHE")
+    assert cache_folder().name == "slotnorm"
+
+
+def test_a_tfrecord_is_converted_once_per_size(cache):
+    first = open_data(FIXTURE, image_size=16, scenes=1)
+    assert len(first) == 8
+    assert first["image"].shape == (8, 16, 16, 3)
+    made = (first.folder / "manifest.json").stat().st_mtime_ns
+    again = open_data(FIXTURE, image_size=16, scenes=1)
+    assert (again.folder / "manifest.json").stat().st_mtime_ns == made
+    open_data(FIXTURE, image_size=32, scenes=1)
+    assert len([folder for folder in cache.iterdir() if folder.is_dir()]) == 2
+
+
+def test_a_file_that_changed_is_converted_anew(tmp_path):
+    copy = tmp_path / "scenes.tfrecords"
+    copy.write_bytes(FIXTURE.read_bytes())
+    before = open_data(copy, image_size=16, scenes=1).folder
+    copy.write_bytes(FIXTURE.read_bytes() + b"")
+    copy.touch()
+    assert open_data(copy, image_size=16, scenes=1).folder != before
+
+
+def test_a_prepared_split_is_opened_where_it_is():
+    folder = open_data(FIXTURE, image_size=16, scenes=1).folder
+    assert open_data(str(folder), image_size=16, scenes=1).folder == folder
+
+
+def test_images_of_another_size_are_refused():
+    folder = open_data(FIXTURE, image_size=16, scenes=1).folder
+    with pytest.raises(SplitError, match=r"image.npy: images are 16x16, but image_size is 32"):
+        open_data(folder, image_size=32, scenes=1)
+
+
+@pytest.mark.parametrize("name", STAND_INS)
+def test_a_stand_in_is_drawn_on_first_use_and_says_what_it_is(name):
+    split = open_data(name, image_size=16, scenes=2, seed=3)
+    assert split["image"].shape == (2, 16, 16, 3)
+    assert "stand-in" in split.manifest.license
+    assert np.array_equal(open_data(name, image_size=16, scenes=2, seed=3)["image"], split["image"])
+    assert not np.array_equal(open_data(name, image_size=16, scenes=2, seed=4)["image"], split["image"])
+
+
+def test_nothing_is_left_of_a_file_that_is_not_there(cache):
+    with pytest.raises(DataError, match=r"missing.tfrecords: missing"):
+        open_data("missing.tfrecords", image_size=16, scenes=1)
+    assert not cache.exists() or not any(cache.iterdir())
+
+
+def test_chapters_know_the_same_stand_ins():
+    assert set(chapters.STAND_INS) == set(catalog.STAND_INS)
