@@ -1,4 +1,4 @@
-"""The environment of every test process and of the kernels that nbval starts: what `make` sets, for a bare pytest too."""
+"""The environment of every test process and of the kernels that nbval starts: what `make` sets, for bare pytest too."""
 
 import os
 

@@ -39,9 +39,9 @@ def aggregate(
         attention: :math:`\gamma_{n,k}`, shape (B, K, N).
 
     Returns:
-        :math:`\tilde u_k`, shape (B, K, D); float32 where autocast made the product in half precision.
+        :math:`\tilde u_k`, shape (B, K, D); float32 for values in half precision and under autocast.
     """
-    return at_least_float32(attention @ values)
+    return at_least_float32(attention @ at_least_float32(values))
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ PARAMETERS = """\
 seed = 0
 device = "cpu"
 data = "pyproject.toml"
+scenes = 4
 variants = ["weighted_mean"]
 image_size = 16
 width = 8

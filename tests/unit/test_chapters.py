@@ -15,6 +15,7 @@ VALID: dict[str, Any] = {
     "seed": 0,
     "device": "cpu",
     "data": "pyproject.toml",
+    "scenes": 16,
     "variants": ["weighted_mean", "batch_norm"],
     "image_size": 32,
     "width": 16,
