@@ -104,8 +104,8 @@ def test_labels_are_what_marching_along_the_rays_meets(seed: int) -> None:
     scenes = one_of_each(seed)
     labels, expected = label_maps(scenes, 32)[0], marched_labels(scenes, 32, step=0.01)
     assert set(labels.unique().tolist()) == {0, 1, 2, 3, 4, 5}
-    # Steps of 0.01 may jump over a corner or mistake the order of two surfaces; two of the 1,024 pixels is what that comes to.
-    assert (labels != expected).sum() <= 5
+    # Steps of 0.01 may jump over a corner or mistake the order of two surfaces.
+    assert (labels != expected).sum() <= 1
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -167,17 +167,13 @@ def test_a_picture_at_three_times_the_size_shows_the_same_scene() -> None:
     assert (small - coarse).abs().mean() < 3  # of 255: both average the same light, over 4 and 36 rays
 
 
-def test_antialiasing_leaves_the_segmentation_and_softens_edges() -> None:
+def test_antialiasing_averages_the_light_of_four_rays_and_leaves_the_segmentation() -> None:
     scenes = one_of_each()
-    soft, hard = render(scenes, 32), render(scenes, 32, antialias=False)
-    assert torch.equal(soft.segmentation, hard.segmentation)
+    soft, hard = render(scenes, 32), render(scenes, 64, antialias=False)
+    light = hard.image.double().square().view(1, 32, 2, 32, 2, 3).mean((2, 4))  # the display gamma is 2
+    assert (soft.image - light.sqrt()).abs().max() <= 1  # half a grey level of rounding in either picture
+    assert torch.equal(soft.segmentation, render(scenes, 32, antialias=False).segmentation)
     assert torch.equal(soft.segmentation, label_maps(scenes, 32))
-    close = (hard.image.double() - soft.image.double()).abs().amax(-1) <= 4
-    labels = soft.segmentation.double()
-    interior = torch.nn.functional.max_pool2d(labels, 3, 1, 1) == -torch.nn.functional.max_pool2d(-labels, 3, 1, 1)
-    print(close[interior].double().mean(), close[~interior].double().mean())
-    assert close[interior].double().mean() > 0.9
-    assert close[~interior].double().mean() < 0.6
 
 
 @pytest.mark.parametrize("size", [8, 13, 50])
@@ -208,13 +204,13 @@ def test_a_ball_darkens_the_floor_behind_it_as_seen_from_the_lamp_and_nothing_el
     scenes = make_scenes([Shape.SPHERE], torch.full((1, 3), 0.6), torch.tensor([[0.4, -0.8, 1.8]]))
     toward = scenes.lighting.key[0]
     with_ball, without = (
-        render(part, 64, antialias=False).image[0, ..., 1].int()
+        render(part, 128, antialias=False).image[0, ..., 1].int()
         for part in (scenes, replace(scenes, count=torch.tensor([0])))
     )
-    camera, rays = pixel_rays(scenes, 64)
+    camera, rays = pixel_rays(scenes, 128)
     ground = camera + (-camera[2] / rays[..., 2:]) * rays
     distance = torch.linalg.cross(scenes.center[0, 0].double() - ground, toward.double().expand_as(ground)).norm(dim=-1)
-    floor = (label_maps(scenes, 64)[0] == 0) & (rays[..., 2] < -0.1)
+    floor = (label_maps(scenes, 128)[0] == 0) & (rays[..., 2] < -0.1)
     umbra, far = floor & (distance < 0.4), floor & (distance > 1.5)
     assert umbra.sum() > 30
     assert (with_ball < 0.75 * without)[umbra].all()
