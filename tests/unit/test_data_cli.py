@@ -95,3 +95,35 @@ def test_as_a_program(tmp_path: Path):
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("command", "name"), [("synth-clevr", "synth-clevr"), ("synth-movi", "synth-movi-d")])
+def test_stand_ins_are_drawn_and_verified(run, tmp_path: Path, command: str, name: str):
+    variant = ("--variant", "d") if command == "synth-movi" else ()
+    status, printed, err = run(command, "--out", tmp_path / "s", "--count", 2, "--size", 16, *variant)
+    assert (status, printed, err) == (0, f"{tmp_path / 's'}\n", "")
+    status, printed, _ = run("verify", tmp_path / "s")
+    assert status == 0
+    assert f"whole: {name}, 2 scenes" in printed
+
+
+@pytest.mark.parametrize(
+    ("command", "wrong", "message"),
+    [
+        ("synth-clevr", ("--count", "0"), "count must be at least 1, got 0"),
+        ("synth-clevr", ("--max-objects", "12"), "max_objects must be from 1 to 10, got 12"),
+        ("synth-movi", ("--variant", "x"), "variant must be one of c, d, got 'x'"),
+        ("synth-movi", ("--device", "warp"), "device 'warp' cannot be used"),
+    ],
+)
+def test_stand_ins_that_cannot_be_meant(run, tmp_path: Path, command: str, wrong: tuple[str, str], message: str):
+    status, _, err = run(command, "--out", tmp_path / "s", "--count", 2, "--size", 16, *wrong)
+    assert (status, err.count("\n")) == (2, 1)
+    assert message in err
+    assert not (tmp_path / "s").exists()
+
+
+def test_help_lists_every_command(run):
+    _, out, _ = run("--help")
+    for command in ("verify", "clevr", "movi", "features", "synth-clevr", "synth-movi"):
+        assert command in out.split()
