@@ -2,5 +2,13 @@
 
 from slotnorm.models.conv_autoencoder import ConvAutoencoder, Decomposition
 from slotnorm.models.feature_autoencoder import FeatureAutoencoder, FeatureDecomposition
+from slotnorm.models.set_predictor import SetPrediction, SetPredictor
 
-__all__ = ["ConvAutoencoder", "Decomposition", "FeatureAutoencoder", "FeatureDecomposition"]
+__all__ = [
+    "ConvAutoencoder",
+    "Decomposition",
+    "FeatureAutoencoder",
+    "FeatureDecomposition",
+    "SetPredictor",
+    "SetPrediction",
+]

@@ -5,6 +5,8 @@ Shape letters: B batch, K slots, N input tokens (H·W), D slot dimension, C chan
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -66,24 +68,40 @@ class ConvEncoder(nn.Module):
     """Image to input tokens (Table 2).
 
     Args:
-        image_size: H = W.
+        image_size: H = W, a power of two, at least 16.
         channels: width of the convolutions and of the tokens.
-        layers: number of 5x5 convolutions.
+        strides: of each 5x5 convolution; their product divides the image size.
+
+    Raises:
+        ValueError: for an image size, width or strides that do not fit.
     """
 
-    def __init__(self, image_size: int, channels: int, layers: int) -> None:
+    def __init__(self, image_size: int, channels: int, strides: Sequence[int]) -> None:
         super().__init__()
-        widths = [3, *[channels] * layers]
+        if image_size < 2 * BROADCAST_SIZE or image_size & (image_size - 1):
+            raise ValueError(f"image_size must be a power of two and at least {2 * BROADCAST_SIZE}, got {image_size}")
+        if channels < 1:
+            raise ValueError(f"channels must be at least 1, got {channels}")
+        if min(strides, default=0) < 1 or image_size % math.prod(strides):
+            raise ValueError(f"strides must be positive, their product a divisor of {image_size}, got {tuple(strides)}")
+        self.image_size = image_size
+        self.grid_size = image_size // math.prod(strides)
         self.convs = nn.Sequential()
-        for c_in, c_out in pairwise(widths):
-            self.convs.extend([nn.Conv2d(c_in, c_out, 5, padding=2), nn.ReLU()])
-        self.position = PositionEmbedding(channels, image_size, image_size)
+        for (c_in, c_out), stride in zip(pairwise([3, *[channels] * len(strides)]), strides, strict=True):
+            self.convs.extend([nn.Conv2d(c_in, c_out, 5, stride, padding=2), nn.ReLU()])
+        self.position = PositionEmbedding(channels, self.grid_size, self.grid_size)
         self.head = nn.Sequential(
             nn.LayerNorm(channels, eps=1e-3), nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, channels)
         )
 
     def forward(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch inputs channels"]:
-        """Input tokens, shape (B, H·W, C), rows of the image one after the other."""
+        """Input tokens, shape (B, N, C), rows of the image one after the other; N is H·W over the squared strides.
+
+        Raises:
+            ValueError: for images of another size than the encoder's.
+        """
+        if image.shape[-2:] != (self.image_size, self.image_size):
+            raise ValueError(f"images must be {self.image_size}x{self.image_size}, got {tuple(image.shape[-2:])}")
         features_BCHW = self.position(self.convs(image))
         tokens: Tensor = self.head(features_BCHW.flatten(2).mT)
         return tokens
@@ -163,12 +181,10 @@ class ConvAutoencoder(nn.Module):
         normalization: str | Normalization = "weighted_mean",
     ) -> None:
         super().__init__()
-        if image_size < 2 * BROADCAST_SIZE or image_size & (image_size - 1):
-            raise ValueError(f"image_size must be a power of two and at least {2 * BROADCAST_SIZE}, got {image_size}")
         if channels < 1 or encoder_layers < 1:
             raise ValueError(f"channels and encoder_layers must be at least 1, got {channels} and {encoder_layers}")
         self.image_size = image_size
-        self.encoder = ConvEncoder(image_size, channels, encoder_layers)
+        self.encoder = ConvEncoder(image_size, channels, strides=[1] * encoder_layers)
         self.slot_attention = SlotAttention(channels, slot_dim, num_slots, iterations, hidden_dim, normalization)
         self.decoder = BroadcastDecoder(image_size, slot_dim, channels)
         self.encoder.apply(glorot_)
@@ -199,8 +215,6 @@ class ConvAutoencoder(nn.Module):
         Raises:
             ValueError: for images of another size than the model's.
         """
-        if image.shape[-2:] != (self.image_size, self.image_size):
-            raise ValueError(f"images must be {self.image_size}x{self.image_size}, got {tuple(image.shape[-2:])}")
         tokens: Tensor = self.encoder(image)
         return tokens
 

@@ -1,0 +1,128 @@
+r"""Slot Attention that predicts the properties of objects (App. I), after Locatello et al. (2020).
+
+Shape letters: B batch, K slots, N input tokens (the grid's rows one after the other), D slot dimension, C channels,
+H W image.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from slotnorm.attention import SlotAttention
+from slotnorm.models.conv_autoencoder import ConvEncoder, glorot_
+from slotnorm.normalization import Normalization, at_least_float32
+from slotnorm.properties import NUM_PROPERTIES
+
+
+class SetPrediction(NamedTuple):
+    """What the set predictor makes of a batch of images."""
+
+    predictions: Float[Tensor, "batch slots 19"]
+    """One object per slot, entries in [0, 1] as in :mod:`slotnorm.properties`, shape (B, K, 19)."""
+    slots: Float[Tensor, "batch slots dim"]
+    """Slots after the last iteration, shape (B, K, D)."""
+    attention: Float[Tensor, "batch slots inputs"]
+    """Attention of the last iteration, shape (B, K, N)."""
+
+    @property
+    def segmentation(self) -> Int[Tensor, "batch rows columns"]:
+        """The slot that attends most to each input token, shape (B, √N, √N).
+
+        The ground truth to compare it with is that of every ``SetPredictor.stride``-th row and column.
+        """
+        side = math.isqrt(self.attention.shape[-1])
+        return self.attention.argmax(dim=1).view(-1, side, side)
+
+
+class SetPredictor(nn.Module):
+    """Slot Attention on a strided convolutional encoder, and a perceptron that reads an object off every slot (App. I).
+
+    The defaults are the paper's sizes: 128x128 images make 32x32 tokens. The loss is
+    :func:`slotnorm.properties.hungarian_huber_loss`.
+
+    Args:
+        image_size: H = W, a power of two, at least 16.
+        num_slots: slots in training.
+        slot_dim: D of slots, keys, queries and values, and the width of the perceptron.
+        channels: width of the encoder.
+        strides: of each 5x5 convolution of the encoder.
+        hidden_dim: width of Slot Attention's residual MLP.
+        iterations: Slot Attention iterations, 3 in training and evaluation.
+        normalization: a name in :data:`slotnorm.NORMALIZATIONS`, or a module of your own.
+
+    Raises:
+        ValueError: for an image size, strides or widths that do not fit.
+
+    Example:
+        >>> model = SetPredictor(image_size=32, num_slots=10, channels=16, slot_dim=16)
+        >>> out = model(torch.zeros(2, 3, 32, 32), num_slots=21)
+        >>> out.predictions.shape, out.segmentation.shape, model.stride
+        (torch.Size([2, 21, 19]), torch.Size([2, 8, 8]), 4)
+    """
+
+    def __init__(
+        self,
+        image_size: int = 128,
+        num_slots: int = 10,
+        slot_dim: int = 64,
+        channels: int = 64,
+        strides: Sequence[int] = (1, 2, 2, 1),
+        hidden_dim: int = 128,
+        iterations: int = 3,
+        normalization: str | Normalization = "weighted_mean",
+    ) -> None:
+        super().__init__()
+        self.image_size = image_size
+        self.stride = math.prod(strides)
+        self.encoder = ConvEncoder(image_size, channels, strides)
+        self.slot_attention = SlotAttention(channels, slot_dim, num_slots, iterations, hidden_dim, normalization)
+        self.head = nn.Sequential(nn.Linear(slot_dim, slot_dim), nn.ReLU(), nn.Linear(slot_dim, NUM_PROPERTIES))
+        self.encoder.apply(glorot_)
+        self.head.apply(glorot_)
+
+    def forward(
+        self,
+        image: Float[Tensor, "batch 3 height width"],
+        num_slots: int | None = None,
+        iterations: int | None = None,
+        slots: Float[Tensor, "batch slots dim"] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> SetPrediction:
+        """Predicts a set of objects for every image.
+
+        Args:
+            image: RGB in [-1, 1], shape (B, 3, H, W).
+            num_slots, iterations, slots, generator: see :meth:`slotnorm.SlotAttention.forward`.
+
+        Raises:
+            ValueError: see :meth:`encode` and :meth:`slotnorm.SlotAttention.forward`.
+        """
+        return self.decompose(self.encode(image), num_slots, iterations, slots, generator)
+
+    def encode(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch inputs channels"]:
+        """Input tokens of images, shape (B, N, C); they serve any number of slots.
+
+        Raises:
+            ValueError: for images of another size than the model's.
+        """
+        tokens: Tensor = self.encoder(image)
+        return tokens
+
+    def decompose(
+        self,
+        tokens: Float[Tensor, "batch inputs channels"],
+        num_slots: int | None = None,
+        iterations: int | None = None,
+        slots: Float[Tensor, "batch slots dim"] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> SetPrediction:
+        """The rest of :meth:`forward`, from tokens that :meth:`encode` made."""
+        slots, attention = self.slot_attention(tokens, num_slots, iterations, slots, generator)
+        logits: Tensor = self.head(slots)
+        return SetPrediction(at_least_float32(logits).sigmoid(), slots, attention)
