@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Callable
 from functools import partial
@@ -11,6 +12,7 @@ from pathlib import Path
 import platformdirs
 
 from data_tools import clevr, synth_clevr, synth_movi
+from data_tools.synthesis import RENDERER
 from slotnorm.data import Split, SplitError, open_split
 
 STAND_INS: dict[str, Callable[..., Path]] = {
@@ -53,6 +55,22 @@ def open_data(data: str | Path, *, image_size: int, scenes: int, seed: int = 0) 
 def _stand_in(name: str, image_size: int, scenes: int, seed: int) -> Path:
     out = cache_folder() / f"{name}-{image_size}-{scenes}-seed{seed}"
     return STAND_INS[name](out, count=scenes, size=image_size, seed=seed)
+
+
+def makes(data: str) -> bool:
+    """Whether :func:`open_data` makes a split of what ``data`` names: a stand-in, or a TFRecord to be converted."""
+    return data in STAND_INS or ".tfrecord" in Path(data).name
+
+
+def identity(data: str, *, image_size: int, scenes: int, seed: int = 0) -> str:
+    """Hash of what determines the scenes that :func:`open_data` gives; a stand-in's is known before it is drawn.
+
+    A stand-in's leaves the pixels out, which another processor may round otherwise.
+    """
+    if data not in STAND_INS:
+        return open_data(data, image_size=image_size, scenes=scenes, seed=seed).manifest.digest
+    made_from = {"name": data, "size": image_size, "count": scenes, "seed": seed, "renderer": RENDERER}
+    return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
 
 
 def _from_tfrecord(tfrecord: Path, image_size: int) -> Path:

@@ -126,6 +126,10 @@ class SlotAttention(nn.Module):
             slots_BKD = self.update(slots_BKD, codes_BKD)
         return slots_BKD, attn_BKN
 
+    def initial_slots(self, noise: Float[Tensor, "batch slots dim"]) -> Float[Tensor, "batch slots dim"]:
+        r"""Initial slots :math:`\mu + \exp(\log\sigma)\,\epsilon` from standard normal noise, all (B, K, D)."""
+        return self.slots_mu + self.slots_log_sigma.exp() * noise
+
     def keys_and_values(
         self, inputs: Float[Tensor, "batch inputs input_dim"]
     ) -> tuple[Float[Tensor, "batch inputs dim"], Float[Tensor, "batch inputs dim"]]:
@@ -171,7 +175,7 @@ class SlotAttention(nn.Module):
         noise = torch.randn(
             batch, num_slots, dim, generator=generator, device=self.slots_mu.device, dtype=self.slots_mu.dtype
         )
-        return self.slots_mu + self.slots_log_sigma.exp() * noise
+        return self.initial_slots(noise)
 
 
 def _require_positive(name: str, value: int) -> None:

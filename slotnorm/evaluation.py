@@ -1,91 +1,196 @@
-"""Evaluating a trained model at slot counts other than its own: one tidy table, a row per scene and setting."""
+"""Evaluating a trained model at slot counts other than its own: a tidy table, one row per scene and setting.
+
+The encoder runs once per scene, whatever the number of slot counts. The initial slots of a scene follow from the seed,
+the slot count and the scene's place alone: variants are compared from the same noise, and neither the batch size nor
+what else is evaluated changes a row.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from slotnorm.data import Split
 from slotnorm.metrics import adjusted_rand_index, foreground_adjusted_rand_index
-from slotnorm.models import ConvAutoencoder, Decomposition
+from slotnorm.models import Decomposition
+from slotnorm.spec import EvaluationSpec, SpecError
+from slotnorm.tasks import Measured, Task
+
+SETTING = ["evaluation", "slots", "iterations"]
+COLUMNS = [*SETTING, "scene_id", "objects", "f_ari", "ari", "loss", "agreement"]
 
 
-def initial_slot_generator(seed: int, num_slots: int, device: torch.device) -> torch.Generator:
-    """Source of the initial slots at one slot count: the same for every variant, whatever else is evaluated."""
-    return torch.Generator(device).manual_seed(seed * 1_000_003 + num_slots)
+@dataclass(frozen=True)
+class Evaluation:
+    """What came of an evaluation.
+
+    Args:
+        scenes: one row per scene and setting. ``evaluation`` is :attr:`EvaluationSpec.key`, ``slots`` and
+            ``iterations`` the setting; ``f_ari``, ``ari`` and ``loss`` are the scene's own. ``agreement`` is the ARI
+            between the segmentation of this scene and that of the scene before it, over all pixels: near 1 where a
+            model cuts every scene up alike.
+        sets: one row per setting and measure of all scenes together, such as average precision: ``measure``, ``value``.
+    """
+
+    scenes: pd.DataFrame
+    sets: pd.DataFrame
+
+
+def initial_noise(task: Task, scenes: int, slots: int, seed: int) -> Tensor:
+    """Standard normal noise that the initial slots are made from, shape (scenes, slots, slot_dim)."""
+    stream = int(np.random.SeedSequence((seed, slots)).generate_state(1, np.uint64)[0])
+    generator = torch.Generator().manual_seed(stream)
+    return torch.randn(scenes, slots, task.slot_dim, generator=generator)
+
+
+def select(split: Split, spec: EvaluationSpec) -> Split:
+    """The scenes of an evaluation.
+
+    Raises:
+        SpecError: the data has too few of them.
+    """
+    chosen = split.filter(max_objects=spec.data.max_objects)
+    if len(chosen) < spec.scenes:
+        raise SpecError(f"{spec.label}: {split.folder} has {len(chosen)} suitable scenes, {spec.scenes} are asked for")
+    return chosen.select(np.arange(spec.scenes))
 
 
 @torch.inference_mode()
 def evaluate(
-    model: ConvAutoencoder,
-    split: Split,
-    slots: Sequence[int],
-    *,
-    iterations: int = 5,
-    batch_size: int = 64,
-    seed: int = 0,
-    label: str = "evaluation",
-) -> pd.DataFrame:
-    """Segmentation and reconstruction of every scene at every slot count; the encoder runs once per scene.
+    task: Task, model: nn.Module, split: Split, spec: EvaluationSpec, *, batch_size: int = 64, bar: bool = True
+) -> Evaluation:
+    """Segmentation and loss of every scene at every slot count and number of iterations.
 
     Args:
+        task: that the model was trained on.
         model: put in evaluation mode; its device is used.
-        split: scenes with ``image`` and ``segmentation``.
-        slots: slot counts, e.g. ``range(5, 22, 2)`` as in Fig. 1.
-        iterations: Slot Attention iterations; the paper evaluates CLEVR with 5.
+        split: scenes; the first ``spec.scenes`` that fit are used.
+        spec: the settings.
         batch_size: scenes at a time.
-        seed: of the random initial slots.
-        label: of the progress bar.
+        bar: whether to show a progress bar.
 
-    Returns:
-        One row per scene and slot count: ``scene_id``, ``objects``, ``slots``, ``iterations``, ``f_ari``, ``ari`` and
-        ``loss``, the mean squared error over pixels and channels.
+    Raises:
+        SpecError: too few scenes.
     """
     model.eval()
     device = next(model.parameters()).device
-    generators = {k: initial_slot_generator(seed, k, device) for k in slots}
-    fields = ("image", "segmentation", "num_objects", "scene_id")
+    scenes = select(split, spec)
+    settings = [(slots, iterations) for slots in spec.slots for iterations in spec.iterations]
+    noise = {slots: initial_noise(task, len(scenes), slots, spec.seed) for slots in spec.slots}
+    tables: dict[tuple[int, int], _Table] = defaultdict(_Table)
+    fields = (*task.evaluation_fields, "num_objects", "scene_id")
+    hidden = {} if bar else {"disable": True}
+    with tqdm(
+        total=len(scenes) * len(settings), desc=f"evaluating on {spec.label}", unit="scene", **hidden
+    ) as progress:
+        done = 0
+        for batch in scenes.batches(batch_size=batch_size, device=device, fields=fields):
+            tokens = task.encode(model, batch)
+            for slots, iterations in settings:
+                start = noise[slots][done : done + len(tokens)].to(device)
+                tables[slots, iterations].add(batch, task.measure(model, batch, tokens, start, iterations))
+                progress.update(len(tokens))
+            done += len(tokens)
+    return Evaluation(_scene_table(spec, tables), _set_table(task, spec, tables))
+
+
+class _Table:
+    """Rows of one setting, a batch at a time."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Tensor]] = []
+        self.detections: list[tuple[Tensor, ...]] = []
+        self.before: Tensor | None = None
+
+    def add(self, batch: Mapping[str, Tensor], measured: Measured) -> None:
+        segmentation = measured.segmentation
+        earlier = torch.cat([segmentation[:1] if self.before is None else self.before, segmentation[:-1]])
+        agreement = adjusted_rand_index(earlier, segmentation)
+        if self.before is None:
+            agreement[0] = torch.nan
+        self.before = segmentation[-1:]
+        self.detections.append(measured.detections)
+        self.rows.append(
+            {
+                "scene_id": batch["scene_id"],
+                "objects": batch["num_objects"],
+                "f_ari": foreground_adjusted_rand_index(measured.truth, segmentation),
+                "ari": adjusted_rand_index(measured.truth, segmentation),
+                "loss": measured.loss,
+                "agreement": agreement,
+            }
+        )
+
+    def columns(self) -> dict[str, Any]:
+        return {key: torch.cat([row[key] for row in self.rows]).cpu().numpy() for key in self.rows[0]}
+
+
+def _scene_table(spec: EvaluationSpec, tables: Mapping[tuple[int, int], _Table]) -> pd.DataFrame:
+    frames = [
+        pd.DataFrame({"evaluation": spec.key, "slots": slots, "iterations": iterations, **table.columns()})
+        for (slots, iterations), table in tables.items()
+    ]
+    return pd.concat(frames, ignore_index=True)[COLUMNS]
+
+
+def _set_table(task: Task, spec: EvaluationSpec, tables: Mapping[tuple[int, int], _Table]) -> pd.DataFrame:
     rows = []
-    with tqdm(total=len(split) * len(slots), desc=label, unit="scene") as bar:
-        for batch in split.batches(batch_size=batch_size, device=device, fields=fields):
-            tokens = model.encode(batch["image"])
-            for k in slots:
-                result = model.decompose(tokens, num_slots=k, iterations=iterations, generator=generators[k])
-                rows.append(_rows(batch, result).assign(slots=k, iterations=iterations))
-                bar.update(len(tokens))
-    columns = ["scene_id", "objects", "slots", "iterations", "f_ari", "ari", "loss"]
-    return pd.concat(rows, ignore_index=True)[columns]
-
-
-def _rows(batch: dict[str, Tensor], result: Decomposition) -> pd.DataFrame:
-    true, pred = batch["segmentation"], result.segmentation
-    columns = {
-        "scene_id": batch["scene_id"],
-        "objects": batch["num_objects"],
-        "f_ari": foreground_adjusted_rand_index(true, pred),
-        "ari": adjusted_rand_index(true, pred),
-        "loss": (result.reconstruction - batch["image"]).double().square().mean(dim=(1, 2, 3)),
-    }
-    return pd.DataFrame({name: column.cpu().numpy() for name, column in columns.items()})
+    for (slots, iterations), table in tables.items():
+        measures = task.summarize(tuple(torch.cat(parts) for parts in zip(*table.detections, strict=True)))
+        rows += [(spec.key, slots, iterations, measure, value) for measure, value in measures.items()]
+    return pd.DataFrame(rows, columns=[*SETTING, "measure", "value"]).astype(
+        {"slots": "int64", "iterations": "int64", "value": "float64"}
+    )
 
 
 @torch.inference_mode()
 def decompose_scenes(
-    model: ConvAutoencoder, image: Tensor, num_slots: int, *, iterations: int = 5, seed: int = 0
+    model: Any, task: Task, image: Tensor, num_slots: int, *, iterations: int = 5, seed: int = 0
 ) -> Decomposition:
-    """What the model makes of a few images at one slot count, for looking at.
+    """What an autoencoder makes of a few inputs at one slot count, for looking at.
 
     Args:
         model: put in evaluation mode.
-        image: in [-1, 1], shape (B, 3, H, W), on the model's device.
+        task: that it was trained on.
+        image: as the model reads them, on its device; the first of them stands at the first place of the evaluation.
         num_slots: K.
         iterations: Slot Attention iterations.
-        seed: of the random initial slots.
+        seed: of the initial slots.
     """
     model.eval()
-    generator = initial_slot_generator(seed, num_slots, image.device)
-    return model(image, num_slots=num_slots, iterations=iterations, generator=generator)  # type: ignore[no-any-return]
+    noise = initial_noise(task, len(image), num_slots, seed).to(image.device)
+    slots = model.slot_attention.initial_slots(noise)
+    return model(image, iterations=iterations, slots=slots)  # type: ignore[no-any-return]
+
+
+class Probe:
+    """F-ARI of a model in training on a few scenes at its own slot count, for the progress bar and the curve.
+
+    Args:
+        task: that it is trained on.
+        split: scenes; the first ones are used.
+        scenes: how many.
+        device: of the model.
+    """
+
+    def __init__(self, task: Task, split: Split, scenes: int = 64, device: torch.device | str = "cpu") -> None:
+        self.task = task
+        few = split.select(np.arange(min(scenes, len(split))))
+        (self.batch,) = few.batches(batch_size=len(few), device=device, fields=task.evaluation_fields)
+        self.noise = initial_noise(task, len(few), task.num_slots, seed=0).to(device)
+
+    @torch.inference_mode()
+    def __call__(self, model: nn.Module) -> float:
+        """Mean F-ARI over the scenes; leaves the model in evaluation mode."""
+        model.eval()
+        tokens = self.task.encode(model, self.batch)
+        measured = self.task.measure(model, self.batch, tokens, self.noise, self.task.iterations)
+        return float(foreground_adjusted_rand_index(measured.truth, measured.segmentation).mean())

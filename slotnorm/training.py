@@ -1,23 +1,44 @@
-"""The training loop: a model, batches addressed by step, a schedule.
+"""The training loop: one for all tasks, resumable to the bit, in one process or in several under ``torchrun``.
 
-A task gives the loss of a batch; the loop knows nothing else of it.
+What is trained is a :class:`slotnorm.spec.RunSpec`; the loop knows its task by the protocol of :mod:`slotnorm.tasks`
+only. The loop stops early in two ways, and the same call goes on from the checkpoint in both: :class:`Interrupted` when
+it was told to (a signal, a time budget), :class:`TrainingDivergedError` when the loss is no longer finite.
+
+Shape letters: B batch, K slots, D slot dimension.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from pathlib import Path
+from typing import NoReturn, Protocol, runtime_checkable
 
+import numpy as np
 import torch
-from jaxtyping import Float
+import torch.distributed as dist
 from torch import Tensor, nn
 from tqdm import tqdm
+
+from slotnorm.checkpoint import Curve, load_checkpoint, save_checkpoint
+from slotnorm.spec import RunSpec
+from slotnorm.tasks import Task
+
+BETAS = (0.9, 0.999)
+FLUSH_EVERY = 50
+"""Steps between two looks at the loss: each costs a GPU a wait."""
+MODEL_SEED, SLOT_SEED = 1, 2
 
 
 class TrainingDivergedError(RuntimeError):
     """The loss is no longer a finite number."""
+
+
+class Interrupted(Exception):  # noqa: N818 - it is no error: the same command goes on
+    """Training stopped because it was told to; the checkpoint holds everything done so far."""
 
 
 @runtime_checkable
@@ -28,99 +49,255 @@ class BatchSource(Protocol):
         """The batch of a step."""
 
 
-Loss = Callable[[nn.Module, Mapping[str, Tensor], torch.Generator], Tensor]
-"""From model, batch and the generator of the initial slots to a scalar."""
+@dataclass(frozen=True)
+class Watch:
+    """What happens beside the training, and changes nothing in it.
+
+    Args:
+        checkpoint: file to go on from and to write to; ``None`` for none.
+        checkpoint_seconds: between two checkpoints.
+        stop: asked before every step; ``True`` interrupts the run.
+        probe: F-ARI of the model on a few scenes, shown in the bar and kept in the curve.
+        probe_every: steps between two probes.
+        report: called now and then with the number of steps done.
+        label: of the progress bar.
+        bar: whether to show one.
+    """
+
+    checkpoint: Path | None = None
+    checkpoint_seconds: float = 60.0
+    stop: Callable[[], bool] = lambda: False
+    probe: Callable[[nn.Module], float] | None = None
+    probe_every: int = 500
+    report: Callable[[int, float], None] = lambda step, loss: None
+    label: str = "training"
+    bar: bool = True
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """Steps and learning rate: linear warm-up to a peak, then halved every ``half_life`` steps (App. E and F).
-
-    The defaults are those of CLEVR, whose peak is 4e-4 · 0.5^0.1; MOVi-C has 4e-4.
+class Trained:
+    """A finished run.
 
     Args:
-        steps: updates in all.
-        peak: learning rate at the end of the warm-up.
-        warmup: steps of linear growth; 0 for none.
-        half_life: steps in which the rate then halves.
-
-    Raises:
-        ValueError: for a setting out of range.
-
-    Example:
-        >>> schedule = Schedule(peak=4e-4)
-        >>> [round(schedule.learning_rate(step), 6) for step in (0, 4_999, 9_999, 110_000)]
-        [0.0, 0.0002, 0.0004, 0.0002]
+        model: in training mode, as the last step left it.
+        curve: loss and gradient norm of every step, and the probes.
+        seconds: of training, over all sittings.
     """
 
-    steps: int = 500_000
-    peak: float = 4e-4 * 0.5**0.1
-    warmup: int = 10_000
-    half_life: float = 100_000
-
-    def __post_init__(self) -> None:
-        if self.steps < 1 or self.warmup < 0 or not (self.peak > 0 and self.half_life > 0):
-            raise ValueError(f"steps, peak and half_life must be positive and warmup not negative, got {self}")
-
-    def learning_rate(self, step: int) -> float:
-        """Learning rate of the update number ``step``, counted from 0."""
-        if step < self.warmup:
-            return self.peak * (step + 1) / self.warmup
-        return float(self.peak * 0.5 ** ((step - self.warmup) / self.half_life))
+    model: nn.Module
+    curve: Curve
+    seconds: float
 
 
-def reconstruction_loss(model: nn.Module, batch: Mapping[str, Tensor], generator: torch.Generator) -> Float[Tensor, ""]:
-    """Mean squared error over pixels and channels (App. E, Training)."""
-    image = batch["image"]
-    return nn.functional.mse_loss(model(image, generator=generator).reconstruction, image)
+class Objective(nn.Module):
+    """A task's loss as a module, which is what ``DistributedDataParallel`` wraps: mixed precision is inside."""
+
+    def __init__(self, task: Task, model: nn.Module, precision: str) -> None:
+        super().__init__()
+        self.task = task
+        self.model = model
+        self.mixed = precision == "bf16"
+
+    def forward(self, batch: Mapping[str, Tensor], noise: Tensor) -> Tensor:
+        """Loss of a batch with the initial slots that ``noise`` gives."""
+        with torch.autocast(noise.device.type, torch.bfloat16, enabled=self.mixed):
+            return self.task.loss(self.model, batch, noise)
 
 
-def train(
-    model: nn.Module,
-    batches: BatchSource,
-    schedule: Schedule,
-    *,
-    seed: int,
-    loss: Loss = reconstruction_loss,
-    clip_norm: float | None = None,
-    label: str = "training",
-) -> list[float]:
-    """Trains ``model`` in place with Adam, showing a progress bar.
+def build_model(spec: RunSpec, device: torch.device | str = "cpu") -> nn.Module:
+    """The untrained model of a run, a function of its seed; the same weights for every variant where they share them.
 
     Args:
-        model: on the device of the batches; left in training mode.
-        batches: the batch of every step.
-        schedule: number of steps and learning rate.
-        seed: of the random initial slots.
-        loss: what is minimized.
-        clip_norm: bound on the norm of the gradient; ``None`` for none, as the paper has it on CLEVR.
-        label: of the progress bar.
+        spec: the run.
+        device: where it is put; it is drawn on the CPU.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_stream(spec.seed, MODEL_SEED))
+        model = spec.task.build(spec.variant)
+    return model.to(device)
 
-    Returns:
-        The loss of every step.
+
+def train(spec: RunSpec, batches: BatchSource, device: torch.device | str = "cpu", watch: Watch = Watch()) -> Trained:
+    """Train a run from its beginning or from its checkpoint, showing a progress bar.
+
+    Under ``torchrun`` every process calls this with its share of the batches; gradients and batch statistics are those
+    of the global batch, and the first process alone writes.
+
+    Args:
+        spec: the run.
+        batches: the batch of every step, on ``device``.
+        device: of this process.
+        watch: checkpoint, probe, progress.
 
     Raises:
-        TrainingDivergedError: naming the step at which the loss stopped being finite.
+        Interrupted: ``watch.stop`` said so.
+        TrainingDivergedError: naming the step at which the loss stopped being finite, and the last good checkpoint.
+        CheckpointError: see :func:`slotnorm.checkpoint.load_checkpoint`.
     """
-    device = next(model.parameters()).device
-    generator = torch.Generator(device).manual_seed(seed)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1.0)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.learning_rate)
-    curve = []
-    model.train()
-    for step in (bar := tqdm(range(schedule.steps), desc=label, unit="step")):
-        optimizer.zero_grad(set_to_none=True)
-        value = loss(model, batches[step], generator)
-        value.backward()  # type: ignore[no-untyped-call]
-        if clip_norm is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
-        optimizer.step()
-        scheduler.step()
-        curve.append(value.item())
-        if not math.isfinite(curve[-1]):
-            raise TrainingDivergedError(
-                f"{label}: loss is {curve[-1]} at step {step}, learning rate {schedule.learning_rate(step):.3g}; "
-                "a lower learning rate or clip_norm=1.0 usually helps"
+    return _Loop(spec, batches, torch.device(device), watch).run()
+
+
+class _Loop:
+    def __init__(self, spec: RunSpec, batches: BatchSource, device: torch.device, watch: Watch) -> None:
+        self.spec, self.batches, self.device, self.watch = spec, batches, device, watch
+        self.rank, self.ranks = (dist.get_rank(), dist.get_world_size()) if _distributed() else (0, 1)
+        self.model = build_model(spec, device)
+        self.generator = torch.Generator(device).manual_seed(_stream(spec.seed, SLOT_SEED))
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1.0, betas=BETAS, fused=_fusable(device))
+        self.step, self.curve, self.before = 0, Curve.empty(), 0.0
+        self.pending: list[tuple[Tensor, Tensor]] = []
+        self.saved = self.started = time.monotonic()
+
+    def run(self) -> Trained:
+        path = self.watch.checkpoint
+        if path is not None and path.exists():
+            self.step, self.curve, self.before = load_checkpoint(
+                path, run=self.spec.name, model=self.model, optimizer=self.optimizer, generator=self.generator
             )
-        bar.set_postfix(loss=f"{curve[-1]:.4f}", refresh=False)
-    return curve
+        objective = self.objective()
+        self.model.train()
+        with _matmul_precision(self.spec.precision), self.bar() as bar:
+            while self.step < self.spec.schedule.steps:
+                if self.interrupted():
+                    self.fetch()
+                    self.save()
+                    raise Interrupted(f"{self.watch.label}: stopped at step {self.step}")
+                self.update(objective)
+                bar.update()
+                if self.step % FLUSH_EVERY == 0 or self.step == self.spec.schedule.steps:
+                    self.look(bar)
+        return Trained(self.model, self.curve, self.elapsed())
+
+    def objective(self) -> nn.Module:
+        objective = Objective(self.spec.task, self.model, self.spec.precision)
+        return nn.parallel.DistributedDataParallel(objective) if self.ranks > 1 else objective
+
+    def update(self, objective: nn.Module) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = objective(self.batches[self.step], self.noise())
+        loss.backward()
+        norm = nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
+        if self.spec.optimizer.clip_norm is not None:
+            nn.utils.clip_grads_with_norm_(self.model.parameters(), self.spec.optimizer.clip_norm, norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.spec.schedule.learning_rate(self.step)
+            group["eps"] = _epsilon(self.spec, self.step)
+        self.optimizer.step()
+        self.pending.append((loss.detach(), norm.detach()))
+        self.step += 1
+
+    def noise(self) -> Tensor:
+        """This process's share of the global batch's noise, so that the number of processes changes nothing."""
+        task, share = self.spec.task, self.spec.batch_size // self.ranks
+        shape = (self.spec.batch_size, task.num_slots, task.slot_dim)
+        noise = torch.randn(shape, generator=self.generator, device=self.device)
+        return noise[self.rank * share : (self.rank + 1) * share]
+
+    def look(self, bar: tqdm[NoReturn]) -> None:
+        """Fetch the losses, probe, tell, save: each now and then."""
+        self.fetch()
+        if self.watch.probe and (self.step % self.watch.probe_every == 0 or self.step == self.spec.schedule.steps):
+            self.probe()
+        last = {"loss": f"{self.curve.loss[-1]:.4f}"}
+        if len(self.curve.probe_f_ari):
+            last["F-ARI"] = f"{self.curve.probe_f_ari[-1]:.3f}"
+        bar.set_postfix(last, refresh=False)
+        self.watch.report(self.step, float(self.curve.loss[-1]))
+        if time.monotonic() - self.saved > self.watch.checkpoint_seconds:
+            self.save()
+
+    def fetch(self) -> None:
+        """Move the losses since the last time into the curve; stop if one is no number."""
+        if not self.pending:
+            return
+        losses, norms = (torch.stack(column).float() for column in zip(*self.pending, strict=True))
+        self.pending.clear()
+        if self.ranks > 1:
+            dist.all_reduce(losses.div_(self.ranks))
+        losses = losses.cpu()
+        self.check(losses)
+        self.curve.loss = torch.cat([self.curve.loss, losses])
+        self.curve.gradient_norm = torch.cat([self.curve.gradient_norm, norms.cpu()])
+
+    def check(self, losses: Tensor) -> None:
+        if bool(losses.isfinite().all()):
+            return
+        step = self.step - len(losses) + int((~losses.isfinite()).int().argmax())
+        good = self.watch.checkpoint is not None and self.watch.checkpoint.exists()
+        raise TrainingDivergedError(
+            f"{self.watch.label}: loss is {losses[~losses.isfinite()][0]} at step {step}, learning rate "
+            f"{self.spec.schedule.learning_rate(step):.3g}; "
+            + (f"the last good checkpoint is {self.watch.checkpoint}; " if good else "there is no checkpoint; ")
+            + "a lower learning rate or clip_norm=1.0 usually helps"
+        )
+
+    def probe(self) -> None:
+        assert self.watch.probe is not None
+        if self.rank == 0:
+            f_ari = torch.tensor([self.watch.probe(self.model)])
+            self.curve.probe_f_ari = torch.cat([self.curve.probe_f_ari, f_ari])
+            self.curve.probe_step = torch.cat([self.curve.probe_step, torch.tensor([self.step])])
+        self.model.train()
+
+    def interrupted(self) -> bool:
+        stop = self.watch.stop()
+        if self.ranks == 1:
+            return stop
+        votes = torch.tensor([float(stop)], device=self.device)
+        dist.all_reduce(votes)
+        return bool(votes.item())
+
+    def save(self) -> None:
+        if self.watch.checkpoint is None or self.rank:
+            return
+        save_checkpoint(
+            self.watch.checkpoint,
+            run=self.spec.name,
+            step=self.step,
+            model=self.model,
+            optimizer=self.optimizer,
+            generator=self.generator,
+            curve=self.curve,
+            elapsed=self.elapsed(),
+        )
+        self.saved = time.monotonic()
+
+    def elapsed(self) -> float:
+        return self.before + time.monotonic() - self.started
+
+    def bar(self) -> tqdm[NoReturn]:
+        hidden = {} if self.watch.bar and self.rank == 0 else {"disable": True}
+        total = self.spec.schedule.steps
+        return tqdm(total=total, initial=self.step, desc=self.watch.label, unit="step", **hidden)
+
+
+def _distributed() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
+def _stream(seed: int, purpose: int) -> int:
+    """An independent seed for each purpose of a run's seed."""
+    return int(np.random.SeedSequence((seed, purpose)).generate_state(1, np.uint64)[0])
+
+
+def _fusable(device: torch.device) -> bool:
+    return device.type in ("cpu", "cuda")
+
+
+def _epsilon(spec: RunSpec, step: int) -> float:
+    """Torch adds ε to the bias-corrected root; TensorFlow's ε̂ is added before: ε̂ = ε / √(1 - β₂ᵗ) in torch's form."""
+    epsilon = spec.optimizer.epsilon
+    return epsilon / math.sqrt(1 - BETAS[1] ** (step + 1)) if spec.optimizer.epsilon_hat else epsilon
+
+
+@contextlib.contextmanager
+def _matmul_precision(precision: str) -> Iterator[None]:
+    """TF32 products of single-precision numbers, or exact ones, on hardware that knows the difference."""
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]

@@ -214,10 +214,30 @@ class FeatureAutoencoder(nn.Module):
         Raises:
             ValueError: for another number of patches or features than the model's.
         """
+        return self.decompose(self.encode(features), num_slots, iterations, slots, generator)
+
+    def encode(self, features: Float[Tensor, "batch patches features"]) -> Float[Tensor, "batch patches dim"]:
+        """Input tokens of feature maps (Table 4), shape (B, N, D); they serve any number of slots.
+
+        Raises:
+            ValueError: for another number of patches or features than the model's.
+        """
         if features.shape[1:] != (self.grid_size**2, self.feature_dim):
             expected = f"{self.grid_size}x{self.grid_size} patches of {self.feature_dim} features"
             raise ValueError(f"the model expects {expected}, got an array of shape {tuple(features.shape)}")
-        slots, attention = self.slot_attention(self.encoder(features), num_slots, iterations, slots, generator)
+        tokens: Tensor = self.encoder(features)
+        return tokens
+
+    def decompose(
+        self,
+        tokens: Float[Tensor, "batch patches dim"],
+        num_slots: int | None = None,
+        iterations: int | None = None,
+        slots: Float[Tensor, "batch slots dim"] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> FeatureDecomposition:
+        """The rest of :meth:`forward`, from tokens that :meth:`encode` made."""
+        slots, attention = self.slot_attention(tokens, num_slots, iterations, slots, generator)
         reconstruction, masks_BKN = self.decoder(slots)
         masks = masks_BKN.unflatten(-1, (self.grid_size, self.grid_size))
         return FeatureDecomposition(reconstruction, masks, slots, attention)

@@ -1,0 +1,65 @@
+"""Where and how a run was made: what stands beside its spec and decides nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("slotnorm", "torch", "numpy")
+
+
+def provenance(device: torch.device, *, seconds: float, steps: int, data_digest: str, ranks: int = 1) -> dict[str, Any]:
+    """Commit, versions, device, time and memory of a run.
+
+    Args:
+        device: it was trained on.
+        seconds: of training, over all sittings.
+        steps: updates.
+        data_digest: of the manifest of the scenes it was trained on, checksums included.
+        ranks: processes.
+    """
+    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+    return {
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": os.environ.get("SLOTNORM_COMMIT") or git_commit(),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "device": device_name(device),
+        "threads": torch.get_num_threads(),
+        "processes": ranks,
+        "seconds": round(seconds, 1),
+        "steps_per_second": round(steps / seconds, 3) if seconds > 0 else None,
+        "peak_gpu_memory": peak,
+        "data_digest": data_digest,
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """The card's name, or that of the processor."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}: {_processor()}"
+
+
+def git_commit() -> str:
+    """Commit of the code, and whether it was changed."""
+    command = ["git", "describe", "--always", "--dirty=, with local changes", "--abbrev=12", "--exclude=*"]
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown: not a git checkout"
+    return done.stdout.strip()
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

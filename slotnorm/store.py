@@ -1,0 +1,178 @@
+"""The run store: a folder of finished runs, each whole or absent, named by what it was asked to do.
+
+    STORE/weighted_mean-seed0-1f2e3d4c5b6a/
+        record.json          the spec, where and how it ran, checksums of the other files
+        curve.parquet        loss and gradient norm of every step, F-ARI on a few scenes now and then
+        eval.parquet         one row per scene and setting, see slotnorm.evaluation
+        sets.parquet         measures of all scenes together; only where a task has some
+        model.safetensors    the weights; may be absent, where only the tables are kept
+    STORE/.running/NAME.checkpoint, NAME.lock      a run that is not finished
+
+A store is a local folder, or any address that fsspec can read, from which runs are read only.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from filelock import FileLock, Timeout
+from torch import nn
+
+from slotnorm.checkpoint import Curve, write_whole
+from slotnorm.evaluation import Evaluation
+from slotnorm.runs import RECORD, WEIGHTS, Run, RunError, evaluation_files, open_run, record_file, run_files
+from slotnorm.spec import RunSpec
+
+RUNNING = ".running"
+
+
+class BusyError(RuntimeError):
+    """Another process is at this run."""
+
+
+class RunStore:
+    """Finished runs by spec.
+
+    Args:
+        root: a local folder, which is made when a run is written, or an fsspec address such as ``s3://bucket/runs``,
+            which is read only.
+
+    Example:
+        >>> store = RunStore("memory://runs")
+        >>> list(store)
+        []
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = str(root).rstrip("/")
+        self._filesystem, self._base = fsspec.url_to_fs(self.root)
+        self.local = Path(self._base) if "file" in _protocols(self._filesystem) else None
+
+    def find(self, spec: RunSpec) -> Run | None:
+        """The run of this spec, or ``None``.
+
+        Raises:
+            RunError: it is there and its record cannot be read.
+        """
+        self._recover(spec)
+        folder = f"{self._base}/{spec.name}"
+        return open_run(self._filesystem, folder) if self._filesystem.exists(f"{folder}/{RECORD}") else None
+
+    def __iter__(self) -> Iterator[Run]:
+        """All runs that can be read, by name; see :meth:`damaged` for the others."""
+        for folder in self._folders():
+            try:
+                yield open_run(self._filesystem, folder)
+            except RunError:
+                continue
+
+    def damaged(self) -> list[RunError]:
+        """What is wrong with the runs that cannot be read."""
+        errors = []
+        for folder in self._folders():
+            try:
+                open_run(self._filesystem, folder)
+            except RunError as error:
+                errors.append(error)
+        return errors
+
+    def checkpoint(self, spec: RunSpec) -> Path:
+        """Where the run's checkpoint is kept while it is not finished."""
+        return self._running() / f"{spec.name}.checkpoint"
+
+    def lock(self, spec: RunSpec) -> FileLock:
+        """The operating system's lock on this run, taken; a process that dies holds nothing.
+
+        Raises:
+            BusyError: another process holds it.
+        """
+        lock = FileLock(self._running() / f"{spec.name}.lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise BusyError(f"{spec.name}: another process is at this run in {self.root}") from None
+        return lock
+
+    def write(
+        self,
+        spec: RunSpec,
+        *,
+        model: nn.Module,
+        curve: Curve,
+        evaluation: Evaluation,
+        evaluations: Mapping[str, Any],
+        provenance: Mapping[str, Any],
+    ) -> Run:
+        """Put a finished run into the store, whole or not at all, and drop its checkpoint.
+
+        Raises:
+            OSError: such as a full disk; the checkpoint is still there.
+        """
+        files = run_files(model, curve, evaluation)
+        self._replace(spec, files | {RECORD: record_file(spec, provenance, evaluations, files)})
+        self.checkpoint(spec).unlink(missing_ok=True)
+        return open_run(self._filesystem, f"{self._base}/{spec.name}")
+
+    def extend(self, run: Run, evaluation: Evaluation, evaluations: Mapping[str, Any]) -> Run:
+        """Replace a run's evaluation tables, as when settings were added; the run is the old one or the new one."""
+        return self._rewrite(run, run.contents() | evaluation_files(evaluation), evaluations)
+
+    def prune(self, run: Run) -> Run:
+        """Drop a run's weights and keep its tables, as in a store that is committed."""
+        kept = {name: content for name, content in run.contents().items() if name != WEIGHTS}
+        return self._rewrite(run, kept, run.evaluations)
+
+    def _rewrite(self, run: Run, files: Mapping[str, bytes], evaluations: Mapping[str, Any]) -> Run:
+        record = record_file(run.spec, run.provenance, evaluations, files)
+        self._replace(run.spec, {**files, RECORD: record})
+        return open_run(self._filesystem, f"{self._base}/{run.spec.name}")
+
+    def _replace(self, spec: RunSpec, files: Mapping[str, bytes]) -> None:
+        """Put a folder of files in the place of the run's; :meth:`_recover` finishes what a kill leaves half done."""
+        new, old = self._running() / f"{spec.name}.new", self._running() / f"{spec.name}.old"
+        place = self._local() / spec.name
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir()
+        try:
+            for name, content in files.items():
+                write_whole(new / name, content)
+        except OSError:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+        if place.exists():
+            place.rename(old)
+        new.rename(place)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def _recover(self, spec: RunSpec) -> None:
+        """Put back a run that was taken away to be replaced."""
+        if self.local is None or (self.local / spec.name).exists():
+            return
+        old = self.local / RUNNING / f"{spec.name}.old"
+        if old.exists():
+            old.rename(self.local / spec.name)
+
+    def _folders(self) -> list[str]:
+        if not self._filesystem.exists(self._base):
+            return []
+        entries = sorted(str(entry).rstrip("/") for entry in self._filesystem.ls(self._base, detail=False))
+        return [entry for entry in entries if self._filesystem.exists(f"{entry}/{RECORD}")]
+
+    def _local(self) -> Path:
+        if self.local is None:
+            raise RunError(f"{self.root}: is read only; give a local folder as the store to train into")
+        return self.local
+
+    def _running(self) -> Path:
+        folder = self._local() / RUNNING
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def _protocols(filesystem: Any) -> tuple[str, ...]:
+    protocol = filesystem.protocol
+    return (protocol,) if isinstance(protocol, str) else tuple(protocol)
