@@ -73,7 +73,7 @@ class Source:
         folder = Path(self.data)
         if not folder.is_dir():
             known = ", ".join(name for maker in _makers() for name in maker.STAND_INS)
-            raise SpecError(f"data = {self.data!r}: no such folder, and no stand-in ({known or 'data_tools is missing'})")
+            raise SpecError(f"data = {self.data!r}: no such folder, and no stand-in ({known or 'without data_tools'})")
         return folder if (folder / "manifest.json").exists() else folder / self.part
 
     def _check(self, split: Split) -> None:

@@ -62,6 +62,16 @@ class RunStore:
         folder = f"{self._base}/{spec.name}"
         return open_run(self._filesystem, folder) if self._filesystem.exists(f"{folder}/{RECORD}") else None
 
+    def get(self, spec: RunSpec) -> Run:
+        """The run of this spec.
+
+        Raises:
+            RunError: it is not there, or its record cannot be read.
+        """
+        if (run := self.find(spec)) is None:
+            raise RunError(f"{self.root}: has no run {spec.name}")
+        return run
+
     def __iter__(self) -> Iterator[Run]:
         """All runs that can be read, by name; see :meth:`damaged` for the others."""
         for folder in self._folders():

@@ -166,6 +166,7 @@ class _Loop:
                 bar.update()
                 if self.step % FLUSH_EVERY == 0 or self.step == self.spec.schedule.steps:
                     self.look(bar)
+        self.save()  # so that a failure of what follows costs no training
         return Trained(self.model, self.curve, self.elapsed())
 
     def objective(self) -> nn.Module:

@@ -1,0 +1,179 @@
+"""From a recipe to its results: for each run, in the store? load it : train, evaluate, record it.
+
+This is the one path that chapters, the command line and a cluster take. A run that is in the store and lacks a setting
+that is asked for now, such as another slot count, is evaluated there from its weights, and only there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+import pandas as pd
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from slotnorm.data import Split
+from slotnorm.evaluation import Evaluation, Probe, evaluate, select
+from slotnorm.provenance import provenance
+from slotnorm.recipes import Recipe, TestSet
+from slotnorm.runs import Run, RunError
+from slotnorm.sources import Source
+from slotnorm.spec import EvaluationSpec, RunSpec
+from slotnorm.store import RunStore
+from slotnorm.training import Trained, Watch, train
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to be had: what to train, on which scenes, and what to evaluate it on."""
+
+    spec: RunSpec
+    train: Source
+    tests: tuple[TestSet, ...]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How runs are executed; nothing here changes a result on one machine.
+
+    Args:
+        device: of training and evaluation.
+        stop: asked before every training step; ``True`` interrupts.
+        report: called now and then with the steps done and the loss.
+        checkpoint_seconds: between two checkpoints.
+        bar: whether to show progress bars.
+    """
+
+    device: torch.device | str = "cpu"
+    stop: Callable[[], bool] = lambda: False
+    report: Callable[[int, float], None] = lambda step, loss: None
+    checkpoint_seconds: float = 60.0
+    bar: bool = True
+
+
+def jobs(recipe: Recipe) -> list[Job]:
+    """The runs of a recipe."""
+    return [Job(spec, recipe.train, recipe.tests) for spec in recipe.runs()]
+
+
+def obtain(job: Job, store: RunStore, execution: Execution = Execution()) -> Run:
+    """The run from the store, trained and evaluated first as far as that is missing.
+
+    Raises:
+        Interrupted: ``execution.stop`` said so; the same call goes on.
+        TrainingDivergedError, CheckpointError, RunError, BusyError, SplitError, SpecError: see where they are defined.
+    """
+    rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    with ExitStack() as stack:
+        if rank == 0:
+            stack.enter_context(store.lock(job.spec))
+        if (run := store.find(job.spec)) is None:
+            trained, digest = _train(job, store, execution, rank, ranks)
+            if rank == 0:
+                run = _record(job, store, execution, trained, digest, ranks)
+        elif rank == 0:
+            run = complete(run, job.tests, store, execution)
+        if ranks > 1:
+            dist.barrier()
+    return run or store.get(job.spec)
+
+
+def complete(run: Run, tests: Sequence[TestSet], store: RunStore, execution: Execution = Execution()) -> Run:
+    """Evaluate a finished run in the settings that its table lacks.
+
+    Raises:
+        RunError: some are lacking, and the run keeps no weights.
+    """
+    if not missing_settings(run, tests):
+        return run
+    if not run.has_weights:
+        lacking = ", ".join(f"{spec.label} at {spec.slots} slots" for spec, _ in missing_settings(run, tests))
+        raise RunError(f"{run.address}: was not evaluated on {lacking}, and keeps no weights to do it now")
+    model = run.load_model().to(execution.device)
+    evaluation, about = _evaluated(run.spec, model, tests, execution, run)
+    return store.extend(run, evaluation, about)
+
+
+def missing_settings(run: Run, tests: Sequence[TestSet]) -> list[tuple[EvaluationSpec, TestSet]]:
+    """What of these tests is not in the run's table: for each its slot counts and iterations that are not."""
+    return _missing(run.evaluation.scenes, tests)
+
+
+def _train(job: Job, store: RunStore, execution: Execution, rank: int, ranks: int) -> tuple[Trained, str]:
+    for test in job.tests:  # what cannot work is refused before any work
+        select(test.source.open(), test.spec())
+    split = job.train.open().filter(max_objects=job.spec.data.max_objects)
+    task = job.spec.task
+    loader = split.loader(
+        batch_size=job.spec.batch_size,
+        seed=job.spec.seed,
+        device=execution.device,
+        fields=task.fields,
+        flip=task.flip,
+        rank=rank,
+        world_size=ranks,
+    )
+    watch = Watch(
+        checkpoint=store.checkpoint(job.spec),
+        checkpoint_seconds=execution.checkpoint_seconds,
+        stop=execution.stop,
+        probe=Probe(task, split, device=execution.device),
+        report=execution.report,
+        label=f"{job.spec.variant}, seed {job.spec.seed}",
+        bar=execution.bar,
+    )
+    return train(job.spec, loader, execution.device, watch), split.manifest.digest
+
+
+def _record(job: Job, store: RunStore, execution: Execution, trained: Trained, digest: str, ranks: int) -> Run:
+    about = provenance(
+        torch.device(execution.device),
+        seconds=trained.seconds,
+        steps=job.spec.schedule.steps,
+        data_digest=digest,
+        ranks=ranks,
+    )
+    evaluation, evaluations = _evaluated(job.spec, trained.model, job.tests, execution)
+    return store.write(
+        job.spec,
+        model=trained.model,
+        curve=trained.curve,
+        evaluation=evaluation,
+        evaluations=evaluations,
+        provenance=about,
+    )
+
+
+def _evaluated(
+    spec: RunSpec, model: nn.Module, tests: Sequence[TestSet], execution: Execution, run: Run | None = None
+) -> tuple[Evaluation, dict[str, object]]:
+    """The run's evaluation, with what was missing added."""
+    before = run.evaluation if run else None
+    scenes, sets = ([before.scenes], [before.sets]) if before else ([], [])
+    about: dict[str, object] = dict(run.evaluations) if run else {}
+    splits: dict[Source, Split] = {}
+    for wanted, test in _missing(before.scenes if before else None, tests):
+        split = splits.setdefault(test.source, test.source.open())
+        more = evaluate(spec.task, model, split, wanted, bar=execution.bar)
+        scenes.append(more.scenes)
+        sets.append(more.sets)
+        about[wanted.key] = {"label": wanted.label, "scenes": wanted.scenes, "seed": wanted.seed, **vars(wanted.data)}
+    return Evaluation(pd.concat(scenes, ignore_index=True), pd.concat(sets, ignore_index=True)), about
+
+
+def _missing(table: pd.DataFrame | None, tests: Sequence[TestSet]) -> list[tuple[EvaluationSpec, TestSet]]:
+    wanted = [(test.spec(), test) for test in tests]
+    if table is None:
+        return wanted
+    missing = []
+    for spec, test in wanted:
+        rows = table[table["evaluation"] == spec.key]
+        present = set(zip(rows["slots"], rows["iterations"], strict=True))
+        for iterations in spec.iterations:
+            slots = tuple(count for count in spec.slots if (count, iterations) not in present)
+            if slots:
+                missing.append((replace(spec, slots=slots, iterations=(iterations,)), test))
+    return missing

@@ -1,0 +1,46 @@
+"""The recipes: every experiment of the paper at four scales, as frozen data.
+
+``paper`` is the paper's protocol to the letter, ``gpu`` takes minutes per run on a data-center GPU, ``cpu`` minutes on
+a laptop's core, ``smoke`` seconds. The scales of one experiment differ in numbers only, never in code. A recipe is
+tuned on the weighted mean alone, and frozen before any other variant is run with it.
+
+    python -m slotnorm.sweep --list        what there is
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from slotnorm.recipes.clevr import clevr
+from slotnorm.recipes.recipe import SCALES, Recipe, Scale, TestSet
+from slotnorm.spec import SpecError
+
+__all__ = ["EXPERIMENTS", "SCALES", "Recipe", "Scale", "TestSet", "recipe"]
+
+EXPERIMENTS: dict[str, Callable[[Scale], Recipe]] = {
+    "clevr-6-7": partial(clevr, num_slots=7),
+    "clevr-6-11": partial(clevr, num_slots=11),
+}
+"""Experiment to its recipe as a function of the scale. ``6-7`` is trained on at most 6 objects with 7 slots."""
+
+
+def recipe(experiment: str, scale: str) -> Recipe:
+    """The recipe of an experiment at a scale.
+
+    Args:
+        experiment: a name in :data:`EXPERIMENTS`.
+        scale: one of :data:`SCALES`.
+
+    Raises:
+        SpecError: for an unknown name; the message lists those that exist.
+
+    Example:
+        >>> recipe("clevr-6-7", "paper").schedule.steps
+        500000
+    """
+    if experiment not in EXPERIMENTS:
+        raise SpecError(f"unknown experiment {experiment!r}; there are {', '.join(EXPERIMENTS)}")
+    if scale not in SCALES:
+        raise SpecError(f"unknown scale {scale!r}; there are {', '.join(SCALES)}")
+    return EXPERIMENTS[experiment](scale)

@@ -1,0 +1,131 @@
+"""What a recipe is: an experiment of the paper at one scale, from which the specs of its runs follow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from slotnorm.sources import Source
+from slotnorm.spec import EvaluationSpec, Optimizer, Precision, RunSpec, Schedule, SpecError
+from slotnorm.tasks import Task
+
+Scale = Literal["smoke", "cpu", "gpu", "paper"]
+SCALES: tuple[Scale, ...] = ("smoke", "cpu", "gpu", "paper")
+
+PROPOSED = ("weighted_mean", "layer_norm", "weighted_sum", "batch_norm")
+"""The variants of Sec. 5, in the paper's order."""
+SWEEP = tuple(range(5, 22, 2))
+"""Slot counts of the paper's figures: 5, 7, …, 21."""
+PAPER_SCENES = 1280
+"""Test scenes of every evaluation (Sec. 5)."""
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """Scenes that trained models are evaluated on.
+
+    Args:
+        label: as the paper calls them, such as ``"CLEVR10"``.
+        source: where they come from.
+        scenes: how many.
+        max_objects: scenes with more are left out.
+        slots: slot counts.
+        iterations: Slot Attention iterations.
+    """
+
+    __test__ = False  # not a test, though pytest would think so
+
+    label: str
+    source: Source
+    scenes: int
+    max_objects: int | None
+    slots: tuple[int, ...]
+    iterations: tuple[int, ...]
+
+    def spec(self) -> EvaluationSpec:
+        """What a run's record keeps of it."""
+        data = self.source.describe(self.max_objects)
+        return EvaluationSpec(self.label, data, self.scenes, self.slots, self.iterations)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An experiment at one scale. No setting differs between its variants but the normalization.
+
+    Args:
+        experiment: its name, such as ``"clevr-6-7"``: trained on at most 6 objects with 7 slots.
+        scale: one of :data:`SCALES`.
+        locus: section, figures and tables of the paper.
+        task: model and loss.
+        train: scenes trained on.
+        max_objects: scenes with more are left out of the training.
+        schedule, optimizer, batch_size, precision: see :class:`slotnorm.spec.RunSpec`.
+        tests: what the trained models are evaluated on.
+        variants: normalizations.
+        seeds: one run each.
+    """
+
+    experiment: str
+    scale: Scale
+    locus: str
+    task: Task
+    train: Source
+    max_objects: int | None
+    schedule: Schedule
+    optimizer: Optimizer
+    batch_size: int
+    precision: Precision
+    tests: tuple[TestSet, ...]
+    variants: tuple[str, ...] = PROPOSED
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+    def runs(self) -> list[RunSpec]:
+        """One spec per variant and seed, variants of one seed next to each other."""
+        data = self.train.describe(self.max_objects)
+        return [
+            RunSpec(
+                task=self.task,
+                data=data,
+                variant=variant,
+                seed=seed,
+                schedule=self.schedule,
+                optimizer=self.optimizer,
+                batch_size=self.batch_size,
+                precision=self.precision,
+            )
+            for seed in self.seeds
+            for variant in self.variants
+        ]
+
+    def over(self, data: str) -> Recipe:
+        """The same recipe on other data: a folder of prepared splits, or a stand-in's name."""
+        tests = tuple(replace(test, source=test.source.over(data)) for test in self.tests)
+        return replace(self, train=self.train.over(data), tests=tests)
+
+    def select(
+        self,
+        variants: Sequence[str] | None = None,
+        seeds: Sequence[int] | None = None,
+        slots: Sequence[int] | None = None,
+    ) -> Recipe:
+        """A part of the recipe, or other seeds and slot counts.
+
+        Args:
+            variants: normalizations, known names each; ``None`` for the recipe's.
+            seeds: ``None`` for the recipe's.
+            slots: slot counts at evaluation; ``None`` for the recipe's.
+
+        Raises:
+            SpecError: for an empty selection.
+        """
+        for name, chosen in {"variants": variants, "seeds": seeds, "slots": slots}.items():
+            if chosen is not None and not len(chosen):
+                raise SpecError(f"{name} must name at least one")
+        tests = self.tests if slots is None else tuple(replace(test, slots=tuple(slots)) for test in self.tests)
+        return replace(
+            self,
+            variants=self.variants if variants is None else tuple(variants),
+            seeds=self.seeds if seeds is None else tuple(seeds),
+            tests=tests,
+        )

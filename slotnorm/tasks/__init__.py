@@ -1,0 +1,18 @@
+"""The paper's tasks: what is built, what is minimized, what is measured.
+
+A task is a frozen dataclass whose fields are the sizes of its model; the training loop, the evaluation and the run
+store know nothing else of it. A new task is one class and one row in :data:`TASKS`.
+
+Shape letters: B batch, K slots, D slot dimension, N input tokens, H W label map.
+"""
+
+from typing import Any
+
+from slotnorm.tasks.discovery import FeatureDiscovery, ObjectDiscovery
+from slotnorm.tasks.prediction import PropertyPrediction
+from slotnorm.tasks.task import Batch, Measured, Task
+
+__all__ = ["TASKS", "Batch", "FeatureDiscovery", "Measured", "ObjectDiscovery", "PropertyPrediction", "Task"]
+
+TASKS: dict[str, type[Any]] = {task.__name__: task for task in (ObjectDiscovery, FeatureDiscovery, PropertyPrediction)}
+"""Name to task."""

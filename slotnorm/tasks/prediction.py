@@ -1,0 +1,85 @@
+"""Property prediction: the objects of a scene as a set, one per slot (App. I)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from slotnorm.average_precision import THRESHOLDS, average_precision
+from slotnorm.models import SetPredictor
+from slotnorm.properties import (
+    COORDINATE_SCALINGS,
+    PROPERTY_FIELDS,
+    hungarian_huber_loss,
+    hungarian_huber_losses,
+    property_targets,
+)
+from slotnorm.tasks.task import Batch, Measured
+
+
+@dataclass(frozen=True)
+class PropertyPrediction:
+    """Predict the objects of a scene as a set (App. I); fields as in :class:`slotnorm.models.SetPredictor`.
+
+    Args:
+        coordinates: how positions are scaled, a name in :data:`slotnorm.properties.COORDINATE_SCALINGS`.
+    """
+
+    fields: ClassVar[tuple[str, ...]] = ("image", *PROPERTY_FIELDS)
+    evaluation_fields: ClassVar[tuple[str, ...]] = ("image", "segmentation", *PROPERTY_FIELDS)
+    flip: ClassVar[bool] = False
+
+    image_size: int = 128
+    num_slots: int = 10
+    slot_dim: int = 64
+    channels: int = 64
+    strides: tuple[int, ...] = (1, 2, 2, 1)
+    hidden_dim: int = 128
+    iterations: int = 3
+    coordinates: str = "google"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "strides", tuple(self.strides))  # a list, when it comes from JSON
+        if self.coordinates not in COORDINATE_SCALINGS:
+            raise ValueError(f"coordinates must be one of {sorted(COORDINATE_SCALINGS)}, got {self.coordinates!r}")
+
+    def build(self, variant: str) -> SetPredictor:
+        """See :class:`Task`."""
+        return SetPredictor(
+            image_size=self.image_size,
+            num_slots=self.num_slots,
+            slot_dim=self.slot_dim,
+            channels=self.channels,
+            strides=self.strides,
+            hidden_dim=self.hidden_dim,
+            iterations=self.iterations,
+            normalization=variant,
+        )
+
+    def loss(self, model: Any, batch: Batch, noise: Tensor) -> Tensor:
+        """Huber loss of the best matching (App. I)."""
+        slots = model.slot_attention.initial_slots(noise)
+        targets = property_targets(batch, self.coordinates, self.num_slots)
+        return hungarian_huber_loss(model(batch["image"], slots=slots).predictions, targets)
+
+    def encode(self, model: Any, batch: Batch) -> Tensor:
+        """See :class:`Task`."""
+        tokens: Tensor = model.encode(batch["image"])
+        return tokens
+
+    def measure(self, model: Any, batch: Batch, tokens: Tensor, noise: Tensor, iterations: int) -> Measured:
+        """Segmentation from the attention at the tokens' grid, Huber loss, predictions for the average precision."""
+        slots = model.slot_attention.initial_slots(noise)
+        result = model.decompose(tokens, iterations=iterations, slots=slots)
+        targets = property_targets(batch, self.coordinates)
+        truth = batch["segmentation"][:, :: model.stride, :: model.stride]
+        losses = hungarian_huber_losses(result.predictions, targets).double()
+        return Measured(truth, result.segmentation, losses, (result.predictions, targets))
+
+    def summarize(self, detections: tuple[Tensor, ...]) -> dict[str, float]:
+        """Average precision at every threshold (App. I, Fig. 13): ``ap@inf``, ``ap@1``, …"""
+        predictions, targets = detections
+        precision = average_precision(predictions, targets, THRESHOLDS)
+        return {f"ap@{threshold:g}": float(value) for threshold, value in zip(THRESHOLDS, precision, strict=True)}
