@@ -12,19 +12,19 @@ wire format only what these lists need is understood here.
 
 from __future__ import annotations
 
-import gzip
 import struct
-import zlib
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from gzip import BadGzipFile
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import google_crc32c
 import numpy as np
 import numpy.typing as npt
+from isal import igzip, isal_zlib
 
 from data_tools.durable import DataError
 
@@ -120,7 +120,7 @@ def read_records(path: str | Path) -> Iterator[bytes]:
                 index += 1
     except EOFError:
         raise RecordError(f"{path}: record {index}: truncated: the GZIP stream ends before its end marker") from None
-    except (zlib.error, gzip.BadGzipFile) as error:
+    except (isal_zlib.error, BadGzipFile) as error:  # type: ignore[misc] # its stub declares an instance
         raise RecordError(f"{path}: record {index}: damaged GZIP stream: {error}") from None
     except FileNotFoundError:
         raise RecordError(f"{path}: missing: no such file") from None
@@ -183,7 +183,7 @@ def _decompressed(file: IO[bytes], path: Path) -> IO[bytes]:
     if len(head) == _HEADER.size and masked_crc32c(head[:8]) == _HEADER.unpack(head)[1]:
         return file
     if head[:2] == b"\x1f\x8b":
-        return gzip.GzipFile(fileobj=file)  # type: ignore[return-value]
+        return cast(IO[bytes], igzip.open(file))  # type: ignore[no-untyped-call] # more than twice as fast as zlib
     raise RecordError(
         f"{path}: record 0: neither GZIP nor a TFRecord: begins with {head[:8].hex(' ')}, "
         "which is no GZIP magic (1f 8b) and no length with a matching checksum"
