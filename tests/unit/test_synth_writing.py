@@ -2,8 +2,6 @@
 
 import errno
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,6 @@ from data_tools.store import SplitError, verify
 from slotnorm.data import open_split
 from tests.unit.toy_split import content
 
-ROOT = Path(__file__).parents[2]
 PREPARE = [synth_clevr.prepare, synth_movi.prepare]
 
 
@@ -47,14 +44,6 @@ def test_neither_chunks_nor_the_count_change_a_scene(tmp_path: Path, prepare, mo
     assert content(prepare(tmp_path / "chunks", count=7, size=16)) == content(whole)
     for name, array in open_split(whole).arrays.items():
         np.testing.assert_array_equal(fewer[name], array[:3])
-
-
-@pytest.mark.slow
-def test_killed_at_many_moments_and_run_again_equals_an_uninterrupted_run(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.unit.killed_synth", str(tmp_path), "7"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=240)
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) >= 4
 
 
 def test_an_interrupted_call_goes_on_where_it_was(tmp_path: Path, monkeypatch) -> None:
