@@ -100,6 +100,15 @@ def load_checkpoint(
     return int(about["step"]), curve, float(about["elapsed"])
 
 
+def read_progress(path: Path) -> int:
+    """Updates that a checkpoint holds; 0 where there is none.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    return int(_read(path)[0].get("step", 0)) if path.exists() else 0
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file that is there whole or not at all, and on disk when this returns."""
     temporary = path.with_name(path.name + ".tmp")

@@ -54,12 +54,16 @@ class Execution:
     bar: bool = True
 
 
+DEFAULT = Execution()
+"""On the CPU, with progress bars."""
+
+
 def jobs(recipe: Recipe) -> list[Job]:
     """The runs of a recipe."""
     return [Job(spec, recipe.train, recipe.tests) for spec in recipe.runs()]
 
 
-def obtain(job: Job, store: RunStore, execution: Execution = Execution()) -> Run:
+def obtain(job: Job, store: RunStore, execution: Execution = DEFAULT) -> Run:
     """The run from the store, trained and evaluated first as far as that is missing.
 
     Raises:
@@ -81,7 +85,7 @@ def obtain(job: Job, store: RunStore, execution: Execution = Execution()) -> Run
     return run or store.get(job.spec)
 
 
-def complete(run: Run, tests: Sequence[TestSet], store: RunStore, execution: Execution = Execution()) -> Run:
+def complete(run: Run, tests: Sequence[TestSet], store: RunStore, execution: Execution = DEFAULT) -> Run:
     """Evaluate a finished run in the settings that its table lacks.
 
     Raises:

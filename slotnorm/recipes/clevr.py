@@ -89,7 +89,7 @@ def _cpu(num_slots: int) -> Recipe:
         max_objects=MAX_OBJECTS,
         schedule=Schedule(steps=2_000, peak=1e-3, warmup=200, half_life=1_000),
         optimizer=Optimizer(clip_norm=1.0),
-        batch_size=32,
+        batch_size=16,
         precision="bf16",
         tests=_tests(STAND_IN, 32, 1_000, 320),
     )

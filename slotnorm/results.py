@@ -1,0 +1,109 @@
+"""The results of a recipe as tidy tables: all that chapters, figures, statistics and claims read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import pandas as pd
+
+from slotnorm.engine import DEFAULT, Execution, Job, jobs, missing_settings, obtain
+from slotnorm.recipes import Recipe
+from slotnorm.runs import Run
+from slotnorm.spec import RunSpec
+from slotnorm.store import RunStore
+
+Missing = Literal["train", "report"]
+
+
+@dataclass(frozen=True)
+class Results:
+    """The runs of a recipe that a store has.
+
+    Args:
+        recipe: what was asked for.
+        runs: those that were found or made, in the recipe's order.
+        missing: those that were not.
+    """
+
+    recipe: Recipe
+    runs: tuple[Run, ...]
+    missing: tuple[RunSpec, ...]
+
+    @cached_property
+    def scenes(self) -> pd.DataFrame:
+        """One row per run, scene and setting: ``variant``, ``seed``, ``test``, then :data:`evaluation.COLUMNS`.
+
+        Only what the recipe asks for: its tests by label, its slot counts and iterations.
+        """
+        return self._stacked(lambda run: run.evaluation.scenes)
+
+    @cached_property
+    def sets(self) -> pd.DataFrame:
+        """One row per run, setting and measure of all scenes together, such as ``ap@1``: ``measure`` and ``value``."""
+        return self._stacked(lambda run: run.evaluation.sets)
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """One row per run and step, see :attr:`slotnorm.runs.Run.curve`."""
+        return pd.concat([_named(run, run.curve) for run in self.runs], ignore_index=True)
+
+    @property
+    def description(self) -> str:
+        """What is here and what is missing, one line."""
+        total = len(self.runs) + len(self.missing)
+        lacking = ", ".join(f"{spec.variant} seed {spec.seed}" for spec in self.missing)
+        return f"{len(self.runs)} of {total} runs at {self.recipe.scale} scale" + (
+            f"; not run: {lacking}" if lacking else ""
+        )
+
+    def _stacked(self, table: Callable[[Run], pd.DataFrame]) -> pd.DataFrame:
+        wanted = {test.spec().key: test for test in self.recipe.tests}
+        frames = []
+        for run in self.runs:
+            rows = table(run)
+            rows = rows[rows["evaluation"].isin(wanted)]
+            for key, test in wanted.items():
+                fits = rows["slots"].isin(test.slots) & rows["iterations"].isin(test.iterations)
+                chosen = rows[(rows["evaluation"] == key) & fits].drop(columns="evaluation")
+                chosen.insert(0, "test", test.label)
+                frames.append(_named(run, chosen))
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def collect(recipe: Recipe, store: RunStore, missing: Missing = "report", execution: Execution = DEFAULT) -> Results:
+    """Gather the runs of a recipe from a store.
+
+    Args:
+        recipe: which runs, and which of their settings.
+        store: where they are, and where they are put when they are made.
+        missing: ``"train"`` makes what the store lacks, ``"report"`` goes on without it and lists it.
+        execution: how they are made.
+
+    Raises:
+        Whatever :func:`slotnorm.engine.obtain` does.
+    """
+    found: list[Run] = []
+    lacking: list[RunSpec] = []
+    for job in jobs(recipe):
+        run = obtain(job, store, execution) if missing == "train" else whole(job, store)
+        if run is None:
+            lacking.append(job.spec)
+        else:
+            found.append(run)
+    return Results(recipe, tuple(found), tuple(lacking))
+
+
+def whole(job: Job, store: RunStore) -> Run | None:
+    """The run of a job if the store has it with every setting that is asked for."""
+    run = store.find(job.spec)
+    return run if run is not None and not missing_settings(run, job.tests) else None
+
+
+def _named(run: Run, table: pd.DataFrame) -> pd.DataFrame:
+    named = table.copy()
+    named.insert(0, "seed", run.spec.seed)
+    named.insert(0, "variant", run.spec.variant)
+    return named
