@@ -81,8 +81,23 @@ def show_table(name: str, frame: pd.DataFrame, floats: str = ".3f") -> None:
         frame: the table without its index; column names and cells may hold Markdown and ``$math$``.
         floats: format of the floating-point cells.
     """
-    bundle = {"text/markdown": frame.to_markdown(index=False, floatfmt=floats)}
+    formats = [floats if kind == "f" else "g" for kind in (dtype.kind for dtype in frame.dtypes)]
+    bundle = {"text/markdown": frame.to_markdown(index=False, floatfmt=formats)}
     display(bundle, raw=True, metadata={"scrapbook": {"name": name, "mime_prefix": ""}})  # type: ignore[no-untyped-call]
+
+
+def math_number(value: float, digits: int = 2) -> str:
+    """Write a number in Markdown, as a power of ten where ``g`` would print an exponent.
+
+    Args:
+        value: the number.
+        digits: significant digits.
+    """
+    mantissa, _, exponent = f"{value:.{digits}g}".partition("e")
+    if not exponent:
+        return mantissa
+    factor = "" if mantissa == "1" else rf"{mantissa} \cdot "
+    return f"${factor}10^{{{int(exponent)}}}$"
 
 
 def run_info(parameters: ChapterParameters) -> HTML:

@@ -48,7 +48,8 @@ def training_curves(curves: Mapping[str, Sequence[float]], window: int = 10) -> 
         every = max(1, len(losses) // 8)
         ax.plot(steps, smooth, color=look.color, marker=look.marker, markevery=every, label=look.label)
     ax.set(xlabel="training step", ylabel="mean squared error", yscale="log")
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    decades = np.log10(max(map(max, curves.values())) / min(map(min, curves.values())))
+    ax.yaxis.set_major_locator(LogLocator(subs=range(1, 10) if decades < 0.7 else (1, 2, 5)))
     ax.yaxis.set_major_formatter("{x:g}")
     ax.yaxis.set_minor_formatter(NullFormatter())
     ax.legend()
@@ -124,7 +125,7 @@ def decompositions(
 
 
 def slots_of_a_scene(result: Decomposition, scene: int = 0, columns: int = 7) -> Figure:
-    """Every slot's mask (white is opaque) above what it paints, titled with its number and its share of the pixels."""
+    """Every slot's mask (black to white: least to largest) above what it paints, titled with its number and share."""
     masks, painted = result.masks[scene], to_rgb(result.components[scene])
     columns = min(columns, len(masks))
     blocks = -(-len(masks) // columns)
@@ -133,10 +134,11 @@ def slots_of_a_scene(result: Decomposition, scene: int = 0, columns: int = 7) ->
     fig, axes = plt.subplots(2 * blocks, columns, figsize=size, squeeze=False, subplot_kw={"frame_on": False})
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
+    gray = {"cmap": "gray", "vmin": masks.min().item(), "vmax": masks.max().item()}
     for slot, mask in enumerate(masks):
         block, column = divmod(slot, columns)
         top, bottom = axes[2 * block : 2 * block + 2, column]
-        top.imshow(mask.cpu().numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        top.imshow(mask.cpu().numpy(), interpolation="nearest", **gray)
         top.set_title(f"{slot + 1}: {mask.mean().item():.0%}", fontsize=9)
         bottom.imshow(painted[slot], interpolation="nearest")
     return fig

@@ -10,5 +10,5 @@ OKABE_ITO = {
     "vermillion": "#D55E00",
     "purple": "#CC79A7",
 }
-PHONE_WIDTH = 6.0
+PHONE_WIDTH = 5.4
 """Width of a figure in inches at which 10-point text is still readable on a phone."""

@@ -39,8 +39,8 @@ def mixture_on_sphere(
     for k, (direction, weight) in enumerate(zip(mixture.directions.cpu(), mixture.weights.cpu(), strict=True)):
         color = COMPONENTS[k % len(COMPONENTS)]
         ax.quiver(*direction, *(0.3 * direction), color=color, lw=2.5, arrow_length_ratio=0.3)
-        name = ax.text(*(1.5 * direction), f"π = {weight:.2f}", color=color, ha="center", va="center", fontsize=13)
-        name.set_path_effects([withStroke(linewidth=4, foreground="white")])
+        name = ax.text(*(1.5 * direction), f"π = {weight:.2f}", ha="center", va="center", fontsize=13)
+        name.set_path_effects([withStroke(linewidth=5, foreground="white")])
     return fig
 
 
