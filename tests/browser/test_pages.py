@@ -1,6 +1,6 @@
 """The built pages in headless Chromium: four screens, no console error, no request, no sideways scroll, right colors.
 
-A screenshot of each is left in _build/screenshots.
+Pictures of each page are left in _build/screenshots.
 """
 
 import json
@@ -19,7 +19,7 @@ from tests.book.chapter import HTML, toc_pages
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 SCREENS = {"desktop": (1280, 900), "phone": (390, 844)}
 SCREENSHOTS = HTML.parent / "screenshots"
-TALLEST = 6000
+CUT = 1600
 TIMEOUT_S = 30
 
 pytestmark = [
@@ -70,9 +70,14 @@ class Screen:
         return [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
 
     def photograph(self, page: str) -> None:
+        """Leave the whole page in _build/screenshots, in numbered pictures one screen high."""
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        self.resize(min(self.ask("document.documentElement.scrollHeight"), TALLEST))
-        self.driver.save_screenshot(str(SCREENSHOTS / f"{page.replace('/', '-')}-{self.name}.png"))
+        self.resize(CUT)
+        total = self.ask("document.documentElement.scrollHeight")
+        for number, top in enumerate(range(0, total, CUT), 1):
+            self.driver.execute_script(f"window.scrollTo({{top: {top}, behavior: 'instant'}})")
+            name = f"{page.replace('/', '-')}-{self.name}-{number}.png"
+            self.driver.save_screenshot(str(SCREENSHOTS / name))
 
 
 @pytest.fixture(scope="module", params=["desktop-light", "desktop-dark", "phone-light", "phone-dark"])
