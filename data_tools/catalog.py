@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import platformdirs
 
 from data_tools import clevr, synth_clevr, synth_movi
+from data_tools.store import SplitInUseError
 from data_tools.synthesis import RENDERER
 from slotnorm.data import Split, SplitError, open_split
 
@@ -21,6 +23,8 @@ STAND_INS: dict[str, Callable[..., Path]] = {
     "synth-movi-d": partial(synth_movi.prepare, variant="d"),
 }
 """Name to what makes it. None of them is the data set that it stands in for."""
+POLL_S = 0.5
+"""How often to look whether another process has finished."""
 
 
 def cache_folder() -> Path:
@@ -30,6 +34,8 @@ def cache_folder() -> Path:
 
 def open_data(data: str | Path, *, image_size: int, scenes: int, seed: int = 0) -> Split:
     """Open what ``data`` names, with square images of ``image_size`` pixels.
+
+    Of several processes that want the same new split, one makes it and the others wait.
 
     Args:
         data: a prepared split, which is opened; a CLEVR-with-masks TFRecord, all of whose scenes are converted on first
@@ -53,8 +59,8 @@ def open_data(data: str | Path, *, image_size: int, scenes: int, seed: int = 0) 
 
 
 def _stand_in(name: str, image_size: int, scenes: int, seed: int) -> Path:
-    out = cache_folder() / f"{name}-{image_size}-{scenes}-seed{seed}"
-    return STAND_INS[name](out, count=scenes, size=image_size, seed=seed)
+    out = cache_folder() / f"{name}-{image_size}-{scenes}-seed{seed}-v{RENDERER}"
+    return _made(lambda: STAND_INS[name](out, count=scenes, size=image_size, seed=seed))
 
 
 def makes(data: str) -> bool:
@@ -75,9 +81,19 @@ def identity(data: str, *, image_size: int, scenes: int, seed: int = 0) -> str:
 
 def _from_tfrecord(tfrecord: Path, image_size: int) -> Path:
     out = cache_folder() / f"{tfrecord.stem}-{image_size}-{_fingerprint(tfrecord)}"
-    if not out.exists():
-        clevr.convert(tfrecord, clevr.parts(out, "all"), size=image_size, source=f"the file {tfrecord.name}")
-    return out
+    if out.exists():
+        return out
+    source = f"the file {tfrecord.name}"
+    return _made(lambda: clevr.convert(tfrecord, clevr.parts(out, "all"), size=image_size, source=source)[0])
+
+
+def _made(make: Callable[[], Path]) -> Path:
+    """What ``make`` returns; where another process is making it, that one's result."""
+    while True:
+        try:
+            return make()
+        except SplitInUseError:
+            time.sleep(POLL_S)
 
 
 def _fingerprint(path: Path) -> str:

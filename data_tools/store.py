@@ -45,11 +45,15 @@ PROGRESS = "progress.json"
 
 JSON = None | bool | int | float | str | list[Any] | dict[str, Any]
 
-__all__ = ["FORMAT_VERSION", "JSON", "ArraySpec", "DataError", "SplitError", "SplitWriter", "verify"]
+__all__ = ["FORMAT_VERSION", "JSON", "ArraySpec", "DataError", "SplitError", "SplitInUseError", "SplitWriter", "verify"]
 
 
 class SplitError(DataError):
     """A prepared split that cannot be written or read."""
+
+
+class SplitInUseError(SplitError):
+    """A prepared split that another process is writing."""
 
 
 class SplitWriter:
@@ -120,7 +124,7 @@ class SplitWriter:
             self._lock = durable.lock(self._lock_path)
             self._find_resume_point()
         except durable.LockedError as owner:
-            raise SplitError(
+            raise SplitInUseError(
                 f"{self.partial} is being written by {owner}: wait for it or choose another folder"
             ) from None
         except OSError as error:

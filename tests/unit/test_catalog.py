@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_tools import catalog
+from data_tools import catalog, durable
 from data_tools.catalog import STAND_INS, cache_folder, open_data
 from data_tools.durable import DataError
 from slotnorm import chapters
@@ -64,6 +64,23 @@ def test_a_stand_in_is_drawn_on_first_use_and_says_what_it_is(name):
     assert "stand-in" in split.manifest.license
     assert np.array_equal(open_data(name, image_size=16, scenes=2, seed=3)["image"], split["image"])
     assert not np.array_equal(open_data(name, image_size=16, scenes=2, seed=4)["image"], split["image"])
+
+
+@pytest.mark.parametrize("data", ["synth-clevr", FIXTURE])
+def test_who_comes_second_waits_for_the_first(cache, monkeypatch, data):
+    folder = open_data(data, image_size=16, scenes=2).folder
+    folder.rename(cache / "made")
+    lock = cache / f"{folder.name}.partial.lock"
+    held, waits = durable.lock(lock), []
+
+    def the_first_finishes(_: float) -> None:
+        waits.append(1)
+        (cache / "made").rename(folder)
+        durable.unlock(lock, held)
+
+    monkeypatch.setattr("time.sleep", the_first_finishes)
+    assert open_data(data, image_size=16, scenes=2).folder == folder
+    assert waits == [1]
 
 
 def test_nothing_is_left_of_a_file_that_is_not_there(cache):
