@@ -164,8 +164,12 @@ def _evaluated(
         more = evaluate(spec.task, model, split, wanted, bar=execution.bar)
         scenes.append(more.scenes)
         sets.append(more.sets)
-        about[wanted.key] = {"label": wanted.label, "scenes": wanted.scenes, "seed": wanted.seed, **vars(wanted.data)}
+        about[wanted.key] = {"label": wanted.label, **vars(wanted.data), **_chosen(wanted)}
     return Evaluation(pd.concat(scenes, ignore_index=True), pd.concat(sets, ignore_index=True)), about
+
+
+def _chosen(spec: EvaluationSpec) -> dict[str, object]:
+    return {"scenes": spec.scenes, "draw": spec.draw, "seed": spec.seed}
 
 
 def _missing(table: pd.DataFrame | None, tests: Sequence[TestSet]) -> list[tuple[EvaluationSpec, TestSet]]:

@@ -60,7 +60,10 @@ def select(split: Split, spec: EvaluationSpec) -> Split:
     chosen = split.filter(max_objects=spec.data.max_objects)
     if len(chosen) < spec.scenes:
         raise SpecError(f"{spec.label}: {split.folder} has {len(chosen)} suitable scenes, {spec.scenes} are asked for")
-    return chosen.select(np.arange(spec.scenes))
+    if spec.draw is None:
+        return chosen.select(np.arange(spec.scenes))
+    bits = np.random.PCG64(spec.draw).random_raw(len(chosen))  # NumPy keeps this stream across versions
+    return chosen.select(np.sort(np.argsort(bits, kind="stable")[: spec.scenes]))
 
 
 @torch.inference_mode()

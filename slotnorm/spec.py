@@ -180,10 +180,12 @@ class EvaluationSpec:
     Args:
         label: what the rows are called in tables, such as ``"CLEVR10"``.
         data: scenes evaluated on.
-        scenes: how many of them, the first ones of the data that remain after the filter.
+        scenes: how many of them.
         slots: slot counts.
         iterations: Slot Attention iterations, each evaluated at every slot count.
         seed: of the initial slots.
+        draw: seed with which the scenes are drawn without replacement from those that the filter leaves; ``None`` takes
+            the first ones.
 
     Raises:
         SpecError: for a setting that cannot work.
@@ -195,6 +197,7 @@ class EvaluationSpec:
     slots: tuple[int, ...]
     iterations: tuple[int, ...]
     seed: int = 0
+    draw: int | None = None
 
     def __post_init__(self) -> None:
         if not self.slots or min(self.slots) < 1 or not self.iterations or min(self.iterations) < 1:
@@ -205,7 +208,8 @@ class EvaluationSpec:
     @property
     def key(self) -> str:
         """Names the scenes and the initial slots, whatever the slot counts and iterations."""
-        return digest({"data": asdict(self.data), "scenes": self.scenes, "seed": self.seed})[:ID_LENGTH]
+        chosen = {"data": asdict(self.data), "scenes": self.scenes, "draw": self.draw}
+        return digest({**chosen, "seed": self.seed})[:ID_LENGTH]
 
 
 def digest(content: Mapping[str, Any]) -> str:

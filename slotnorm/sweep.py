@@ -49,6 +49,7 @@ def main(
     seeds: Annotated[list[int] | None, typer.Option(help="This seed; may be repeated.")] = None,
     slots: Annotated[list[int] | None, typer.Option(help="This slot count at evaluation; may be repeated.")] = None,
     data: Annotated[str | None, typer.Option(help="Folder of prepared splits, or a stand-in's name.")] = None,
+    test_data: Annotated[str | None, typer.Option(help="The same for the evaluation, if not the same data.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, ...; auto is a GPU if there is one.")] = "auto",
     jobs: Annotated[int | None, typer.Option(min=1, help="Runs side by side; by default one per core, or 1.")] = None,
     time_budget: Annotated[float | None, typer.Option(help="Seconds after which to stop in good order.")] = None,
@@ -62,7 +63,7 @@ def main(
     for a wrong request.
     """
     chosen = recipe(experiment, scale).select(variants or None, seeds or None, slots or None)
-    chosen = chosen.over(data) if data else chosen
+    chosen = chosen.over(data, test_data) if data else chosen
     sys.exit(run(chosen, str(store), _device(device), jobs, time_budget, executor, dry_run))
 
 

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from functools import partial
 
 from slotnorm.recipes.clevr import clevr
+from slotnorm.recipes.movi import movi_c, movi_d
+from slotnorm.recipes.properties import ablations, properties
 from slotnorm.recipes.recipe import SCALES, Recipe, Scale, TestSet
 from slotnorm.spec import SpecError
 
@@ -21,6 +23,14 @@ __all__ = ["EXPERIMENTS", "SCALES", "Recipe", "Scale", "TestSet", "recipe"]
 EXPERIMENTS: dict[str, Callable[[Scale], Recipe]] = {
     "clevr-6-7": partial(clevr, num_slots=7),
     "clevr-6-11": partial(clevr, num_slots=11),
+    "movi-c-10-11": partial(movi_c, max_objects=10, num_slots=11),
+    "movi-c-6-7": partial(movi_c, max_objects=6, num_slots=7),
+    "movi-c-6-11": partial(movi_c, max_objects=6, num_slots=11),
+    "movi-d-10-11": partial(movi_d, max_objects=10, num_slots=11),
+    "movi-d-6-7": partial(movi_d, max_objects=6, num_slots=7),
+    "movi-d-6-11": partial(movi_d, max_objects=6, num_slots=11),
+    "properties": properties,
+    "ablations": ablations,
 }
 """Experiment to its recipe as a function of the scale. ``6-7`` is trained on at most 6 objects with 7 slots."""
 

@@ -32,6 +32,7 @@ class TestSet:
         max_objects: scenes with more are left out.
         slots: slot counts.
         iterations: Slot Attention iterations.
+        draw: seed with which the scenes are drawn; ``None`` takes the first ones.
     """
 
     __test__ = False  # not a test, though pytest would think so
@@ -42,11 +43,12 @@ class TestSet:
     max_objects: int | None
     slots: tuple[int, ...]
     iterations: tuple[int, ...]
+    draw: int | None = None
 
     def spec(self) -> EvaluationSpec:
         """What a run's record keeps of it."""
         data = self.source.describe(self.max_objects)
-        return EvaluationSpec(self.label, data, self.scenes, self.slots, self.iterations)
+        return EvaluationSpec(self.label, data, self.scenes, self.slots, self.iterations, draw=self.draw)
 
 
 @dataclass(frozen=True)
@@ -98,9 +100,14 @@ class Recipe:
             for variant in self.variants
         ]
 
-    def over(self, data: str) -> Recipe:
-        """The same recipe on other data: a folder of prepared splits, or a stand-in's name."""
-        tests = tuple(replace(test, source=test.source.over(data)) for test in self.tests)
+    def over(self, data: str, test_data: str | None = None) -> Recipe:
+        """The same recipe on other data: folders of prepared splits, or names of stand-ins.
+
+        Args:
+            data: to train on.
+            test_data: to evaluate on, by default the same.
+        """
+        tests = tuple(replace(test, source=test.source.over(test_data or data)) for test in self.tests)
         return replace(self, train=self.train.over(data), tests=tests)
 
     def select(
