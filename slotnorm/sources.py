@@ -20,6 +20,7 @@ from slotnorm.data import Split, SplitError, open_split
 from slotnorm.spec import Data, SpecError
 
 GROUP = "slotnorm.data"
+CHECKOUT = Path(__file__).parents[1]
 PARTS = ("train", "validation", "test")
 
 
@@ -50,30 +51,32 @@ class Source:
             SplitError: the folder holds no such split, or images of another size.
             SpecError: ``data`` is neither a folder nor a known name.
         """
-        maker = _maker(self.data)
+        data = resolve(self.data)
+        maker = _maker(data)
         if maker is not None:
-            split: Split = maker.open_data(self.data, **self._request())
+            split: Split = maker.open_data(data, **self._request())
             return split
-        split = open_split(self._folder())
+        split = open_split(self._folder(data))
         self._check(split)
         return split
 
     def describe(self, max_objects: int | None = None) -> Data:
         """What identifies the scenes in a spec; a stand-in need not be made for it."""
-        maker = _maker(self.data)
+        data = resolve(self.data)
+        maker = _maker(data)
         if maker is not None:
-            return Data(Path(self.data).name, maker.identity(self.data, **self._request()), max_objects)
-        manifest = open_split(self._folder()).manifest
+            return Data(Path(data).name, maker.identity(data, **self._request()), max_objects)
+        manifest = open_split(self._folder(data)).manifest
         return Data(manifest.name, manifest.digest, max_objects)
 
     def _request(self) -> dict[str, Any]:
         return {"image_size": self.image_size, "scenes": self.scenes, "seed": PARTS.index(self.part)}
 
-    def _folder(self) -> Path:
-        folder = Path(self.data)
+    def _folder(self, data: str) -> Path:
+        folder = Path(data)
         if not folder.is_dir():
-            known = ", ".join(name for maker in _makers() for name in maker.STAND_INS)
-            raise SpecError(f"data = {self.data!r}: no such folder, and no stand-in ({known or 'without data_tools'})")
+            known = ", ".join(stand_ins()) or "there are none without data_tools"
+            raise SpecError(f"data = {data!r}: no such folder, and no stand-in ({known})")
         return folder if (folder / "manifest.json").exists() else folder / self.part
 
     def _check(self, split: Split) -> None:
@@ -83,6 +86,28 @@ class Source:
                 f"{split.folder}: has images of {size[0]}x{size[1]} pixels, {self.image_size}x{self.image_size} are "
                 f"needed; convert the data again with --size {self.image_size}"
             )
+
+
+def resolve(data: str) -> str:
+    """Where ``data`` is: a relative path is looked for in the working directory, then in the checkout's root.
+
+    So a recipe's path means the same file from Jupyter, papermill and the command line, which start elsewhere. What is
+    neither, such as a stand-in's name, is left as it is.
+    """
+    if data in stand_ins():
+        return data
+    places = (base / data for base in (Path.cwd(), CHECKOUT))
+    return next((str(place) for place in places if place.exists()), data)
+
+
+def stand_ins() -> list[str]:
+    """Names that ``data`` may have instead of a path."""
+    return [name for maker in _makers() for name in maker.STAND_INS]
+
+
+def is_known(data: str) -> bool:
+    """Whether ``data`` is a stand-in's name or a path where something is."""
+    return data in stand_ins() or Path(resolve(data)).exists()
 
 
 def _maker(data: str) -> Any | None:

@@ -1,0 +1,129 @@
+"""Figures that every experiment shares: training, and a measure over slot and object counts, as the paper arranges them.
+
+Every run is drawn faintly, the median over the runs of a variant strongly, their range as a band.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+from slotnorm.plots import PHONE_WIDTH, VARIANTS
+
+PANEL_WIDTH, PANEL_HEIGHT = 2.9, 2.7
+LABELS = {
+    "f_ari": "F-ARI",
+    "ari": "ARI",
+    "loss": "loss",
+    "objects": "objects",
+    "slots": "slots",
+    "iterations": "iterations",
+}
+"""Column to axis label."""
+
+
+def over_counts(
+    scenes: pd.DataFrame,
+    measures: Sequence[str],
+    *,
+    train_slots: int,
+    object_slots: int | None = 11,
+    ylim: Mapping[str, tuple[float | None, float | None]] | None = None,
+) -> Figure:
+    """Measures over slot counts, one panel per test set, and over object counts; a row per measure (as in Fig. 1).
+
+    Args:
+        scenes: :attr:`slotnorm.results.Results.scenes`.
+        measures: columns.
+        train_slots: marked by a dotted line.
+        object_slots: slot count of the panel over object counts, on the last test set; ``None`` for no such panel.
+        ylim: range of a measure's axis.
+    """
+    tests = list(scenes["test"].unique())
+    panels = len(tests) + (object_slots is not None)
+    size = (PANEL_WIDTH * panels, PANEL_HEIGHT * len(measures) + 0.4)
+    fig, axes = plt.subplots(len(measures), panels, figsize=size, squeeze=False, sharey="row")
+    for row, measure in zip(axes, measures, strict=True):
+        for ax, test in zip(row, tests, strict=False):
+            ax.axvline(train_slots, color="0.6", ls=":", zorder=0)
+            lines(ax, scenes[scenes["test"] == test], "slots", measure)
+            ax.set_title(test, fontsize=11)
+        if object_slots is not None:
+            rows = scenes[(scenes["test"] == tests[-1]) & (scenes["slots"] == object_slots)]
+            lines(row[-1], rows, "objects", measure)
+            row[-1].set_title(f"{tests[-1]}, {object_slots} slots", fontsize=11)
+        row[0].set_ylabel(LABELS.get(measure, measure))
+        if ylim and measure in ylim:
+            row[0].set_ylim(*ylim[measure])
+    variant_legend(fig, scenes["variant"].unique())
+    return fig
+
+
+def lines(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
+    """``y`` over ``x``: a faint line per run, per variant the median of its runs and their range.
+
+    Args:
+        ax: where.
+        table: with columns ``variant`` and ``seed``; rows of a run with the same ``x`` are averaged.
+        x, y: columns.
+    """
+    runs = table.groupby(["variant", "seed", x], sort=False)[y].mean().reset_index()
+    for variant in runs["variant"].unique():
+        look = VARIANTS[variant]
+        by_run = runs[runs["variant"] == variant].pivot(index=x, columns="seed", values=y).sort_index()
+        ax.plot(by_run.index, by_run, color=look.color, alpha=0.3, lw=0.8)
+        ax.fill_between(by_run.index, by_run.min(axis=1), by_run.max(axis=1), color=look.color, alpha=0.12, lw=0)
+        ax.plot(by_run.index, by_run.median(axis=1), color=look.color, marker=look.marker, ms=5)
+    values = sorted(table[x].unique())
+    ax.set(xlabel=LABELS.get(x, x))
+    if len(values) <= 10:
+        ax.set_xticks(values[:: 2 if len(values) > 6 else 1])
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+
+
+def training_curves(curves: pd.DataFrame) -> Figure:
+    """Training loss (left) and F-ARI on a few training scenes (right) over steps; a faint line per run, their median.
+
+    Args:
+        curves: :attr:`slotnorm.results.Results.curves`.
+    """
+    fig, (left, right) = plt.subplots(1, 2, figsize=(PHONE_WIDTH, 3.2))
+    every = max(1, curves["step"].max() // 60)
+    smooth = curves.assign(step=(curves["step"] - 1) // every * every + every)
+    _bare_lines(left, smooth, "loss")
+    _bare_lines(right, curves.dropna(subset=["f_ari"]), "f_ari")
+    left.set(yscale="log", ylabel="training loss")
+    left.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    left.yaxis.set_major_formatter("{x:g}")
+    left.yaxis.set_minor_formatter(NullFormatter())
+    right.set(ylabel="F-ARI in training")
+    variant_legend(fig, curves["variant"].unique())
+    return fig
+
+
+def _bare_lines(ax: Axes, curves: pd.DataFrame, y: str) -> None:
+    means = curves.groupby(["variant", "seed", "step"], sort=False)[y].mean().reset_index()
+    for variant in means["variant"].unique():
+        look = VARIANTS[variant]
+        by_run = means[means["variant"] == variant].pivot(index="step", columns="seed", values=y)
+        ax.plot(by_run.index, by_run, color=look.color, alpha=0.3, lw=0.8)
+        marks = np.arange(0, len(by_run), max(1, len(by_run) // 6)).tolist()
+        ax.plot(by_run.index, by_run.median(axis=1), color=look.color, marker=look.marker, ms=5, markevery=marks)
+    ax.set(xlabel="step")
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
+
+
+def variant_legend(fig: Figure, variants: Sequence[str]) -> None:
+    """The looks of these variants above the panels, in the book's order."""
+    looks = [look for name, look in VARIANTS.items() if name in set(variants)]
+    handles = [Line2D([], [], color=look.color, marker=look.marker, label=look.label) for look in looks]
+    columns = min(4, len(handles)) if fig.get_figwidth() > PHONE_WIDTH else min(3, len(handles))
+    fig.legend(handles=handles, loc="outside upper center", ncols=columns)
