@@ -33,7 +33,7 @@ def mixture_on_sphere(
     points: Float[Tensor, "points 3"], labels: Int[Tensor, " points"], mixture: VonMisesFisherMixture
 ) -> Figure:
     """Points in the color and marker of their component, mean directions as arrows with their weights."""
-    fig = plt.figure(figsize=(PHONE_WIDTH, 4.8))
+    fig = plt.figure(figsize=(PHONE_WIDTH, 4.4))
     ax = _sphere(fig, 1, 1, zoom=1.3)
     _points(ax, points, labels, size=18)
     for k, (direction, weight) in enumerate(zip(mixture.directions.cpu(), mixture.weights.cpu(), strict=True)):
@@ -46,9 +46,9 @@ def mixture_on_sphere(
 
 def fits_on_sphere(points: Float[Tensor, "points 3"], fits: Mapping[str, Fit]) -> Figure:
     """One sphere per fit, a key of :data:`EM_LOOKS`: points in the look of their most responsible component."""
-    fig = plt.figure(figsize=(PHONE_WIDTH, 3.3))
+    fig = plt.figure(figsize=(PHONE_WIDTH, 2.8))
     for column, (name, fit) in enumerate(fits.items(), start=1):
-        ax = _sphere(fig, len(fits), column, zoom=1.45)
+        ax = _sphere(fig, len(fits), column, zoom=1.55)
         _points(ax, points, fit.responsibilities.argmax(dim=1), size=14)
         ax.set_title(EM_LOOKS[name][0], fontsize=13)
     return fig
