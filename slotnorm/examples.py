@@ -85,6 +85,7 @@ def examples(results: Results, test: TestSet, num_slots: int, seed: int = 0) -> 
         found[run.spec.variant] = model.decompose(tokens, iterations=iterations, slots=slots)
         measured = task.measure(model, batch, tokens, noise, iterations)
         labels[run.spec.variant] = measured.segmentation
-        own = scenes[(scenes["variant"] == run.spec.variant) & (scenes["seed"] == seed) & (scenes["slots"] == num_slots)]
-        scores[run.spec.variant] = own.set_index("scene_id")["f_ari"].loc[list(chosen.values())].to_numpy()
+        own = scenes[(scenes["variant"] == run.spec.variant) & (scenes["seed"] == seed)]
+        by_scene = own[own["slots"] == num_slots].set_index("scene_id")["f_ari"]
+        scores[run.spec.variant] = by_scene.loc[list(chosen.values())].to_numpy()
     return Examples(tuple(chosen), batch["image"], batch["segmentation"], found, labels, scores)

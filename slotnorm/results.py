@@ -48,7 +48,8 @@ class Results:
     @cached_property
     def curves(self) -> pd.DataFrame:
         """One row per run and step, see :attr:`slotnorm.runs.Run.curve`."""
-        return pd.concat([_named(run, run.curve) for run in self.runs], ignore_index=True)
+        frames = [_named(run, run.curve) for run in self.runs]
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
     @property
     def description(self) -> str:

@@ -44,6 +44,11 @@ class Source:
         """The same part of other data."""
         return replace(self, data=data)
 
+    @property
+    def name(self) -> str:
+        """What readers call the data: a stand-in's name, or that of the file or folder."""
+        return Path(self.data).name
+
     def open(self) -> Split:
         """Open the scenes; a maker makes them first, with a progress bar, when it has not yet.
 

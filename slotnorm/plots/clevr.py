@@ -1,21 +1,17 @@
-"""Figures of the CLEVR chapter: training, decompositions of scenes, measures over slot counts."""
+"""Pictures of scenes: images, masks, and what models make of them."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
-import seaborn as sns
 from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
+from slotnorm.examples import Examples
 from slotnorm.models import Decomposition
 from slotnorm.plots import PHONE_WIDTH, VARIANTS
 
@@ -38,59 +34,6 @@ def label_colors(labels: Int[Tensor, "*batch height width"], background: bool) -
     return colors
 
 
-def training_curves(curves: Mapping[str, Sequence[float]], window: int = 10) -> Figure:
-    """Training loss of every variant over steps: faint as recorded, strong as a running mean."""
-    fig, ax = plt.subplots(figsize=(PHONE_WIDTH, 3.2))
-    for name, losses in curves.items():
-        look, steps = VARIANTS[name], np.arange(1, len(losses) + 1)
-        ax.plot(steps, losses, color=look.color, alpha=0.3, lw=1)
-        smooth = pd.Series(losses).rolling(window, min_periods=1).mean()
-        every = max(1, len(losses) // 8)
-        ax.plot(steps, smooth, color=look.color, marker=look.marker, markevery=every, label=look.label)
-    ax.set(xlabel="training step", ylabel="mean squared error", yscale="log")
-    decades = np.log10(max(map(max, curves.values())) / min(map(min, curves.values())))
-    ax.yaxis.set_major_locator(LogLocator(subs=range(1, 10) if decades < 0.7 else (1, 2, 5)))
-    ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_formatter(NullFormatter())
-    ax.legend()
-    return fig
-
-
-def measure_over_slots(table: pd.DataFrame, train_slots: int, measures: Mapping[str, str]) -> Figure:
-    """Measures over slot counts, one panel each: mean over scenes with a 95 % bootstrap interval.
-
-    Args:
-        table: rows of :func:`slotnorm.evaluation.evaluate` with a column ``variant``.
-        train_slots: marked by a dotted line.
-        measures: column to axis label.
-    """
-    fig, axes = plt.subplots(1, len(measures), figsize=(PHONE_WIDTH, 3.2), squeeze=False)
-    looks = {name: VARIANTS[name] for name in table["variant"].unique()}
-    for ax, (column, label) in zip(axes[0], measures.items(), strict=True):
-        ax.axvline(train_slots, color="0.6", ls=":", zorder=0)
-        sns.lineplot(
-            table,
-            x="slots",
-            y=column,
-            hue="variant",
-            style="variant",
-            palette={name: look.color for name, look in looks.items()},
-            markers={name: look.marker for name, look in looks.items()},
-            dashes=False,
-            errorbar=("ci", 95),
-            seed=0,
-            ax=ax,
-            legend=False,
-        )
-        ax.set(xlabel="slots", ylabel=label, xticks=sorted(table["slots"].unique())[::2])
-    handles = [
-        plt.Line2D([], [], color=look.color, marker=look.marker, label=look.label)  # type: ignore[attr-defined]
-        for look in looks.values()
-    ]
-    fig.legend(handles=handles, loc="outside upper center", ncols=len(handles))
-    return fig
-
-
 def scenes_and_masks(
     image: Float[Tensor, "scenes 3 height width"], truth: Int[Tensor, "scenes height width"]
 ) -> Figure:
@@ -104,23 +47,30 @@ def scenes_and_masks(
     return fig
 
 
-def decompositions(
-    image: Float[Tensor, "scenes 3 height width"],
-    truth: Int[Tensor, "scenes height width"],
-    results: Mapping[str, Decomposition],
-) -> Figure:
-    """A row per scene: image and ground truth, then reconstruction and segmentation of every variant (as in Fig. 2)."""
-    columns = {"Input": to_rgb(image), "Truth": label_colors(truth, background=True)}
-    for name, result in results.items():
-        columns[VARIANTS[name].label] = to_rgb(result.reconstruction)
-        columns[f"{VARIANTS[name].label} "] = label_colors(result.segmentation, background=False)
-    side = PHONE_WIDTH / len(columns)
-    fig, axes = plt.subplots(len(image), len(columns), figsize=(PHONE_WIDTH, side * len(image) + 0.4), squeeze=False)
-    for row, axes_row in enumerate(axes):
-        for ax, (title, pictures) in zip(axes_row, columns.items(), strict=True):
-            _picture(ax, pictures[row])
-            if row == 0:
-                ax.set_title(title if title.strip() == title else "slots", fontsize=9)
+def decompositions(examples: Examples) -> Figure:
+    """A row per scene: input and truth, then every variant's segmentation and F-ARI, and below it what it paints.
+
+    Features cannot be looked at, so a model of features has no second line (as in Fig. 2 and Table 7).
+    """
+    if not examples.segmentations:
+        return note("no model of this experiment is in the store")
+    painted = all(isinstance(result, Decomposition) for result in examples.results.values())
+    lines = 2 if painted else 1
+    columns = 1 + len(examples.segmentations)
+    side = PHONE_WIDTH / max(columns, 4)
+    size = (side * columns, (side + 0.25) * len(examples.names) * lines)
+    fig, axes = plt.subplots(len(examples.names) * lines, columns, figsize=size, squeeze=False)
+    inputs, truths = to_rgb(examples.image), label_colors(examples.truth, background=True)
+    for row, name in enumerate(examples.names):
+        _picture(axes[lines * row, 0], inputs[row], name)
+        if painted:
+            _picture(axes[lines * row + 1, 0], truths[row], "truth")
+        for column, (variant, labels) in enumerate(examples.segmentations.items(), start=1):
+            title = f"{VARIANTS[variant].label}\n" if row == 0 else ""
+            score = examples.f_ari[variant][row]
+            _picture(axes[lines * row, column], label_colors(labels[row], background=False), f"{title}{score:.2f}")
+            if painted:
+                _picture(axes[lines * row + 1, column], to_rgb(examples.results[variant].reconstruction[row]))
     return fig
 
 
@@ -144,8 +94,17 @@ def slots_of_a_scene(result: Decomposition, scene: int = 0, columns: int = 7) ->
     return fig
 
 
-def _picture(ax: Axes, picture: npt.NDArray[np.float32]) -> None:
+def note(text: str) -> Figure:
+    """A figure that says why there is none."""
+    fig = plt.figure(figsize=(PHONE_WIDTH, 1.2))
+    fig.text(0.5, 0.5, text, ha="center", va="center", color="0.3")
+    return fig
+
+
+def _picture(ax: Axes, picture: npt.NDArray[np.float32], title: str = "") -> None:
     ax.imshow(picture, interpolation="nearest")
+    if title:
+        ax.set_title(title, fontsize=9)
     ax.set(xticks=[], yticks=[])
     for spine in ax.spines.values():
         spine.set(visible=True, color="0.7", lw=0.5)

@@ -1,4 +1,4 @@
-"""Figures that every experiment shares: training, and a measure over slot and object counts, as the paper arranges them.
+"""Figures that every experiment shares: training, and measures over slot and object counts, arranged as the paper's.
 
 Every run is drawn faintly, the median over the runs of a variant strongly, their range as a band.
 """
@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from slotnorm.plots import PHONE_WIDTH, VARIANTS
+from slotnorm.plots.clevr import note
 
 PANEL_WIDTH, PANEL_HEIGHT = 2.9, 2.7
 LABELS = {
@@ -46,6 +47,8 @@ def over_counts(
         object_slots: slot count of the panel over object counts, on the last test set; ``None`` for no such panel.
         ylim: range of a measure's axis.
     """
+    if scenes.empty:
+        return note("not run")
     tests = list(scenes["test"].unique())
     panels = len(tests) + (object_slots is not None)
     size = (PANEL_WIDTH * panels, PANEL_HEIGHT * len(measures) + 0.4)
@@ -95,6 +98,8 @@ def training_curves(curves: pd.DataFrame) -> Figure:
     Args:
         curves: :attr:`slotnorm.results.Results.curves`.
     """
+    if curves.empty:
+        return note("not run")
     fig, (left, right) = plt.subplots(1, 2, figsize=(PHONE_WIDTH, 3.2))
     every = max(1, curves["step"].max() // 60)
     smooth = curves.assign(step=(curves["step"] - 1) // every * every + every)
