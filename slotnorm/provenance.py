@@ -42,7 +42,7 @@ def provenance(device: torch.device, *, seconds: float, steps: int, data_digest:
 
 def device_name(device: torch.device) -> str:
     """The card's name, or that of the processor."""
-    if device.type == "cuda":
+    if device.type == "cuda" and torch.cuda.is_available():
         return torch.cuda.get_device_name(device)
     return f"{device.type}: {_processor()}"
 

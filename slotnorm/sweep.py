@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -93,18 +93,25 @@ def _side_by_side(
 ) -> int:
     from slotnorm.interruption import Stop
 
-    if executor == "ray":
-        from slotnorm.cluster import run_on_cluster as execute
-    elif executor == "local":
-        from slotnorm.workers import run_side_by_side as execute
-    else:
-        raise SpecError(f"executor must be local or ray, got {executor!r}")
+    execute = _executor(executor)
     with Stop(time_budget) as stop:
-        outcome = execute(jobs, store, device, workers or _default_workers(device), stop)
+        outcome = execute(jobs, store, device, workers, stop)
     for name, reason in outcome.failed.items():
         print(f"{name} failed: {reason}", file=sys.stderr)
     print(f"{len(outcome.done)} done, {len(outcome.stopped)} to go on with, {len(outcome.failed)} failed")
     return 1 if outcome.failed else EXIT_GO_ON if outcome.stopped else 0
+
+
+def _executor(name: str) -> Callable[[Sequence[Any], str, str, int | None, Callable[[], bool]], Any]:
+    if name == "ray":
+        from slotnorm.cluster import run_on_cluster
+
+        return run_on_cluster
+    if name == "local":
+        from slotnorm.workers import run_side_by_side
+
+        return run_side_by_side
+    raise SpecError(f"executor must be local or ray, got {name!r}")
 
 
 def _together(jobs: Sequence[Any], store: str, device: str, time_budget: float | None) -> int:
@@ -135,10 +142,6 @@ def _device(name: str) -> str:
     import torch
 
     return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
-
-
-def _default_workers(device: str) -> int:
-    return len(os.sched_getaffinity(0)) if device == "cpu" else 1
 
 
 def cli() -> None:

@@ -11,16 +11,16 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import NoReturn
 
 import torch
-from tqdm import tqdm
 
 from slotnorm.engine import Execution, Job, obtain
 from slotnorm.interruption import EXIT_GO_ON, Stop
+from slotnorm.outcome import GO_ON, Display, Outcome
 from slotnorm.store import BusyError, RunStore
 from slotnorm.training import Interrupted
 
@@ -28,37 +28,30 @@ POLL_S = 0.5
 
 
 @dataclass
-class Outcome:
-    """What became of some jobs: those finished, those to go on with, and the failures with their reasons."""
-
-    done: list[Job] = field(default_factory=list)
-    stopped: list[Job] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass
 class _Worker:
     job: Job
     process: SpawnProcess
     messages: Connection
-    steps: int = 0
     error: str = ""
 
 
-def run_side_by_side(jobs: Sequence[Job], root: str, device: str, workers: int, stop: Callable[[], bool]) -> Outcome:
+def run_side_by_side(
+    jobs: Sequence[Job], root: str, device: str, workers: int | None, stop: Callable[[], bool]
+) -> Outcome:
     """Obtain every job's run, ``workers`` at a time.
 
     Args:
         jobs: in the order in which they are begun.
         root: of the store.
         device: of all of them.
-        workers: processes at a time.
+        workers: processes at a time; by default one per core, or one on a GPU.
         stop: ``True`` makes every worker save a checkpoint and end.
     """
+    workers = workers or (len(os.sched_getaffinity(0)) if device == "cpu" else 1)
     context = mp.get_context("spawn")
     asked = context.Event()
     waiting, active, outcome = list(jobs), list[_Worker](), Outcome()
-    with tqdm(total=sum(job.spec.schedule.steps for job in jobs), unit="step", desc=f"0/{len(jobs)} runs") as bar:
+    with Display(jobs) as display:
         while active or (waiting and not asked.is_set()):
             if stop():
                 asked.set()
@@ -66,11 +59,10 @@ def run_side_by_side(jobs: Sequence[Job], root: str, device: str, workers: int, 
                 active.append(_start(context, waiting.pop(0), root, device, asked))
             wait([worker.process.sentinel for worker in active], POLL_S)
             for worker in active:
-                _read(worker, bar)
+                _read(worker, display)
             for worker in [worker for worker in active if not worker.process.is_alive()]:
                 active.remove(worker)
-                _end(worker, outcome, bar)
-                bar.set_description(f"{len(outcome.done)}/{len(jobs)} runs")
+                _end(worker, outcome, display)
     outcome.stopped += waiting
     return outcome
 
@@ -83,33 +75,31 @@ def _start(context: mp.context.SpawnContext, job: Job, root: str, device: str, a
     return _Worker(job, process, receiver)
 
 
-def _read(worker: _Worker, bar: tqdm[NoReturn]) -> None:
+def _read(worker: _Worker, display: Display) -> None:
     """Take the worker's messages: steps done, or why it failed."""
     try:
         while worker.messages.poll():
             message = worker.messages.recv()
             if isinstance(message, str):
                 worker.error = message
-                continue
-            bar.update(message[0] - worker.steps)
-            worker.steps = message[0]
-            bar.set_postfix({worker.job.spec.variant: f"{message[1]:.4f}"}, refresh=False)
+            else:
+                display.at(worker.job, *message)
     except EOFError:
         pass
 
 
-def _end(worker: _Worker, outcome: Outcome, bar: tqdm[NoReturn]) -> None:
-    _read(worker, bar)
+def _end(worker: _Worker, outcome: Outcome, display: Display) -> None:
+    _read(worker, display)
     code, job = worker.process.exitcode, worker.job
     worker.messages.close()
     if code == 0:
-        bar.update(job.spec.schedule.steps - worker.steps)
+        display.finished(job)
         outcome.done.append(job)
     elif code == EXIT_GO_ON:
         outcome.stopped.append(job)
     else:
         killed = f"killed by signal {-code}" if code is not None and code < 0 else f"exit status {code}"
-        outcome.failed[job.spec.name] = worker.error or f"{killed}; the same command goes on from its checkpoint"
+        outcome.failed[job.spec.name] = worker.error or f"{killed}; {GO_ON}"
 
 
 def _work(job: Job, root: str, device: str, asked: mp.synchronize.Event, messages: Connection) -> NoReturn:
