@@ -1,11 +1,13 @@
 """Execute chapters: notebooks/NAME.ipynb, by papermill, to book/chapters/NAME.ipynb, from which the book is built.
 
-    python book/execute.py                                        all chapters at their defaults
-    python book/execute.py 02_clevr -p steps 500 -p slots '[5, 7]'
+    python book/execute.py                                        all chapters as the book shows them
+    python book/execute.py 02_clevr -p scale smoke -p slots '[5, 7]'
     python book/execute.py --reference                            in place: the outputs that nbval compares
 
-Two chapters run at a time. What is written depends on the source, the parameters and the machine only: the same run
-gives the same bytes. A chapter that fails leaves its partial notebook in _build/failed and its page as it was.
+What the book shows is said in book/parameters.json, chapter by chapter: the scale and the store of its records; a
+chapter that is not listed there is shown at its defaults, the smoke run. Two chapters run at a time. What is written
+depends on the source, the parameters and the machine only: the same run gives the same bytes. A chapter that fails
+leaves its partial notebook in _build/failed and its page as it was.
 """
 
 import argparse
@@ -31,6 +33,7 @@ from papermill.exceptions import PapermillExecutionError
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ROOT / "notebooks"
 PAGES = ROOT / "book" / "chapters"
+SHOWN = ROOT / "book" / "parameters.json"
 FAILED = ROOT / "_build" / "failed"
 WORKERS = 2
 CELL_TIMEOUT_S = 3600
@@ -97,9 +100,15 @@ def check(chapters: list[str], parameters: dict[str, Any]) -> None:
 
     for chapter in chapters:
         try:
-            CHAPTERS[chapter].parse(defaults(read(chapter)) | parameters)
+            CHAPTERS[chapter].parse(defaults(read(chapter)) | shown(chapter) | parameters)
         except ParameterError as error:
             raise ValueError(f"{chapter}: {error}") from error
+
+
+def shown(chapter: str) -> dict[str, Any]:
+    """The parameters with which the book shows a chapter."""
+    parameters: dict[str, Any] = json.loads(SHOWN.read_text(encoding="utf-8")).get(chapter, {})
+    return parameters
 
 
 def read(chapter: str) -> nbformat.NotebookNode:
@@ -150,14 +159,14 @@ def execute(chapter: str, parameters: dict[str, Any]) -> None:
         notebook = papermill.execute_notebook(
             str(SOURCES / partial.name),
             str(partial),
-            parameters=parameters,
+            parameters=shown(chapter) | parameters,
             kernel_name="python3",
             execution_timeout=CELL_TIMEOUT_S,
             progress_bar=False,
             extra_arguments=QUIET_KERNEL,
         )
     except FAILURES as error:
-        raise ChapterError(explain(error, chapter, partial, parameters)) from error
+        raise ChapterError(explain(error, chapter, partial, shown(chapter) | parameters)) from error
     write(PAGES / partial.name, normalized(notebook))
     partial.unlink()
 
