@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Any
 
 EXIT_GO_ON = 75
 """Exit status of a command that was stopped and goes on when it is given again (EX_TEMPFAIL of sysexits)."""
@@ -37,7 +37,7 @@ class Stop:
         late = self._deadline is not None and time.monotonic() >= self._deadline
         return self._asked or late or self._also()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Stop:
         self._before = {number: signal.signal(number, self._ask) for number in SIGNALS}
         return self
 

@@ -12,8 +12,8 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, Self
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from slotnorm.normalization import NORMALIZATIONS
 from slotnorm.tasks import TASKS, Task
@@ -25,6 +25,10 @@ ID_LENGTH = 12
 
 class SpecError(ValueError):
     """A specification that cannot work; the message names the field and what would be right."""
+
+
+def _positive(value: float | int) -> bool:
+    return value > 0 and math.isfinite(value)
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,10 @@ class Schedule:
     steps: int = 500_000
     peak: float = 4e-4 * 0.5**0.1
     warmup: int = 10_000
-    half_life: float = 100_000
+    half_life: int = 100_000
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.warmup < 0 or not (self.peak > 0 and self.half_life > 0):
+        if self.steps < 1 or self.warmup < 0 or not (_positive(self.peak) and _positive(self.half_life)):
             raise SpecError(f"steps, peak and half_life must be positive and warmup not negative, got {self}")
 
     def learning_rate(self, step: int) -> float:
@@ -83,7 +87,7 @@ class Optimizer:
     clip_norm: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.epsilon > 0 or (self.clip_norm is not None and not self.clip_norm > 0):
+        if not _positive(self.epsilon) or (self.clip_norm is not None and not _positive(self.clip_norm)):
             raise SpecError(f"epsilon and clip_norm must be positive, got {self}")
 
 
@@ -149,12 +153,11 @@ class RunSpec:
 
     def to_json(self) -> dict[str, Any]:
         """Everything that decides the run, as JSON can hold it; :meth:`from_json` reads it back."""
-        sizes = asdict(self.task)  # type: ignore[call-overload]
-        rest = {field.name: _plain(getattr(self, field.name)) for field in fields(self) if field.name != "task"}
-        return {"task": {"kind": type(self.task).__name__, **sizes}, **rest}
+        content = asdict(self)
+        return {**content, "task": {"kind": type(self.task).__name__, **content["task"]}}
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Self:
+    def from_json(cls, content: Mapping[str, Any]) -> RunSpec:
         """Inverse of :meth:`to_json`.
 
         Raises:
@@ -213,12 +216,21 @@ class EvaluationSpec:
 
 
 def digest(content: Mapping[str, Any]) -> str:
-    """SHA-256 of canonical JSON: sorted keys, no spaces, no NaN."""
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    """SHA-256 of canonical JSON: sorted keys, no spaces, no NaN, and 1.0 written as 1, since they are equal.
+
+    Raises:
+        SpecError: for infinity or NaN.
+    """
+    try:
+        canonical = json.dumps(_canonical(content), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        raise SpecError(f"every setting must be a finite number, got {content}") from None
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise SpecError(f"a setting must be a finite number, got {value}")
-    return value if isinstance(value, str | int | float | bool | None) else asdict(value)
+def _canonical(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _canonical(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

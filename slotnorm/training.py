@@ -34,7 +34,7 @@ MODEL_SEED, SLOT_SEED = 1, 2
 
 
 class TrainingDivergedError(RuntimeError):
-    """The loss is no longer a finite number."""
+    """The loss or its gradient is no longer a finite number."""
 
 
 class Interrupted(Exception):  # noqa: N818 - it is no error: the same command goes on
@@ -208,25 +208,28 @@ class _Loop:
             self.save()
 
     def fetch(self) -> None:
-        """Move the losses since the last time into the curve; stop if one is no number."""
+        """Move the losses since the last time into the curve; stop if one, or a gradient, is no number."""
         if not self.pending:
             return
         losses, norms = (torch.stack(column).float() for column in zip(*self.pending, strict=True))
         self.pending.clear()
         if self.ranks > 1:
             dist.all_reduce(losses.div_(self.ranks))
-        losses = losses.cpu()
-        self.check(losses)
+        losses, norms = losses.cpu(), norms.cpu()
+        self.check(losses, norms)
         self.curve.loss = torch.cat([self.curve.loss, losses])
-        self.curve.gradient_norm = torch.cat([self.curve.gradient_norm, norms.cpu()])
+        self.curve.gradient_norm = torch.cat([self.curve.gradient_norm, norms])
 
-    def check(self, losses: Tensor) -> None:
-        if bool(losses.isfinite().all()):
+    def check(self, losses: Tensor, norms: Tensor) -> None:
+        lost = ~(losses.isfinite() & norms.isfinite())
+        if not lost.any():
             return
-        step = self.step - len(losses) + int((~losses.isfinite()).int().argmax())
+        first = int(lost.int().argmax())
+        step = self.step - len(losses) + first
+        name, value = ("gradient norm", norms[first]) if losses[first].isfinite() else ("loss", losses[first])
         good = self.watch.checkpoint is not None and self.watch.checkpoint.exists()
         raise TrainingDivergedError(
-            f"{self.watch.label}: loss is {losses[~losses.isfinite()][0]} at step {step}, learning rate "
+            f"{self.watch.label}: {name} is {value} at step {step}, learning rate "
             f"{self.spec.schedule.learning_rate(step):.3g}; "
             + (f"the last good checkpoint is {self.watch.checkpoint}; " if good else "there is no checkpoint; ")
             + "a lower learning rate or clip_norm=1.0 usually helps"

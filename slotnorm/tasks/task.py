@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ class Measured(NamedTuple):
     """What :meth:`Task.summarize` needs of the scenes, scenes first."""
 
 
+@runtime_checkable
 class Task(Protocol):
     """The protocol; see the package's docstring."""
 
