@@ -69,6 +69,28 @@ def over_counts(
     return fig
 
 
+def set_measures(sets: pd.DataFrame, measures: Mapping[str, str], *, train_slots: int, columns: int = 2) -> Figure:
+    """Measures of a test set as a whole over slot counts, a panel each (as in Fig. 13).
+
+    Args:
+        sets: :attr:`slotnorm.results.Results.sets`.
+        measures: name in the table to axis label.
+        train_slots: marked by a dotted line.
+        columns: panels in a row.
+    """
+    if sets.empty:
+        return note("not run")
+    rows = -(-len(measures) // columns)
+    size = (PHONE_WIDTH / 2 * columns, PANEL_HEIGHT * rows + 0.4)
+    fig, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    for ax, (measure, label) in zip(axes.flat, measures.items(), strict=False):
+        ax.axvline(train_slots, color="0.6", ls=":", zorder=0)
+        lines(ax, sets[sets["measure"] == measure], "slots", "value")
+        ax.set(ylabel=label, ylim=(0, None))
+    variant_legend(fig, sets["variant"].unique())
+    return fig
+
+
 def lines(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
     """``y`` over ``x``: a faint line per run, per variant the median of its runs and their range.
 
