@@ -10,7 +10,7 @@ Chapters that show an experiment of the paper share the parameters of :class:`Ex
 
 import tempfile
 from functools import cached_property
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -72,7 +72,7 @@ class ExperimentChapter(ChapterParameters):
     )
 
     @model_validator(mode="after")
-    def _needs_a_store(self) -> Self:
+    def _needs_a_store(self) -> "ExperimentChapter":
         if self.store is None and self.scale != "smoke":
             raise ValueError(f"parameter store: the {self.scale} scale needs the folder of a run store")
         return self
@@ -98,5 +98,30 @@ class Clevr(ExperimentChapter):
     """Chapter 2: object discovery on CLEVR."""
 
 
-CHAPTERS: dict[str, type[ChapterParameters]] = {"01_vmf_em": VmfEm, "02_clevr": Clevr}
+class Properties(ExperimentChapter):
+    """Chapter 5: property prediction on CLEVR."""
+
+
+class Ablations(ExperimentChapter):
+    """Chapter 6: the ablations of the normalization, on property prediction."""
+
+
+class Data(ChapterParameters):
+    """Appendix: the stand-ins that chapters are run on where the real data are not to be had."""
+
+    data: Annotated[str, AfterValidator(available_data)] = Field(
+        description="what to show first: CLEVR-with-masks TFRecord, prepared split, or a stand-in's name"
+    )
+    image_size: int = Field(ge=16, le=256, description="height and width of the images in pixels")
+    scenes: int = Field(ge=1, le=1_000_000, description="scenes to draw of each stand-in")
+    shown: int = Field(ge=2, le=8, description="scenes in a figure")
+
+
+CHAPTERS: dict[str, type[ChapterParameters]] = {
+    "01_vmf_em": VmfEm,
+    "02_clevr": Clevr,
+    "05_properties": Properties,
+    "06_ablations": Ablations,
+    "90_data": Data,
+}
 """Notebook to parameters."""
