@@ -21,6 +21,7 @@ from tqdm import tqdm
 from slotnorm.data import Split
 from slotnorm.metrics import adjusted_rand_index, foreground_adjusted_rand_index
 from slotnorm.models import Decomposition
+from slotnorm.precision import matmul_precision
 from slotnorm.spec import EvaluationSpec, SpecError
 from slotnorm.tasks import Measured, Task
 
@@ -48,7 +49,8 @@ def initial_noise(task: Task, scenes: int, slots: int, seed: int) -> Tensor:
     """Standard normal noise that the initial slots are made from, shape (scenes, slots, slot_dim)."""
     stream = int(np.random.SeedSequence((seed, slots)).generate_state(1, np.uint64)[0])
     generator = torch.Generator().manual_seed(stream)
-    return torch.randn(scenes, slots, task.slot_dim, generator=generator)
+    # scene by scene, since the first numbers of a large tensor are not those of a small one
+    return torch.stack([torch.randn(slots, task.slot_dim, generator=generator) for _ in range(scenes)])
 
 
 def select(split: Split, spec: EvaluationSpec) -> Split:
@@ -67,10 +69,11 @@ def select(split: Split, spec: EvaluationSpec) -> Split:
 
 
 @torch.inference_mode()
+@matmul_precision("fp32")
 def evaluate(
     task: Task, model: nn.Module, split: Split, spec: EvaluationSpec, *, batch_size: int = 64, bar: bool = True
 ) -> Evaluation:
-    """Segmentation and loss of every scene at every slot count and number of iterations.
+    """Segmentation and loss of every scene at every slot count and number of iterations, in single precision.
 
     Args:
         task: that the model was trained on.

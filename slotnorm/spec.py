@@ -205,6 +205,8 @@ class EvaluationSpec:
     def __post_init__(self) -> None:
         if not self.slots or min(self.slots) < 1 or not self.iterations or min(self.iterations) < 1:
             raise SpecError(f"{self.label}: slots and iterations must be at least 1 each, got {self}")
+        if len(set(self.slots)) < len(self.slots) or len(set(self.iterations)) < len(self.iterations):
+            raise SpecError(f"{self.label}: slots and iterations must be named once each, got {self}")
         if self.scenes < 1 or self.seed < 0:
             raise SpecError(f"{self.label}: scenes must be at least 1 and seed not negative, got {self}")
 

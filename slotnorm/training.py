@@ -9,10 +9,9 @@ Shape letters: B batch, K slots, D slot dimension.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Protocol, runtime_checkable
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from slotnorm.checkpoint import Curve, load_checkpoint, save_checkpoint
+from slotnorm.precision import matmul_precision
 from slotnorm.spec import RunSpec
 from slotnorm.tasks import Task
 
@@ -156,7 +156,7 @@ class _Loop:
             )
         objective = self.objective()
         self.model.train()
-        with _matmul_precision(self.spec.precision), self.bar() as bar:
+        with matmul_precision(self.spec.precision), self.bar() as bar:
             while self.step < self.spec.schedule.steps:
                 if self.interrupted():
                     self.fetch()
@@ -292,16 +292,3 @@ def _epsilon(spec: RunSpec, step: int) -> float:
     """Torch adds ε to the bias-corrected root; TensorFlow's ε̂ is added before: ε̂ = ε / √(1 - β₂ᵗ) in torch's form."""
     epsilon = spec.optimizer.epsilon
     return epsilon / math.sqrt(1 - BETAS[1] ** (step + 1)) if spec.optimizer.epsilon_hat else epsilon
-
-
-@contextlib.contextmanager
-def _matmul_precision(precision: str) -> Iterator[None]:
-    """TF32 products of single-precision numbers, or exact ones, on hardware that knows the difference."""
-    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
-    torch.backends.cudnn.allow_tf32 = precision == "tf32"
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before[0])
-        torch.backends.cudnn.allow_tf32 = before[1]

@@ -1,4 +1,4 @@
-"""A few scenes of noise, a tiny model, and a recipe of it; as a program, the sweep with that recipe among the others."""
+"""Scenes of noise, a tiny model, and a recipe of it; as a program, the sweep with that recipe among the others."""
 
 from __future__ import annotations
 
