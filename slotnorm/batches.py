@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from jaxtyping import Bool
-from torch import Tensor
+from torch import Tensor, nn
 
 RESIDENT_SHARE = 0.5  # of the free device memory that the data may take; the rest is the model's
 Batch = dict[str, Tensor]
+Compute = Callable[[Tensor], Tensor]
 
 
 class Loader:
@@ -75,6 +76,8 @@ class Source:
         rows: The rows that belong to the data; positions count along it.
         device: Where batches go.
         resident: Whether to keep the rows in the device's memory; None: on a GPU when they fit.
+        computed: What a batch holds besides, by name: functions of `image` as delivered, called on the device.
+        fields: What a batch holds of both; None: everything.
     """
 
     def __init__(
@@ -83,11 +86,15 @@ class Source:
         rows: npt.NDArray[np.int64],
         device: torch.device,
         resident: bool | None = None,
+        computed: Mapping[str, Compute] | None = None,
+        fields: Sequence[str] | None = None,
     ) -> None:
         self.arrays = arrays
         self.rows = rows
         self.device = device
         self.resident = _fits(arrays, len(rows), device) if resident is None else resident
+        self.computed = {key: _on(device, compute) for key, compute in (computed or {}).items()}
+        self.fields = tuple(fields or (*arrays, *self.computed))
         self._stored = {key: _upload(array, rows, device) for key, array in arrays.items() if self.resident}
 
     def __len__(self) -> int:
@@ -112,7 +119,9 @@ class Source:
         if flips is not None:
             on_device = flips.to(self.device, non_blocking=True)
             moved = {key: _flipped(tensor, on_device) for key, tensor in moved.items()}
-        return {key: _as_input(key, tensor) for key, tensor in moved.items()}
+        batch = {key: _as_input(key, tensor) for key, tensor in moved.items()}
+        batch |= {key: compute(batch["image"]) for key, compute in self.computed.items()}
+        return {key: batch[key] for key in self.fields}
 
 
 class Ahead:
@@ -159,6 +168,10 @@ def _order(seed: int, step: int, batch: int, n: int) -> tuple[npt.NDArray[np.int
         order, flipped = _epoch(seed, epoch, n)
         positions[here], flips[here] = order[places[here] % n], flipped[places[here] % n]
     return positions, flips
+
+
+def _on(device: torch.device, compute: Compute) -> Compute:
+    return compute.to(device) if isinstance(compute, nn.Module) else compute
 
 
 def _fits(arrays: Mapping[str, npt.NDArray[Any]], count: int, device: torch.device) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from slotnorm.batches import Batch, Loader, Source, in_order
+from slotnorm.batches import Batch, Compute, Loader, Source, in_order
 
 FORMAT_VERSION = 1
 FLIPPABLE = ("image", "segmentation")
@@ -68,6 +68,8 @@ class Split:
     manifest: Manifest
     arrays: Mapping[str, npt.NDArray[Any]]
     index: npt.NDArray[np.int64]
+    computed: Mapping[str, Compute] = field(default_factory=dict)
+    """What batches hold besides the arrays; see `with_features`."""
 
     def __len__(self) -> int:
         return len(self.index)
@@ -95,6 +97,17 @@ class Split:
     def select(self, positions: Sequence[int] | npt.NDArray[np.int64]) -> Split:
         """The scenes at the given positions of this split, in that order, without copying."""
         return replace(self, index=self.index[np.asarray(positions, dtype=np.int64)])
+
+    def with_features(self, backbone: Compute, about: Mapping[str, Any]) -> Split:
+        """The same scenes with `features` that are computed from a batch's images instead of being stored.
+
+        Args:
+            backbone: Maps images in [-1, 1], (B, 3, H, W), to features; a module is moved to where the batches go.
+            about: What determines the features, for the digest that names the data.
+        """
+        canonical = json.dumps([self.manifest.digest, dict(about)], sort_keys=True, separators=(",", ":"))
+        manifest = replace(self.manifest, digest=hashlib.sha256(canonical.encode()).hexdigest())
+        return replace(self, manifest=manifest, computed={"features": backbone})
 
     def loader(
         self,
@@ -124,11 +137,11 @@ class Split:
             SplitError: The split has no such array.
             ValueError: `flip` with other fields; a batch size that the ranks cannot share.
         """
-        if flip and (others := sorted(set(fields) - set(FLIPPABLE))):
+        if flip and (others := sorted(set(fields) - {*FLIPPABLE, *self.computed})):
             raise ValueError(
                 f"flip=True would leave {others} unflipped: use fields from {list(FLIPPABLE)} or flip=False"
             )
-        source = Source(self._select_arrays(fields), self.index, torch.device(device), resident)
+        source = self._source(fields, device, resident)
         return Loader(source, batch_size=batch_size, seed=seed, flip=flip, rank=rank, world_size=world_size)
 
     def batches(
@@ -139,13 +152,19 @@ class Split:
         fields: Sequence[str] = ("image", "segmentation"),
     ) -> Iterator[Batch]:
         """Every scene once, in order, for evaluation; the last batch may be smaller. Batches as in `Loader`."""
-        source = Source(self._select_arrays(fields), self.index, torch.device(device), resident=False)
-        return in_order(source, batch_size)
+        return in_order(self._source(fields, device, resident=False), batch_size)
+
+    def _source(self, fields: Sequence[str], device: torch.device | str, resident: bool | None) -> Source:
+        computed = {name: self.computed[name] for name in fields if name in self.computed}
+        stored = [name for name in fields if name not in computed]
+        if computed and "image" not in stored:
+            stored.append("image")
+        return Source(self._select_arrays(stored), self.index, torch.device(device), resident, computed, fields)
 
     def _select_arrays(self, fields: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
-        if missing := [field for field in fields if field not in self.arrays]:
+        if missing := [name for name in fields if name not in self.arrays]:
             raise SplitError(f"{self.folder}: has no array {missing[0]!r}; it has {sorted(self.arrays)}")
-        return {field: self.arrays[field] for field in fields}
+        return {name: self.arrays[name] for name in fields}
 
 
 def open_split(folder: str | Path) -> Split:

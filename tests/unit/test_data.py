@@ -233,3 +233,47 @@ def test_a_split_that_is_not_what_its_manifest_says(tmp_path: Path, damage: Call
     with pytest.raises(SplitError, match=message) as caught:
         open_split(folder)
     assert str(folder) in str(caught.value)
+
+
+def gray(image: torch.Tensor) -> torch.Tensor:
+    """Stands in for a frozen backbone: the mean of every row of pixels."""
+    return image.mean((1, 3))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("flip", [True, False])
+@pytest.mark.parametrize("resident", [True, False])
+def test_computed_features_are_those_of_the_batchs_images(split: Split, device: str, flip: bool, resident: bool):
+    online = split.with_features(lambda image: image[:, 0, 0, :4], {"backbone": "corner"}).filter(max_objects=3)
+    options = {"batch_size": 5, "seed": 3, "device": device, "flip": flip, "resident": resident}
+    alone, beside = (online.loader(fields=names, **options) for names in (("features",), ("features", "image")))
+    for step in (0, 1, 9):
+        assert alone[step].keys() == {"features"}
+        assert torch.equal(beside[step]["features"], beside[step]["image"][:, 0, 0, :4])
+        assert torch.equal(alone[step]["features"], beside[step]["features"])
+    (batch,) = online.batches(batch_size=COUNT, device=device, fields=("features", "segmentation"))
+    assert list(batch) == ["features", "segmentation"]
+
+
+def test_a_module_is_moved_to_the_batches_and_names_the_data(split: Split):
+    moved = []
+
+    class Backbone(torch.nn.Module):
+        def to(self, device: torch.device) -> "Backbone":
+            moved.append(device)
+            return self
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return gray(image)
+
+    online = split.with_features(Backbone(), {"backbone": "gray"})
+    assert online.loader(batch_size=2, seed=0, fields=("features",))[0]["features"].shape == (2, 8)
+    assert moved == [torch.device("cpu")]
+    digests = {part.manifest.digest for part in (split, online, split.with_features(gray, {"backbone": "other"}))}
+    assert len(digests) == 3
+    assert split.with_features(gray, {"backbone": "gray"}).manifest == online.manifest
+
+
+def test_without_a_backbone_there_are_no_features(split: Split):
+    with pytest.raises(SplitError, match="has no array 'features'"):
+        next(split.batches(batch_size=2, fields=("features",)))
