@@ -110,7 +110,11 @@ def read_progress(path: Path) -> int:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all, and on disk when this returns."""
+    """Write a file that is there whole or not at all, and on disk when this returns.
+
+    Raises:
+        OSError: such as a full disk, naming the file; what was at ``path`` before is as it was.
+    """
     temporary = path.with_name(path.name + ".tmp")
     try:
         with temporary.open("wb") as file:
@@ -118,6 +122,8 @@ def write_whole(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -27,7 +27,7 @@ from slotnorm.evaluation import Evaluation
 from slotnorm.runs import RECORD, WEIGHTS, Run, RunError, evaluation_files, open_run, record_file, run_files
 from slotnorm.spec import RunSpec
 
-RUNNING = ".running"
+RUNNING, OLD = ".running", ".old"
 
 
 class BusyError(RuntimeError):
@@ -58,9 +58,7 @@ class RunStore:
         Raises:
             RunError: it is there and its record cannot be read.
         """
-        self._recover(spec)
-        folder = f"{self._base}/{spec.name}"
-        return open_run(self._filesystem, folder) if self._filesystem.exists(f"{folder}/{RECORD}") else None
+        return self._open(spec.name) if self._filesystem.exists(f"{self._folder(spec.name)}/{RECORD}") else None
 
     def get(self, spec: RunSpec) -> Run:
         """The run of this spec.
@@ -74,18 +72,18 @@ class RunStore:
 
     def __iter__(self) -> Iterator[Run]:
         """All runs that can be read, by name; see :meth:`damaged` for the others."""
-        for folder in self._folders():
+        for name in self._names():
             try:
-                yield open_run(self._filesystem, folder)
+                yield self._open(name)
             except RunError:
                 continue
 
     def damaged(self) -> list[RunError]:
         """What is wrong with the runs that cannot be read."""
         errors = []
-        for folder in self._folders():
+        for name in self._names():
             try:
-                open_run(self._filesystem, folder)
+                self._open(name)
             except RunError as error:
                 errors.append(error)
         return errors
@@ -125,7 +123,7 @@ class RunStore:
         files = run_files(model, curve, evaluation)
         self._replace(spec, files | {RECORD: record_file(spec, provenance, evaluations, files)})
         self.checkpoint(spec).unlink(missing_ok=True)
-        return open_run(self._filesystem, f"{self._base}/{spec.name}")
+        return self._open(spec.name)
 
     def extend(self, run: Run, evaluation: Evaluation, evaluations: Mapping[str, Any]) -> Run:
         """Replace a run's evaluation tables, as when settings were added; the run is the old one or the new one."""
@@ -139,12 +137,15 @@ class RunStore:
     def _rewrite(self, run: Run, files: Mapping[str, bytes], evaluations: Mapping[str, Any]) -> Run:
         record = record_file(run.spec, run.provenance, evaluations, files)
         self._replace(run.spec, {**files, RECORD: record})
-        return open_run(self._filesystem, f"{self._base}/{run.spec.name}")
+        return self._open(run.spec.name)
 
     def _replace(self, spec: RunSpec, files: Mapping[str, bytes]) -> None:
-        """Put a folder of files in the place of the run's; :meth:`_recover` finishes what a kill leaves half done."""
-        new, old = self._running() / f"{spec.name}.new", self._running() / f"{spec.name}.old"
+        """Put a folder of files in the place of the run's; a kill between the two moves leaves it where it is found."""
+        new, old = self._running() / f"{spec.name}.new", self._running() / f"{spec.name}{OLD}"
         place = self._local() / spec.name
+        if old.exists() and not place.exists():
+            old.rename(place)
+        shutil.rmtree(old, ignore_errors=True)
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir()
         try:
@@ -158,19 +159,27 @@ class RunStore:
         new.rename(place)
         shutil.rmtree(old, ignore_errors=True)
 
-    def _recover(self, spec: RunSpec) -> None:
-        """Put back a run that was taken away to be replaced."""
-        if self.local is None or (self.local / spec.name).exists():
-            return
-        old = self.local / RUNNING / f"{spec.name}.old"
-        if old.exists():
-            old.rename(self.local / spec.name)
+    def _open(self, name: str) -> Run:
+        run = open_run(self._filesystem, self._folder(name))
+        if run.spec.name != name:
+            raise RunError(f"{run.address}/{RECORD}: is the record of another run, {run.spec.name}")
+        return run
 
-    def _folders(self) -> list[str]:
-        if not self._filesystem.exists(self._base):
+    def _folder(self, name: str) -> str:
+        """Where a run is: in its place, or set aside by a replacement that was killed."""
+        place, aside = f"{self._base}/{name}", f"{self._base}/{RUNNING}/{name}{OLD}"
+        return aside if self._filesystem.exists(aside) and not self._filesystem.exists(place) else place
+
+    def _names(self) -> list[str]:
+        """The runs that are there, whole or damaged."""
+        found = {name for name in self._listing(self._base) if self._filesystem.exists(f"{self._folder(name)}/{RECORD}")}
+        aside = {name.removesuffix(OLD) for name in self._listing(f"{self._base}/{RUNNING}") if name.endswith(OLD)}
+        return sorted(found | aside)
+
+    def _listing(self, folder: str) -> list[str]:
+        if not self._filesystem.exists(folder):
             return []
-        entries = sorted(str(entry).rstrip("/") for entry in self._filesystem.ls(self._base, detail=False))
-        return [entry for entry in entries if self._filesystem.exists(f"{entry}/{RECORD}")]
+        return [str(entry).rstrip("/").rpartition("/")[2] for entry in self._filesystem.ls(folder, detail=False)]
 
     def _local(self) -> Path:
         if self.local is None:
