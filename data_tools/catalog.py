@@ -12,7 +12,7 @@ from pathlib import Path
 
 import platformdirs
 
-from data_tools import clevr, synth_clevr, synth_movi
+from data_tools import clevr, online, synth_clevr, synth_movi
 from data_tools.store import SplitInUseError
 from data_tools.synthesis import RENDERER
 from slotnorm.data import Split, SplitError, open_split
@@ -39,10 +39,10 @@ def open_data(data: str | Path, *, image_size: int, scenes: int, seed: int = 0) 
 
     Args:
         data: a prepared split, which is opened; a CLEVR-with-masks TFRecord, all of whose scenes are converted on first
-            use; or a name in :data:`STAND_INS`, which is drawn on first use.
+            use; a file of :mod:`data_tools.online`; or a name in :data:`STAND_INS`, which is drawn on first use.
         image_size: side of the images.
         scenes: scenes of a stand-in; a file or a split has as many as it has.
-        seed: of a stand-in.
+        seed: of a stand-in; of online features, which of :data:`data_tools.online.PARTS`.
 
     Raises:
         DataError: the file is missing or damaged, the split cannot be read, or its images are of another size.
@@ -50,11 +50,13 @@ def open_data(data: str | Path, *, image_size: int, scenes: int, seed: int = 0) 
     if data in STAND_INS:
         return open_split(_stand_in(str(data), image_size, scenes, seed))
     path = Path(data)
-    folder = path if path.is_dir() else _from_tfrecord(path, image_size)
-    split = open_split(folder)
+    if path.name.endswith(online.SUFFIX):
+        split = online.open_online(path, online.PARTS[seed])
+    else:
+        split = open_split(path if path.is_dir() else _from_tfrecord(path, image_size))
     height, width = split.arrays["image"].shape[1:3]
     if (height, width) != (image_size, image_size):
-        raise SplitError(f"{folder / 'image.npy'}: images are {height}x{width}, but image_size is {image_size}")
+        raise SplitError(f"{split.folder / 'image.npy'}: images are {height}x{width}, but image_size is {image_size}")
     return split
 
 
@@ -64,8 +66,8 @@ def _stand_in(name: str, image_size: int, scenes: int, seed: int) -> Path:
 
 
 def makes(data: str) -> bool:
-    """Whether :func:`open_data` makes a split of what ``data`` names: a stand-in, or a TFRecord to be converted."""
-    return data in STAND_INS or ".tfrecord" in Path(data).name
+    """Whether :func:`open_data` makes a split of what ``data`` names: a stand-in, a TFRecord, or online features."""
+    return data in STAND_INS or ".tfrecord" in Path(data).name or data.endswith(online.SUFFIX)
 
 
 def identity(data: str, *, image_size: int, scenes: int, seed: int = 0) -> str:

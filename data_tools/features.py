@@ -7,7 +7,7 @@ split holds. A copy, not a reference: it can be moved, verified, filtered and fl
 later change of the first one can disagree with it, and the frames are a sixth of the features (47 GB beside 281 GB for
 MOVi-C). Images and masks are stored at the size that the backbone reads, as the paper stores them.
 
-Whoever has no room for that trains with `online` features: `data_tools.backbone.FrozenBackbone` in the training step.
+Whoever has no room for that trains with features computed in the training step: see `data_tools.online`.
 """
 
 from __future__ import annotations
@@ -36,21 +36,28 @@ def features(
     batch: Annotated[int, typer.Option(help="Images at a time.", min=1)] = 32,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...; auto is a GPU if there is one.")] = "auto",
     download: Annotated[bool, typer.Option("--download", help="Fetch the weights from the Hugging Face Hub.")] = False,
+    online: Annotated[
+        bool, typer.Option("--online", help="Store none: write OUT.online.json, with which training computes them.")
+    ] = False,
 ) -> None:
     """Store a frozen backbone's patch features beside the images of a prepared split."""
     # Not above: timm takes seconds that the other commands need not wait for.
     from data_tools import weights as sources
     from data_tools.backbone import ORDERS, PRECISIONS, FrozenBackbone
     from data_tools.feature_writer import write_features
+    from data_tools.online import SUFFIX, write_online
 
     for option, value, known in (("--order", order, ORDERS), ("--precision", precision, PRECISIONS)):
         if value not in known:
             raise DataError(f"{option} must be one of {', '.join(known)}, got {value!r}")
-    source, where = _open(split), _device(device)
-    if download and weights is None:
-        weights = sources.download(backbone)
+    out = out or split.with_name(f"{split.name}-{backbone}")
+    source, where = None if online else _open(split), _device(device)
+    weights = sources.download(backbone) if download and weights is None else weights
     model = FrozenBackbone.load(backbone, weights, size=size, order=order, precision=precision)
-    print(write_features(source, model.to(where), out or split.with_name(f"{split.name}-{backbone}"), batch=batch))
+    if source is not None:
+        print(write_features(source, model.to(where), out, batch=batch))
+    elif weights is not None:
+        print(write_online(out.with_name(out.name + SUFFIX), split, backbone, weights, size, order, precision))
 
 
 def _open(folder: Path) -> Split:

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_tools import catalog, durable
+from data_tools import durable
 from data_tools.catalog import STAND_INS, cache_folder, open_data
 from data_tools.durable import DataError
-from slotnorm import chapters
+from slotnorm import sources
 from slotnorm.data import SplitError
 
 FIXTURE = Path(__file__).parents[1] / "data" / "fixtures" / "clevr_with_masks_train.tfrecords"
@@ -89,5 +89,5 @@ def test_nothing_is_left_of_a_file_that_is_not_there(cache):
     assert not cache.exists() or not any(cache.iterdir())
 
 
-def test_chapters_know_the_same_stand_ins():
-    assert set(chapters.STAND_INS) == set(catalog.STAND_INS)
+def test_the_package_knows_the_same_stand_ins():
+    assert sources.stand_ins() == list(STAND_INS)
