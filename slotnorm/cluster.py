@@ -28,6 +28,7 @@ import torch
 
 from slotnorm.engine import Execution, Job, obtain
 from slotnorm.outcome import GO_ON, Display, Outcome
+from slotnorm.runs import RunError
 from slotnorm.sources import Source, resolve
 from slotnorm.spec import SpecError
 from slotnorm.store import BusyError, RunStore
@@ -88,11 +89,12 @@ def run_on_cluster(
         checkpoint_seconds: between two checkpoints, so what a lost node costs a run at most.
 
     Raises:
-        SpecError: Ray is not installed, the store is no folder, or no node has a GPU and ``device`` is one.
+        SpecError: Ray is not installed, or no node has a GPU and ``device`` is one.
+        RunError: the store is no folder, so it is read only.
     """
     folder = RunStore(root).local
     if folder is None:
-        raise SpecError(f"{root}: is read only; give a folder that all nodes see as the store to train into")
+        raise RunError(f"{root}: is read only; give a folder that all nodes see as the store to train into")
     folder.mkdir(parents=True, exist_ok=True)
     kind = device.split(":")[0]  # of the GPUs, Ray shows a task its own
     execution = Execution(kind, checkpoint_seconds=checkpoint_seconds, bar=False)
@@ -184,13 +186,18 @@ def _share(runs: int) -> float:
 
 
 def _run(job: Job, root: str, execution: Execution, board: Any) -> tuple[str, str]:
-    """A task: ``done``, ``stopped`` or ``failed`` with the reason."""
+    """A task, on whatever node."""
     torch.set_num_threads(1)
     line = _Line(job.spec.name, board)
+    return _attempt(job, root, replace(execution, stop=line.stop, report=line.report))
+
+
+def _attempt(job: Job, root: str, execution: Execution) -> tuple[str, str]:
+    """What became of the run: ``done``, ``stopped``, or ``failed`` and why."""
     try:
         if not Path(root).is_dir():
-            raise SpecError(f"there is no folder {root}; the store must be one that all nodes see")
-        _obtain(job, RunStore(root), replace(execution, stop=line.stop, report=line.report))
+            raise RunError(f"there is no folder {root}; the store must be one that all nodes see")
+        _obtain(job, RunStore(root), execution)
     except (Interrupted, BusyError):
         return "stopped", ""
     except Exception as error:
@@ -199,7 +206,7 @@ def _run(job: Job, root: str, execution: Execution, board: Any) -> tuple[str, st
 
 
 def _obtain(job: Job, store: RunStore, execution: Execution) -> None:
-    """Obtain the run when the one that was at it, whose node may have been lost, has let go of it."""
+    """Obtain the run as soon as the process that was at it, perhaps on a node that is lost, has let go of it."""
     deadline = time.monotonic() + BUSY_S
     while not execution.stop():
         try:

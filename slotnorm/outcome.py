@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
 
 from tqdm import tqdm
 
@@ -46,7 +45,7 @@ class Display:
         self._move(job, job.spec.schedule.steps)
         self._bar.set_description(self._runs())
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Display:
         return self
 
     def __exit__(

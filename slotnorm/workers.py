@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing as mp
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -112,11 +113,11 @@ def _work(job: Job, root: str, device: str, asked: mp.synchronize.Event, message
         try:
             obtain(job, RunStore(root), execution)
         except (Interrupted, BusyError):
-            os._exit(EXIT_GO_ON)
+            sys.exit(EXIT_GO_ON)
         except Exception as error:
             _tell(messages, f"{type(error).__name__}: {error}")
-            os._exit(1)
-    os._exit(0)
+            sys.exit(1)
+    sys.exit(0)
 
 
 def _reporter(messages: Connection) -> Callable[[int, float], None]:
