@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
@@ -17,12 +18,16 @@ from data_tools.store import SplitInUseError
 from data_tools.synthesis import RENDERER
 from slotnorm.data import Split, SplitError, open_split
 
-STAND_INS: dict[str, Callable[..., Path]] = {
+PICTURES: dict[str, Callable[..., Path]] = {
     "synth-clevr": synth_clevr.prepare,
     "synth-movi-c": partial(synth_movi.prepare, variant="c"),
     "synth-movi-d": partial(synth_movi.prepare, variant="d"),
 }
-"""Name to what makes it. None of them is the data set that it stands in for."""
+"""Name to what draws it. None of them is the data set that it stands in for."""
+FEATURES = {f"{name}-features": name for name in ("synth-movi-c", "synth-movi-d")}
+"""Name to the pictures; features are those of the stand-in backbone."""
+STAND_INS = (*PICTURES, *FEATURES)
+"""Every name that a ``data`` parameter may have instead of a path."""
 POLL_S = 0.5
 """How often to look whether another process has finished."""
 
@@ -62,7 +67,13 @@ def open_data(data: str | Path, *, image_size: int, scenes: int, seed: int = 0) 
 
 def _stand_in(name: str, image_size: int, scenes: int, seed: int) -> Path:
     out = cache_folder() / f"{name}-{image_size}-{scenes}-seed{seed}-v{RENDERER}"
-    return _made(lambda: STAND_INS[name](out, count=scenes, size=image_size, seed=seed))
+    if name in PICTURES:
+        return _made(lambda: PICTURES[name](out, count=scenes, size=image_size, seed=seed))
+    from data_tools.stand_in_features import add_features, fingerprint  # timm takes seconds that pictures need not wait
+
+    out = out.with_name(f"{out.name}-{fingerprint()[:8]}")
+    pictures = _stand_in(FEATURES[name], image_size, scenes, seed)
+    return _made(lambda: add_features(pictures, out, image_size))
 
 
 def makes(data: str) -> bool:
@@ -77,7 +88,11 @@ def identity(data: str, *, image_size: int, scenes: int, seed: int = 0) -> str:
     """
     if data not in STAND_INS:
         return open_data(data, image_size=image_size, scenes=scenes, seed=seed).manifest.digest
-    made_from = {"name": data, "size": image_size, "count": scenes, "seed": seed, "renderer": RENDERER}
+    made_from: dict[str, Any] = {"name": data, "size": image_size, "count": scenes, "seed": seed, "renderer": RENDERER}
+    if data in FEATURES:
+        from data_tools.stand_in_features import fingerprint
+
+        made_from["backbone"] = fingerprint()
     return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
 
 

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_tools import durable
-from data_tools.catalog import STAND_INS, cache_folder, open_data
+from data_tools import durable, stand_in_features
+from data_tools.catalog import FEATURES, PICTURES, STAND_INS, cache_folder, identity, open_data
 from data_tools.durable import DataError
 from slotnorm import sources
 from slotnorm.data import SplitError
+from tests.unit import vit
 
 FIXTURE = Path(__file__).parents[1] / "data" / "fixtures" / "clevr_with_masks_train.tfrecords"
 
@@ -57,7 +58,7 @@ def test_images_of_another_size_are_refused():
         open_data(folder, image_size=32, scenes=1)
 
 
-@pytest.mark.parametrize("name", STAND_INS)
+@pytest.mark.parametrize("name", PICTURES)
 def test_a_stand_in_is_drawn_on_first_use_and_says_what_it_is(name):
     split = open_data(name, image_size=16, scenes=2, seed=3)
     assert split["image"].shape == (2, 16, 16, 3)
@@ -87,6 +88,30 @@ def test_nothing_is_left_of_a_file_that_is_not_there(cache):
     with pytest.raises(DataError, match=r"missing.tfrecords: missing"):
         open_data("missing.tfrecords", image_size=16, scenes=1)
     assert not cache.exists() or not any(cache.iterdir())
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_features_of_a_stand_in_are_added_to_its_pictures(name, cache, monkeypatch):
+    monkeypatch.setattr(stand_in_features, "WEIGHTS", vit.saved(cache.parent / "vit.safetensors"))
+    split = open_data(name, image_size=32, scenes=3, seed=1)
+    assert split["features"].shape == (3, 16, 24)
+    np.testing.assert_array_equal(split["image"], open_data(FEATURES[name], image_size=32, scenes=3, seed=1)["image"])
+    assert open_data(name, image_size=32, scenes=3, seed=1).folder == split.folder
+    before = identity(name, image_size=32, scenes=3)
+    monkeypatch.setattr(stand_in_features, "WEIGHTS", vit.saved(cache.parent / "other.safetensors"))
+    assert identity(name, image_size=32, scenes=3) != before
+    assert open_data(name, image_size=32, scenes=3, seed=1).folder != split.folder
+    with pytest.raises(DataError, match="image_size must be 32, which the stand-in backbone reads, got 64"):
+        open_data(name, image_size=64, scenes=3)
+
+
+def test_without_the_stand_in_backbone_it_says_how_to_make_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(stand_in_features, "WEIGHTS", tmp_path / "none.safetensors")
+    with pytest.raises(DataError, match=r"none\.safetensors: the stand-in backbone is missing: make it with"):
+        open_data("synth-movi-c-features", image_size=32, scenes=3)
+    (tmp_path / "none.safetensors").write_bytes(b"no weights")
+    with pytest.raises(DataError, match=r"none\.safetensors: damaged"):
+        open_data("synth-movi-c-features", image_size=32, scenes=3)
 
 
 def test_the_package_knows_the_same_stand_ins():
