@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import random
 import shutil
+import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +19,7 @@ import torch
 from slotnorm import engine, training
 from slotnorm.engine import Execution, Job, complete, obtain
 from slotnorm.runs import RECORD
+from slotnorm.spec import Schedule
 from slotnorm.store import RUNNING, RunStore
 from tests.unit import tiny
 from tests.unit.toy_split import content, die_at, in_child
@@ -70,7 +74,29 @@ def train(job: Job, folder: Path, stride: int) -> int:
     raise AssertionError("the run never finishes")
 
 
-def rewrite(job: Job, folder: Path, change: Callable[[RunStore], Any]) -> int:
+def train_at_random(job: Job, folder: Path, kills: int) -> int:
+    """Kill a living run at moments drawn at random, go on each time; returns the steps that were reached."""
+    obtain(job, RunStore(folder / "whole"), BUSY)
+    rng, reached = random.Random(0), 0
+    for _ in range(kills):
+        receiver, sender = os.pipe()
+        child = os.fork()
+        if child == 0:
+            tell = replace(BUSY, report=lambda step, loss, pipe=sender: os.write(pipe, bytes([step])))
+            obtain(job, RunStore(folder / "store"), tell)
+            os._exit(0)
+        for _ in range(rng.randint(1, 4)):
+            reached = os.read(receiver, 1)[0]
+        time.sleep(rng.uniform(0, 0.02))
+        os.kill(child, signal.SIGKILL)
+        assert os.WIFSIGNALED(os.waitpid(child, 0)[1]), "it was not alive any more"
+    obtain(job, RunStore(folder / "store"), BUSY)
+    results = [tables_and_weights(folder / name / job.spec.name) for name in ("whole", "store")]
+    assert results[0] == results[1], "the resumed run differs"
+    return reached
+
+
+def rewrite(job: Job, folder: Path, stride: int, change: Callable[[RunStore], Any]) -> int:
     """Kill what changes a finished run, do it again, compare; returns the kills."""
     before = folder / "before"
     obtain(job, RunStore(before), BUSY)
@@ -78,7 +104,7 @@ def rewrite(job: Job, folder: Path, change: Callable[[RunStore], Any]) -> int:
     change(RunStore(folder / "after"))
     old, new = (content(folder / name / job.spec.name) for name in ("before", "after"))
     assert old != new
-    for step in range(1000):
+    for kills, step in enumerate(range(0, 1000, stride)):
         root = folder / "store"
         shutil.copytree(before, root)
         finished = kill_at(step, lambda root=root: change(RunStore(root)))
@@ -92,19 +118,22 @@ def rewrite(job: Job, folder: Path, change: Callable[[RunStore], Any]) -> int:
         assert content(root / job.spec.name) == new, f"step {step}: done again it differs"
         shutil.rmtree(root)
         if finished:
-            return step
+            return kills
     raise AssertionError("the change never finishes")
 
 
 def main(what: str, folder: Path, stride: int) -> int:
     training.FLUSH_EVERY = 2
-    job = engine.jobs(tiny.recipe(tiny.make_data(folder / "data"), variants=("batch_norm",)))[0]
+    steps = Schedule(steps=100 if what == "random" else 8, peak=1e-2, warmup=2)
+    job = engine.jobs(tiny.recipe(tiny.make_data(folder / "data"), variants=("batch_norm",), schedule=steps))[0]
     wider = tuple(replace(test, slots=(2, 3, 4)) for test in job.tests)
     if what == "train":
         return train(job, folder, stride)
+    if what == "random":
+        return train_at_random(job, folder, kills=6)
     if what == "extend":
-        return rewrite(job, folder, lambda store: complete(store.get(job.spec), wider, store, BUSY))
-    return rewrite(job, folder, lambda store: store.prune(store.get(job.spec)))
+        return rewrite(job, folder, stride, lambda store: complete(store.get(job.spec), wider, store, BUSY))
+    return rewrite(job, folder, stride, lambda store: store.prune(store.get(job.spec)))
 
 
 if __name__ == "__main__":
