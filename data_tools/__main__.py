@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from data_tools import clevr_command, features, movi, synth_command
+from data_tools import clevr_command, features, movi, pretrain, synth_command
 from data_tools.store import DataError
 from data_tools.store import verify as verify_split
 
@@ -39,6 +39,7 @@ def verify(
 app.command("clevr")(clevr_command.clevr)
 app.command("movi")(movi.movi)
 app.command("features")(features.features)
+app.command("pretrain")(pretrain.pretrain)
 app.command("synth-clevr")(synth_command.synth_clevr)
 app.command("synth-movi")(synth_command.synth_movi)
 
