@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -35,7 +36,7 @@ class PropertyPrediction:
     num_slots: int = 10
     slot_dim: int = 64
     channels: int = 64
-    strides: tuple[int, ...] = (1, 2, 2, 1)
+    strides: Sequence[int] = (1, 2, 2, 1)
     hidden_dim: int = 128
     iterations: int = 3
     coordinates: str = "google"
