@@ -1,11 +1,11 @@
-"""Which runs cut every scene up alike: the criterion for a "spatial" run, which the paper leaves out and does not define.
+"""Which runs cut every scene up alike: the criterion for a "spatial" run.
 
 Sec. 5.1 omits runs that "decompose the input spatially instead of object-wise" and tells no more. Here a run is spatial
 if the segmentations of consecutive test scenes, at the slot count it was trained with, agree in the mean by an adjusted
 Rand index of at least :data:`SPATIAL_AGREEMENT`. A fixed grid or fixed stripes agree by 1, whatever the scenes hold,
 and segmentations that follow unrelated scenes by no more than chance, which is 0, plus what a shared background adds:
-half-way is the rule. It does not look at F-ARI, so it cannot prefer a variant for being good. A run that puts all pixels
-of every scene into one slot agrees by 1 too, and is left out as well.
+half-way is the rule. It does not look at F-ARI, so it cannot prefer a variant for being good. A run that puts all
+pixels of every scene into one slot agrees by 1 too, and is left out as well.
 """
 
 from __future__ import annotations

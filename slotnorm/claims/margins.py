@@ -5,9 +5,9 @@ how much counts. A criterion on several comparisons, such as every slot count, h
 measured by the worst of them.
 
 Intervals are at 95 %. A claim is reproduced only if all its comparisons are, which keeps the risk of a false
-"reproduced" at 2.5 % however many there are. A single one contradicts it, so the end of the interval that can contradict
-is Bonferroni's for the number of comparisons of the claim. Between claims nothing is widened: the false discovery rate
-of Benjamini and Hochberg stands beside each verdict.
+"reproduced" at 2.5 % however many there are. A single one contradicts it, so the end of the interval that can
+contradict is Bonferroni's for the number of comparisons of the claim. Between claims nothing is widened: the false
+discovery rate of Benjamini and Hochberg stands beside each verdict.
 """
 
 from __future__ import annotations

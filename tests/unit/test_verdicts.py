@@ -1,0 +1,138 @@
+"""Verdicts on R1 to R17: a world as the paper tells it, its opposite, and one of chance give each its own."""
+
+from dataclasses import replace
+from functools import cache
+
+import pandas as pd
+import pytest
+
+from slotnorm.claims import CLAIMS, Criterion, Measurement
+from slotnorm.stats import Share
+from slotnorm.verdicts import MEASURES, Evidence, Ruling, judge, ledger_table
+from slotnorm.verdicts.ruling import rule, worst
+from tests.unit.worlds import evidence
+
+CRITERIA = [(claim.id, c.statistic) for claim in CLAIMS.values() if claim.kind == "result" for c in claim.criteria]
+SHARES = [case for case in CRITERIA if case[0] == "R17"]
+EMPTY = Evidence(pd.DataFrame(), pd.DataFrame(), 7, "cpu")
+
+
+@cache
+def rulings(sign: int) -> dict[str, Ruling]:
+    return {ruling.claim.id: ruling for ruling in judge(evidence(sign), resamples=500)}
+
+
+@pytest.mark.parametrize(("sign", "outcome"), [(1, "reproduced"), (-1, "contradicted"), (0, "inconclusive")])
+@pytest.mark.parametrize(("name", "statistic"), [case for case in CRITERIA if case not in SHARES])
+def test_each_criterion_tells_the_worlds_apart(name: str, statistic: str, sign: int, outcome: str) -> None:
+    verdict = rulings(sign)[name].verdict
+    assert verdict is not None
+    (criterion,) = (c for c in verdict.claim.criteria if c.statistic == statistic)
+    assert criterion.judge(verdict.measurements[statistic]) == outcome, verdict.measurements[statistic]
+
+
+@pytest.mark.parametrize(
+    ("proposed", "others", "outcome"),
+    [
+        (Share(4, 10), Share(0, 10), "reproduced"),
+        (Share(0, 100), Share(0, 10), "contradicted"),
+        (Share(4, 10), Share(10, 10), "contradicted"),
+        (Share(0, 6), Share(0, 10), "inconclusive"),
+        (Share(4, 10), Share(0, 6), "inconclusive"),
+    ],
+)
+def test_shares_of_spatial_runs(proposed: Share, others: Share, outcome: str) -> None:
+    assert rule(CLAIMS["R17"], {"proposed_share": [proposed], "others_share": [others]}, "cpu").outcome == outcome
+
+
+def test_spatial_runs_are_counted_and_left_out() -> None:
+    assert rulings(1)["R17"].verdict.measurements["proposed_share"].value == 0.4
+    world = evidence(1)
+    scenes = world["clevr-6-7"].scenes
+    spoilt = scenes.assign(f_ari=scenes["f_ari"].where(scenes["agreement"] < 0.5, 0.0))
+    world["clevr-6-7"] = replace(world["clevr-6-7"], scenes=spoilt)
+    left_out, kept = (
+        {r.claim.id: r.outcome for r in judge(world, spatial_runs=keep, resamples=200)} for keep in (False, True)
+    )
+    assert (left_out["R2"], kept["R2"]) == ("reproduced", "inconclusive")
+    assert left_out["R17"] == kept["R17"] == "reproduced"
+
+
+def test_every_claim_is_measured() -> None:
+    assert list(MEASURES) == [claim.id for claim in CLAIMS.values() if claim.kind == "result"]
+
+
+def test_without_runs_there_is_no_verdict() -> None:
+    for ruling in judge({"clevr-6-7": EMPTY}):
+        assert ruling.outcome == "not run"
+        assert ruling.lacking == f"runs of {', '.join(MEASURES[ruling.claim.id].experiments)}"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "lacking"),
+    [
+        (lambda rows: rows[rows["variant"] != "batch_norm"], "no run of batch_norm"),
+        (lambda rows: rows[rows["slots"] < 21], "no evaluation from 9 to 21"),
+        (lambda rows: rows[rows["test"] != "CLEVR10"], "clevr-6-7: nothing evaluated for f_ari, CLEVR10"),
+    ],
+)
+def test_what_is_lacking_is_named(spoil, lacking: str) -> None:
+    world = {"clevr-6-7": replace(evidence(1)["clevr-6-7"], scenes=spoil(evidence(1)["clevr-6-7"].scenes))}
+    ruling = judge(world, resamples=100)[0]
+    assert (ruling.outcome, ruling.lacking) == ("not run", lacking)
+
+
+def test_one_seed_decides_nothing() -> None:
+    one = evidence(1)["clevr-6-7"]
+    single = judge({"clevr-6-7": replace(one, scenes=one.scenes[one.scenes["seed"] == 4])}, resamples=100)
+    assert [ruling.outcome for ruling in single[:4]] == ["inconclusive"] * 4
+
+
+AT_LEAST = Criterion("gain", "a gain", "at least", 0.0, "by hand")
+AT_MOST = replace(AT_LEAST, side="at most")
+
+
+class Plain:
+    """A quantity that is 1 wider on either side where more certainty is asked for."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def interval(self, level: float) -> tuple[float, float]:
+        width = 1.0 if level <= 0.95 else 2.0
+        return self.value - width, self.value + width
+
+    def tail(self, side: str, bound: float) -> float:
+        return 0.01
+
+
+def test_the_worst_comparison_decides_and_contradiction_pays_for_their_number() -> None:
+    assert worst(AT_LEAST, [Plain(3.0), Plain(5.0)], comparisons=2) == Measurement(3.0, 2.0, 5.0)
+    assert worst(AT_MOST, [Plain(3.0), Plain(5.0)], comparisons=2) == Measurement(5.0, 3.0, 6.0)
+    assert worst(AT_LEAST, [Plain(3.0)], comparisons=1) == Measurement(3.0, 2.0, 4.0)
+
+
+def test_false_discovery_rates_are_over_the_claims_that_were_run() -> None:
+    world = evidence(1)
+    some = [ruling for ruling in judge({"clevr-6-7": world["clevr-6-7"]}, resamples=500) if ruling.verdict]
+    ordered = sorted(some, key=lambda ruling: ruling.p_value)
+    last = ordered[-1]
+    assert last.false_discovery_rate == pytest.approx(last.p_value)
+    assert all(ruling.p_value <= ruling.false_discovery_rate <= last.p_value for ruling in ordered)
+
+
+def test_the_ledger_as_a_table() -> None:
+    ran = [rulings(1)["R2"], Ruling(CLAIMS["R7"], None, lacking="runs of movi-c-10-11")]
+    table = ledger_table(ran, beside=rulings(1) | {"R7": ran[1]})
+    assert list(table["verdict"]) == ["**reproduced**", "**not run**"]
+    assert list(table["with spatial runs"]) == ["reproduced", "not run"]
+    assert table["claim"][0].startswith("**R2** Both proposed variants")
+    assert table["ours"][0] == rulings(1)["R2"].verdict.detail
+    assert table["ours"][1] == "lacking runs of movi-c-10-11"
+    assert list(table["scale"]) == ["cpu", ""]
+
+
+def test_judging_repeats() -> None:
+    world = {"clevr-6-7": evidence(0)["clevr-6-7"]}
+    first, again = (judge(world, resamples=100) for _ in range(2))
+    assert [r.verdict and r.verdict.detail for r in first] == [r.verdict and r.verdict.detail for r in again]
