@@ -16,14 +16,14 @@ import torch.distributed as dist
 from torch import nn
 
 from slotnorm.data import Split
-from slotnorm.evaluation import Evaluation, Probe, evaluate, select
+from slotnorm.evaluation import SETTING, Evaluation, Probe, evaluate, select
 from slotnorm.provenance import provenance
 from slotnorm.recipes import Recipe, TestSet
 from slotnorm.runs import Run, RunError
 from slotnorm.sources import Source
-from slotnorm.spec import EvaluationSpec, RunSpec
+from slotnorm.spec import EvaluationSpec, RunSpec, SpecError
 from slotnorm.store import RunStore
-from slotnorm.training import Trained, Watch, train
+from slotnorm.training import Trained, Watch, build_model, train
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,20 @@ DEFAULT = Execution()
 
 
 def jobs(recipe: Recipe) -> list[Job]:
-    """The runs of a recipe."""
-    return [Job(spec, recipe.train, recipe.tests) for spec in recipe.runs()]
+    """The runs of a recipe.
+
+    Raises:
+        SpecError: for settings that cannot work; SplitError: for data that are not there. Nothing has been done then.
+    """
+    wanted = [Job(spec, recipe.train, recipe.tests) for spec in recipe.runs()]
+    for test in recipe.tests:
+        test.spec()
+    for job in {job.spec.variant: job for job in wanted}.values():
+        try:
+            build_model(job.spec)
+        except ValueError as error:
+            raise SpecError(f"{recipe.experiment} at {recipe.scale} scale: {error}") from None
+    return wanted
 
 
 def obtain(job: Job, store: RunStore, execution: Execution = DEFAULT) -> Run:
@@ -173,15 +185,15 @@ def _chosen(spec: EvaluationSpec) -> dict[str, object]:
 
 
 def _missing(table: pd.DataFrame | None, tests: Sequence[TestSet]) -> list[tuple[EvaluationSpec, TestSet]]:
-    wanted = [(test.spec(), test) for test in tests]
-    if table is None:
-        return wanted
+    """What is to be evaluated, each setting once, though two tests may ask for it."""
+    rows = [] if table is None else [table[column] for column in SETTING]
+    present = set(zip(*rows, strict=True)) if rows else set()
     missing = []
-    for spec, test in wanted:
-        rows = table[table["evaluation"] == spec.key]
-        present = set(zip(rows["slots"], rows["iterations"], strict=True))
+    for test in tests:
+        spec = test.spec()
         for iterations in spec.iterations:
-            slots = tuple(count for count in spec.slots if (count, iterations) not in present)
+            slots = tuple(count for count in spec.slots if (spec.key, count, iterations) not in present)
+            present |= {(spec.key, count, iterations) for count in slots}
             if slots:
                 missing.append((replace(spec, slots=slots, iterations=(iterations,)), test))
     return missing

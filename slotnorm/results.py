@@ -61,12 +61,11 @@ class Results:
         )
 
     def _stacked(self, table: Callable[[Run], pd.DataFrame]) -> pd.DataFrame:
-        wanted = {test.spec().key: test for test in self.recipe.tests}
+        wanted = [(test.spec().key, test) for test in self.recipe.tests]
         frames = []
         for run in self.runs:
             rows = table(run)
-            rows = rows[rows["evaluation"].isin(wanted)]
-            for key, test in wanted.items():
+            for key, test in wanted:
                 fits = rows["slots"].isin(test.slots) & rows["iterations"].isin(test.iterations)
                 chosen = rows[(rows["evaluation"] == key) & fits].drop(columns="evaluation")
                 chosen.insert(0, "test", test.label)

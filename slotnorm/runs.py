@@ -96,7 +96,7 @@ class Run:
         except FileNotFoundError:
             raise RunError(f"{path}: missing, though its record lists it") from None
         if hashlib.sha256(content).hexdigest() != self.files.get(name):
-            raise RunError(f"{path}: damaged: its checksum is not the one in {RECORD}")
+            raise RunError(f"{path}: damaged, or replaced since {RECORD} was read: its checksum is not the one there")
         return content
 
 

@@ -172,7 +172,8 @@ class RunStore:
 
     def _names(self) -> list[str]:
         """The runs that are there, whole or damaged."""
-        found = {name for name in self._listing(self._base) if self._filesystem.exists(f"{self._folder(name)}/{RECORD}")}
+        inside = self._listing(self._base)
+        found = {name for name in inside if self._filesystem.exists(f"{self._base}/{name}/{RECORD}")}
         aside = {name.removesuffix(OLD) for name in self._listing(f"{self._base}/{RUNNING}") if name.endswith(OLD)}
         return sorted(found | aside)
 

@@ -124,11 +124,13 @@ class Recipe:
             slots: slot counts at evaluation; ``None`` for the recipe's.
 
         Raises:
-            SpecError: for an empty selection.
+            SpecError: for an empty selection, or one that names something twice.
         """
         for name, chosen in {"variants": variants, "seeds": seeds, "slots": slots}.items():
             if chosen is not None and not len(chosen):
                 raise SpecError(f"{name} must name at least one")
+            if chosen is not None and len(set(chosen)) < len(chosen):
+                raise SpecError(f"{name} must name each once, got {', '.join(map(str, chosen))}")
         tests = self.tests if slots is None else tuple(replace(test, slots=tuple(slots)) for test in self.tests)
         return replace(
             self,
