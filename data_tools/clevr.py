@@ -40,7 +40,8 @@ from data_tools.clevr_scene import (
 )
 from data_tools.resampling import resize_masks
 from data_tools.store import ArraySpec, SplitWriter
-from data_tools.tfrecord import RecordError, errors_at, read_ahead, read_records
+from data_tools.tf_example import RecordError
+from data_tools.tfrecord import errors_at, read_ahead, read_records
 
 CHUNK = 256  # scenes between two safe points: about two seconds of work
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from data_tools.tfrecord import Feature, RecordError, parse_example
+from data_tools.tf_example import Feature, RecordError, parse_example
 
 URL = "https://storage.googleapis.com/multi-object-datasets/clevr_with_masks/clevr_with_masks_train.tfrecords"
 SOURCE = "CLEVR (with masks), https://github.com/google-deepmind/multi_object_datasets"

@@ -38,8 +38,9 @@ from tqdm import tqdm
 from data_tools import durable
 from data_tools.durable import DataError
 from data_tools.store import ArraySpec, SplitWriter
+from data_tools.tf_example import Feature, RecordError, parse_example
 from data_tools.tfds import INFO, TfdsSplit, open_tfds, open_tfds_split
-from data_tools.tfrecord import Feature, RecordError, errors_at, parse_example
+from data_tools.tfrecord import errors_at
 
 DATASETS = ("movi_c", "movi_d")
 SPLITS = ("train", "validation", "test")

@@ -14,7 +14,8 @@ from typing import Any
 
 from data_tools import durable
 from data_tools.durable import DataError
-from data_tools.tfrecord import RecordError, read_ahead, read_records
+from data_tools.tf_example import RecordError
+from data_tools.tfrecord import read_ahead, read_records
 
 INFO = "dataset_info.json"
 DEFAULT_TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"

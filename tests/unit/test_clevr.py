@@ -12,7 +12,8 @@ from data_tools import clevr
 from data_tools.clevr import convert, parts, resize
 from data_tools.clevr_scene import labels, parse_scene
 from data_tools.store import SplitError, verify
-from data_tools.tfrecord import RecordError, read_records
+from data_tools.tf_example import RecordError
+from data_tools.tfrecord import read_records
 from slotnorm.data import open_split
 from tests.unit import tfrecord_files as files
 from tests.unit.toy_split import content

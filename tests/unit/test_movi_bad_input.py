@@ -9,7 +9,8 @@ from PIL import Image
 
 from data_tools import movi, tfds
 from data_tools.durable import DataError
-from data_tools.tfrecord import RecordError, read_records
+from data_tools.tf_example import RecordError
+from data_tools.tfrecord import read_records
 from tests.unit.movi_folder import DATA_DIR, convert, copy, edit_info, write_records
 
 

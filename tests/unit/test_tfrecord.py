@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_tools.tfrecord import Feature, RecordError, errors_at, masked_crc32c, parse_example, read_ahead, read_records
+from data_tools.tf_example import Feature, RecordError, parse_example
+from data_tools.tfrecord import errors_at, masked_crc32c, read_ahead, read_records
 from tests.unit import tfrecord_files as files
 
 RECORDS = [b"first", b"", b"the third record" * 10]
