@@ -11,26 +11,20 @@ from tests.book.chapter import ROOT
 PARAMETERS = """\
 seed = 0
 device = "cpu"
-data = "pyproject.toml"
-scenes = 4
-variants = ["weighted_mean"]
-image_size = 16
-width = 8
-encoder_layers = 1
-max_objects = 6
-train_slots = 7
-steps = 2
-batch_size = 2
-learning_rate = 4e-4
-warmup = 1
-slots = [5, 7]
-iterations_eval = 5
+points = 64
+components = 2
+temperature = 0.05
+trials = 2
+slot_dim = 6
+scenes = 50
+fit_components = [3]
+mixtures = 1
 """
-CHECK = "from slotnorm.chapters import Clevr\n\np = Clevr.from_notebook(globals())\nsteps, slots = p.steps, p.slots"
+CHECK = "from slotnorm.chapters import VmfEm\n\np = VmfEm.from_notebook(globals())\npoints = p.points"
 
 
 def notebook(*cells: str) -> nbformat.NotebookNode:
-    """A chapter: the parameters of chapter 2, then ``cells``."""
+    """A chapter: the parameters of chapter 1, then ``cells``."""
     return new_notebook(
         cells=[
             new_markdown_cell("# A chapter"),
@@ -43,7 +37,7 @@ def notebook(*cells: str) -> nbformat.NotebookNode:
 
 @pytest.fixture
 def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """book/execute.py on a project that holds one tiny chapter, 02_clevr."""
+    """book/execute.py on a project that holds one tiny chapter, 01_vmf_em."""
     spec = importlib.util.spec_from_file_location("execute", ROOT / "book" / "execute.py")
     assert spec is not None
     assert spec.loader is not None
@@ -53,5 +47,5 @@ def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     for name, folder in folders.items():
         monkeypatch.setattr(module, name, tmp_path / folder)
     (tmp_path / "notebooks").mkdir()
-    nbformat.write(notebook("print('steps', steps)\nprint('ok')"), tmp_path / "notebooks" / "02_clevr.ipynb")
+    nbformat.write(notebook("print('points', points)\nprint('ok')"), tmp_path / "notebooks" / "01_vmf_em.ipynb")
     return module

@@ -8,7 +8,7 @@ from types import ModuleType
 import nbformat
 import pytest
 
-from slotnorm.chapters import Clevr
+from slotnorm.chapters import VmfEm
 from tests.book.chapter import ROOT
 from tests.book.conftest import CHECK, notebook
 
@@ -25,48 +25,48 @@ def texts(path: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_bare_papermill_takes_documented_parameters(execute: ModuleType, tmp_path: Path) -> None:
-    source, target = execute.SOURCES / "02_clevr.ipynb", tmp_path / "out.ipynb"
-    nbformat.write(notebook(CHECK, "print(slots, p.variants)"), source)
-    done = papermill(source, target, "-p", "slots", "[3, 9]", "-p", "variants", '["batch_norm"]')
+    source, target = execute.SOURCES / "01_vmf_em.ipynb", tmp_path / "out.ipynb"
+    nbformat.write(notebook(CHECK, "print(points, p.fit_components)"), source)
+    done = papermill(source, target, "-p", "points", "70", "-p", "fit_components", "[3, 9]")
     assert done.returncode == 0, done.stderr
-    assert texts(target) == ["(3, 9) ('batch_norm',)\n"]
+    assert texts(target) == ["70 (3, 9)\n"]
 
 
 @pytest.mark.slow
 def test_bare_papermill_is_stopped_at_an_unknown_parameter(execute: ModuleType, tmp_path: Path) -> None:
-    source, target = execute.SOURCES / "02_clevr.ipynb", tmp_path / "out.ipynb"
+    source, target = execute.SOURCES / "01_vmf_em.ipynb", tmp_path / "out.ipynb"
     nbformat.write(notebook(CHECK, "print('work')"), source)
-    done = papermill(source, target, "-p", "stepz", "3")
+    done = papermill(source, target, "-p", "pointz", "3")
     assert done.returncode == 1
-    assert "ParameterError: unknown parameter stepz; do you mean steps?" in done.stderr
-    assert Clevr.describe() in done.stderr
+    assert "ParameterError: unknown parameter pointz; do you mean points?" in done.stderr
+    assert VmfEm.describe() in done.stderr
     assert texts(target) == [], "no cell ran after the check"
 
 
 @pytest.mark.slow
 def test_the_same_run_gives_the_same_bytes(execute: ModuleType) -> None:
-    page = execute.PAGES / "02_clevr.ipynb"
-    execute.execute("02_clevr", {"steps": 4})
+    page = execute.PAGES / "01_vmf_em.ipynb"
+    execute.execute("01_vmf_em", {"points": 70})
     first = page.read_bytes()
-    execute.execute("02_clevr", {"steps": 4})
+    execute.execute("01_vmf_em", {"points": 70})
     assert page.read_bytes() == first
     assert "injected-parameters" in first.decode()
-    assert texts(page) == ["steps 4\nok\n"]
+    assert texts(page) == ["points 70\nok\n"]
     assert [path.name for path in execute.FAILED.iterdir()] == []
 
 
 @pytest.mark.slow
 def test_a_chapter_that_fails_keeps_its_page_and_says_where(execute: ModuleType) -> None:
     execute.PAGES.mkdir(parents=True)
-    page = execute.PAGES / "02_clevr.ipynb"
+    page = execute.PAGES / "01_vmf_em.ipynb"
     page.write_text("the page of yesterday")
-    nbformat.write(notebook("# halves\n1 / (steps - 4)"), execute.SOURCES / "02_clevr.ipynb")
+    nbformat.write(notebook("# halves\n1 / (points - 70)"), execute.SOURCES / "01_vmf_em.ipynb")
     with pytest.raises(execute.ChapterError) as caught:
-        execute.execute("02_clevr", {"steps": 4})
+        execute.execute("01_vmf_em", {"points": 70})
     assert str(caught.value) == (
-        "02_clevr failed in cell In [3] `# halves …`, with steps = 4:\n"
+        "01_vmf_em failed in cell In [3] `# halves …`, with points = 70:\n"
         "ZeroDivisionError: division by zero\n"
-        "The partial notebook is _build/failed/02_clevr.ipynb."
+        "The partial notebook is _build/failed/01_vmf_em.ipynb."
     )
     assert page.read_text() == "the page of yesterday"
     assert "division by zero" in (execute.FAILED / page.name).read_text()
@@ -74,32 +74,32 @@ def test_a_chapter_that_fails_keeps_its_page_and_says_where(execute: ModuleType)
 
 @pytest.mark.slow
 def test_reference_is_written_in_place_or_not_at_all(execute: ModuleType) -> None:
-    source = execute.SOURCES / "02_clevr.ipynb"
-    execute.refresh_reference("02_clevr")
+    source = execute.SOURCES / "01_vmf_em.ipynb"
+    execute.refresh_reference("01_vmf_em")
     first = source.read_bytes()
     assert [cell.execution_count for cell in nbformat.read(source, as_version=4).cells[1:]] == [1, 2]
-    execute.refresh_reference("02_clevr")
+    execute.refresh_reference("01_vmf_em")
     assert source.read_bytes() == first
     nbformat.write(notebook("1 / 0"), source)
     broken = source.read_bytes()
     with pytest.raises(execute.ChapterError, match="division by zero"):
-        execute.refresh_reference("02_clevr")
+        execute.refresh_reference("01_vmf_em")
     assert source.read_bytes() == broken
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["02_clevr", "-p", "stepz", "3"], "02_clevr: unknown parameter stepz; do you mean steps?"),
+        (["01_vmf_em", "-p", "pointz", "3"], "01_vmf_em: unknown parameter pointz; do you mean points?"),
         (
-            ["02_clevr", "-p", "slots", "[0]"],
-            "02_clevr: parameter slots = 0: Input should be greater than or equal to 1",
+            ["01_vmf_em", "-p", "fit_components", "[0]"],
+            "01_vmf_em: parameter fit_components = 0: Input should be greater than or equal to 1",
         ),
         (
-            ["-p", "learning_rate", "7"],
-            "02_clevr: parameter learning_rate = 7: Input should be less than",
+            ["-p", "temperature", "7"],
+            "01_vmf_em: parameter temperature = 7: Input should be less than",
         ),
-        (["03_movi"], "no chapter 03_movi; there are 02_clevr"),
+        (["03_movi"], "no chapter 03_movi; there are 01_vmf_em"),
     ],
 )
 def test_bad_arguments_are_refused_before_any_work(
@@ -112,7 +112,7 @@ def test_bad_arguments_are_refused_before_any_work(
 
 def test_the_reference_takes_no_parameters(execute: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        execute.main(["--reference", "-p", "steps", "3"])
+        execute.main(["--reference", "-p", "points", "70"])
     assert "--reference takes no -p" in capsys.readouterr().err
 
 
