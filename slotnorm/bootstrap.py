@@ -10,7 +10,8 @@ takes no account of how badly so few tell their own spread. Deviations of resamp
 by sqrt(R / (R - 1)) t / z, with Student's and the normal quantile at 95 %, the degrees of freedom after Welch and
 Satterthwaite. This is the expanded percentile interval of Hesterberg, *What Teachers Should Know About the Bootstrap*
 (2015), Sec. 5. It covers at about its level when runs scatter normally; three runs still cannot show a rare failure,
-and a single run has no interval at all.
+and a single run has no interval at all. Noise of single runs on single scenes counts among runs and among scenes, which
+makes intervals somewhat too wide. Frames of one MOVi clip are drawn as if they were scenes of their own.
 
 Shape letters: R runs, S scenes, K settings (slot counts, or object counts), B resamples.
 """
@@ -70,11 +71,12 @@ class Estimate:
     replicates: Float[np.ndarray, " resamples"]
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
-        """Percentile interval, widened to hold the value itself; unbounded without replicates."""
-        if np.isnan(self.value) or np.isnan(self.replicates).all():
+        """Percentile interval, widened to hold the value itself; unbounded where value or spread is unknown."""
+        known = self.replicates[~np.isnan(self.replicates)]
+        if not np.isfinite(self.value) or not len(known):
             return -np.inf, np.inf
         tail = (1 - level) / 2
-        low, high = np.nanquantile(self.replicates, [tail, 1 - tail])
+        low, high = np.quantile(known, [tail, 1 - tail], method="nearest")
         return min(float(low), self.value), max(float(high), self.value)
 
     def tail(self, side: Side, bound: float) -> float:
@@ -110,8 +112,12 @@ class Bootstrap:
         """Those that there are scores of."""
         return list(self._runs)
 
+    @np.errstate(divide="ignore", invalid="ignore")
     def estimate(self, statistic: Statistic, *variants: str) -> Estimate:
-        """A statistic of the means of these variants, on the sample and on every resample of it."""
+        """A statistic of the means of these variants, on the sample and on every resample of it.
+
+        A ratio may have no value on some resample, or on all; see :meth:`Estimate.interval`.
+        """
         runs = [self._runs[name] for name in variants]
         plain = [values[0] for values in runs]
         value = float(statistic(*[values.mean(axis=0) for values in plain]))
@@ -125,6 +131,35 @@ class Bootstrap:
         return Estimate(value, statistic(*means))
 
 
+def intervals(
+    table: pd.DataFrame, value: str, setting: str = "slots", against: str | None = None, level: float = LEVEL
+) -> pd.DataFrame:
+    """Mean of each variant at each setting with its interval, for figures.
+
+    Args:
+        table: see :func:`samples`; one test set, one number of iterations.
+        value: column of the measure.
+        setting: column of the settings.
+        against: a variant; then differences to it, paired over scenes.
+        level: of the intervals, each on its own.
+
+    Returns:
+        One row per variant and setting: ``variant``, the setting, ``value``, ``low``, ``high``.
+    """
+    bootstrap = Bootstrap(samples(table, value, setting))
+    rows = []
+    for variant in bootstrap.variants:
+        for place, at in enumerate(np.unique(table[setting])):
+            if against is None:
+                estimate = bootstrap.estimate(lambda mean, k=place: mean[..., k], variant)
+            elif variant != against:
+                estimate = bootstrap.estimate(lambda left, right, k=place: (left - right)[..., k], variant, against)
+            else:
+                continue
+            rows.append((variant, at, estimate.value, *estimate.interval(level)))
+    return pd.DataFrame(rows, columns=["variant", setting, "value", "low", "high"])
+
+
 def _draws(rng: np.random.Generator, resamples: int, items: int) -> Float[np.ndarray, "resamples items"]:
     """How often each item is drawn in each resample, with replacement."""
     drawn = rng.integers(items, size=(resamples, items)) + items * np.arange(resamples)[:, None]
@@ -134,6 +169,8 @@ def _draws(rng: np.random.Generator, resamples: int, items: int) -> Float[np.nda
 def _scene_means(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Means (B, R, K) over scenes, weighted by (B, S), of scores (R, S, K) that may be NaN."""
     known = ~np.isnan(values)
+    if known.all():
+        return np.asarray(np.tensordot(weights, values, axes=(1, 1)) / values.shape[1])
     totals = np.tensordot(weights, np.where(known, values, 0.0), axes=(1, 1))
     counts = np.tensordot(weights, known.astype(float), axes=(1, 1))
     return np.divide(totals, counts, out=np.full_like(totals, np.nan), where=counts > 0)

@@ -53,13 +53,13 @@ def beats_it_at_every_object_count(findings: Findings) -> Quantities:
 
 def better_overall(findings: Findings) -> Quantities:
     """R4: ARI, 5 to 21 slots."""
-    return mean_leads([findings.over_slots(FEW, "ari", test) for test in TESTS])
+    return mean_leads([findings.over_slots(FEW, "ari", test).only(5, 21) for test in TESTS])
 
 
 def excess_slots_in_training(findings: Findings) -> Quantities:
     """R5: (6, 11) alone and beside (6, 7)."""
     alone = losses([findings.over_slots(MANY, "f_ari", test).only(11, 21) for test in TESTS])
-    both = [findings.over_slots((FEW, MANY), "f_ari", test) for test in TESTS]
+    both = [findings.over_slots((FEW, MANY), "f_ari", test).only(5, 21) for test in TESTS]
     proposed = [f"{experiment}/{variant}" for experiment in (FEW, MANY) for variant in (*PROPOSED, BASELINE)]
     every = [f"{experiment}/{variant}" for experiment in (FEW, MANY) for variant in VARIANTS]
     compared: Quantities = {

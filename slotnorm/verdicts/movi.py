@@ -24,7 +24,7 @@ TRAININGS = ("10-11", "6-7", "6-11")
 
 def beats_both_throughout(findings: Findings) -> Quantities:
     """R7: (10, 11), every slot count, and 3 to 6 objects with 11 slots."""
-    panels = [findings.over_slots("movi-c-10-11", "f_ari", test) for test in TESTS]
+    panels = [findings.over_slots("movi-c-10-11", "f_ari", test).only(5, 21) for test in TESTS]
     found: Quantities = {
         f"{variant}_gain": [lead for panel in panels for other in OTHERS for lead in panel.leads(variant, other)]
         for variant in PROPOSED
@@ -36,7 +36,7 @@ def beats_both_throughout(findings: Findings) -> Quantities:
 
 def best_overall(findings: Findings) -> Quantities:
     """R8: ARI of (10, 11)."""
-    panels = [findings.over_slots("movi-c-10-11", "ari", test) for test in TESTS]
+    panels = [findings.over_slots("movi-c-10-11", "ari", test).only(5, 21) for test in TESTS]
     rivals = (BASELINE, LAYER_NORM, BATCH_NORM)
     return {"weighted_sum_gain": [panel.lead(WEIGHTED_SUM, rival) for panel in panels for rival in rivals]}
 
@@ -49,7 +49,7 @@ def fewer_slots_transfer(findings: Findings) -> Quantities:
 
 def lead_grows_with_slots(findings: Findings) -> Quantities:
     """R10: (6, 11)."""
-    panels = [findings.over_slots("movi-c-6-11", "f_ari", test) for test in TESTS]
+    panels = [findings.over_slots("movi-c-6-11", "f_ari", test).only(5, 21) for test in TESTS]
     growth = [panel.extra_growth(variant, other) for panel in panels for variant in PROPOSED for other in OTHERS]
     return clevr.mean_leads(panels) | {"gain_grows": growth}
 
@@ -93,8 +93,10 @@ def fewer_slots_transfer_to_movi_d(findings: Findings) -> Quantities:
 
 def reconstruction(findings: Findings) -> Quantities:
     """R13: Figs. 7c, 8 to 11."""
-    movi = [findings.over_slots(f"movi-c-{training}", "loss", test) for training in TRAININGS for test in TESTS]
-    panels = [*movi, *(findings.over_slots(clevr.MANY, "loss", test) for test in clevr.TESTS)]
+    movi = [
+        findings.over_slots(f"movi-c-{training}", "loss", test).only(5, 21) for training in TRAININGS for test in TESTS
+    ]
+    panels = [*movi, *(findings.over_slots(clevr.MANY, "loss", test).only(5, 21) for test in clevr.TESTS)]
     rivals = (BASELINE, LAYER_NORM, BATCH_NORM)
     objects = [findings.over_objects(name, "loss", "CLEVR10", slots=11) for name in (clevr.FEW, clevr.MANY)]
     return {

@@ -14,7 +14,7 @@ KD_LAYER_NORM, UNNORMALIZED = "kd_layer_norm", "unnormalized"
 
 def robust_to_excess_slots(findings: Findings) -> Quantities:
     """R14: F-ARI, from 11 to 21 slots."""
-    panel = findings.over_slots("properties", "f_ari", "CLEVR10")
+    panel = findings.over_slots("properties", "f_ari", "CLEVR10").only(7, 21)
     found = losses([panel.only(11, 21)])
     del found["advantage"]
     rivals = (BASELINE, LAYER_NORM, WEIGHTED_SUM)
@@ -35,13 +35,14 @@ def robust_precision(findings: Findings) -> Quantities:
 
 def ablated(findings: Findings) -> Quantities:
     """R16: the variants of App. J beside the others."""
-    panel = findings.over_slots("ablations", "f_ari", "CLEVR10")
-    at_11 = panel.settings.index(11)
-    precisions = joined(findings.precision("ablations", THRESHOLDS))
+    panel = findings.over_slots("ablations", "f_ari", "CLEVR10").only(7, 21)
+    precisions = joined([panel.only(7, 21) for panel in findings.precision("ablations", THRESHOLDS)])
+    slots = [panel.settings[place] for place in panel.chosen]
+    base = slots.index(11)
     return {
         "unnormalized_share": [
-            panel.estimate(lambda mean, base, k=k: mean[..., k] / base[..., at_11], UNNORMALIZED, BASELINE)
-            for k in range(len(panel.settings))
+            panel.estimate(lambda left, right, k=k: left[..., k] / right[..., base], UNNORMALIZED, BASELINE)
+            for k in range(len(slots))
         ],
         "kd_loss": [panel.only(11, 21).loss(KD_LAYER_NORM)],
         "kd_shortfall": [precisions.estimate(shortfall, rival, KD_LAYER_NORM) for rival in VARIANTS],

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from slotnorm.bootstrap import Bootstrap, Estimate, samples
+from slotnorm.bootstrap import Bootstrap, Estimate, intervals, samples
 
 
 def first(mean: np.ndarray) -> np.ndarray:
@@ -170,3 +170,22 @@ def test_four_hundred_resamples_of_twelve_runs_are_quick() -> None:
     estimates = [bootstrap.estimate(lambda a, b, k=k: (a - b)[..., k], "a", "b") for k in range(9)]
     assert process_time() - began < 2
     assert len({estimate.value for estimate in estimates}) == 9
+
+
+def test_a_ratio_without_a_value_tells_nothing() -> None:
+    bootstrap = Bootstrap({"a": np.ones((3, 4, 1)), "b": np.zeros((3, 4, 1))}, resamples=20)
+    for names in (("a", "b"), ("b", "b")):
+        assert bootstrap.estimate(lambda left, right: (left / right)[..., 0], *names).interval() == (
+            -math.inf,
+            math.inf,
+        )
+
+
+def test_intervals_of_means_and_of_differences() -> None:
+    one = table({"a": [[1, 2], [2, 3]], "b": [[0, 1], [1, 2], [2, 3]]})
+    means = intervals(one, "f_ari")
+    assert list(means["variant"]) == ["a", "b"]
+    assert list(means["value"]) == pytest.approx([2.0, 1.5])
+    (difference,) = intervals(one, "f_ari", against="b").itertuples(index=False)
+    assert (difference.variant, difference.slots, difference.value) == ("a", 5, pytest.approx(0.5))
+    assert difference.low < 0.5 < difference.high

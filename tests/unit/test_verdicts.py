@@ -136,3 +136,15 @@ def test_judging_repeats() -> None:
     world = {"clevr-6-7": evidence(0)["clevr-6-7"]}
     first, again = (judge(world, resamples=100) for _ in range(2))
     assert [r.verdict and r.verdict.detail for r in first] == [r.verdict and r.verdict.detail for r in again]
+
+
+def test_models_that_detect_nothing_are_inconclusive() -> None:
+    one = evidence(1)["properties"]
+    blind = replace(one, sets=one.sets.assign(value=0.0))
+    (ruling,) = judge({"properties": blind}, ["R15"], resamples=100)
+    assert ruling.outcome == "inconclusive"
+
+
+def test_only_the_claims_asked_for_are_judged() -> None:
+    some = judge({"clevr-6-7": evidence(1)["clevr-6-7"]}, ["R3", "R2"], resamples=100)
+    assert [ruling.claim.id for ruling in some] == ["R3", "R2"]
