@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 
 from slotnorm.claims import CLAIMS, Criterion, Measurement
+from slotnorm.recipes import EXPERIMENTS, recipe
+from slotnorm.results import Results
 from slotnorm.stats import Share
 from slotnorm.verdicts import MEASURES, Evidence, Ruling, judge, ledger_table
 from slotnorm.verdicts.ruling import rule, worst
@@ -66,6 +68,16 @@ def test_without_runs_there_is_no_verdict() -> None:
     for ruling in judge({"clevr-6-7": EMPTY}):
         assert ruling.outcome == "not run"
         assert ruling.lacking == f"runs of {', '.join(MEASURES[ruling.claim.id].experiments)}"
+
+
+def test_every_experiment_is_one_that_can_be_run() -> None:
+    assert {name for measure in MEASURES.values() for name in measure.experiments} == set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize(("experiment", "slots"), [("clevr-6-7", 7), ("clevr-6-11", 11), ("properties", 10)])
+def test_results_are_evidence_of_their_recipe(experiment: str, slots: int) -> None:
+    one = Evidence.of(Results(recipe(experiment, "cpu"), (), ()))
+    assert (one.train_slots, one.scale, one.scenes.empty) == (slots, "cpu", True)
 
 
 @pytest.mark.parametrize(
