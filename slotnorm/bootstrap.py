@@ -80,11 +80,9 @@ class Estimate:
         return min(float(low), self.value), max(float(high), self.value)
 
     def tail(self, side: Side, bound: float) -> float:
-        """One-sided p-value of the hypothesis that the bound does not hold."""
-        if np.isnan(self.replicates).all():
-            return 1.0
-        wrong = self.replicates > bound if side == "at most" else self.replicates < bound
-        return float((1 + wrong.sum()) / (1 + len(wrong)))
+        """One-sided p-value of the hypothesis that the bound does not hold; unknown replicates speak for it."""
+        held = self.replicates <= bound if side == "at most" else self.replicates >= bound
+        return float((1 + (~held).sum()) / (1 + len(held)))
 
 
 class Bootstrap:
