@@ -89,8 +89,12 @@ class RunStore:
         return errors
 
     def checkpoint(self, spec: RunSpec) -> Path:
-        """Where the run's checkpoint is kept while it is not finished."""
-        return self._running() / f"{spec.name}.checkpoint"
+        """Where the run's checkpoint is kept while it is not finished; the folder is there once the lock is taken.
+
+        Raises:
+            RunError: the store is read only.
+        """
+        return self._local() / RUNNING / f"{spec.name}.checkpoint"
 
     def lock(self, spec: RunSpec) -> FileLock:
         """The operating system's lock on this run, taken; a process that dies holds nothing.

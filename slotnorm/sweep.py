@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -34,16 +33,17 @@ def listing() -> str:
     return "\n".join(lines)
 
 
-def _show_list(value: bool) -> None:
+def _show_list(value: bool) -> bool:
     if value:
         print(listing())
         raise typer.Exit
+    return value
 
 
 @app.command()
 def main(
     experiment: Annotated[str, typer.Argument(help=f"One of {', '.join(EXPERIMENTS)}.")],
-    store: Annotated[Path, typer.Option(help="Folder of the run store.")],
+    store: Annotated[str, typer.Option(help="Folder of the run store.")],
     scale: Annotated[str, typer.Option(help=f"One of {', '.join(SCALES)}.")] = "cpu",
     variants: Annotated[list[str] | None, typer.Option(help="Only this normalization; may be repeated.")] = None,
     seeds: Annotated[list[int] | None, typer.Option(help="This seed; may be repeated.")] = None,
@@ -64,7 +64,7 @@ def main(
     """
     chosen = recipe(experiment, scale).select(variants or None, seeds or None, slots or None)
     chosen = chosen.over(data, test_data) if data else chosen
-    sys.exit(run(chosen, str(store), _device(device), jobs, time_budget, executor, dry_run))
+    sys.exit(run(chosen, store, _device(device), jobs, time_budget, executor, dry_run))
 
 
 def run(
@@ -78,11 +78,14 @@ def run(
 ) -> int:
     """Do what the command line says; returns the exit status."""
     from slotnorm.plan import plan
+    from slotnorm.store import RunStore
 
     todo = plan(chosen, store, device)
-    print(todo.text, flush=True)
+    if os.environ.get("RANK", "0") == "0":
+        print(todo.text, flush=True)
     if dry_run or not todo.jobs:
         return 0
+    RunStore(store).checkpoint(todo.jobs[0].spec)  # refuses a store that is read only
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
         return _together(todo.jobs, store, device, time_budget)
     return _side_by_side(todo.jobs, store, device, workers, time_budget, executor)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing as mp
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ from typing import NoReturn
 import torch
 
 from slotnorm.engine import Execution, Job, obtain
-from slotnorm.interruption import EXIT_GO_ON, Stop
+from slotnorm.interruption import EXIT_GO_ON, SIGNALS, Stop
 from slotnorm.outcome import GO_ON, Display, Outcome
 from slotnorm.store import BusyError, RunStore
 from slotnorm.training import Interrupted
@@ -48,7 +49,7 @@ def run_side_by_side(
         workers: processes at a time; by default one per core, or one on a GPU.
         stop: ``True`` makes every worker save a checkpoint and end.
     """
-    workers = workers or (len(os.sched_getaffinity(0)) if device == "cpu" else 1)
+    workers = workers or (_cores() if device == "cpu" else 1)
     context = mp.get_context("spawn")
     asked = context.Event()
     waiting, active, outcome = list(jobs), list[_Worker](), Outcome()
@@ -68,10 +69,18 @@ def run_side_by_side(
     return outcome
 
 
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _start(context: mp.context.SpawnContext, job: Job, root: str, device: str, asked: mp.synchronize.Event) -> _Worker:
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(job, root, device, asked, sender), name=job.spec.name)
-    process.start()
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # inherited: one that comes early waits for the worker's Stop
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     sender.close()
     return _Worker(job, process, receiver)
 
@@ -109,6 +118,7 @@ def _work(job: Job, root: str, device: str, asked: mp.synchronize.Event, message
     os.environ["TQDM_DISABLE"] = "1"
     torch.set_num_threads(1)
     with Stop(also=lambda: asked.is_set() or os.getppid() != parent) as stop:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         execution = Execution(device, stop, _reporter(messages), bar=False)
         try:
             obtain(job, RunStore(root), execution)
