@@ -51,7 +51,7 @@ def over_counts(
         return note("not run")
     tests = list(scenes["test"].unique())
     panels = len(tests) + (object_slots is not None)
-    size = (PANEL_WIDTH * panels, PANEL_HEIGHT * len(measures) + 0.4)
+    size = (max(PANEL_WIDTH * panels, PHONE_WIDTH), PANEL_HEIGHT * len(measures) + 0.4)
     fig, axes = plt.subplots(len(measures), panels, figsize=size, squeeze=False, sharey="row")
     for row, measure in zip(axes, measures, strict=True):
         for ax, test in zip(row, tests, strict=False):
