@@ -14,18 +14,16 @@ with the command. A run whose node or process is lost goes on elsewhere from its
 from __future__ import annotations
 
 import math
-import os
 import platform
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from slotnorm.connection import connected
 from slotnorm.engine import Execution, Job, obtain
 from slotnorm.outcome import GO_ON, Display, Outcome
 from slotnorm.runs import RunError
@@ -39,8 +37,6 @@ RETRIES = 10
 """Nodes or processes that one run may lose."""
 BUSY_S = 180.0
 """How long a run's lock may outlive its process: a file server waits that long for a node that was lost."""
-OBJECT_STORE_BYTES = 100_000_000
-"""Of a cluster of this machine alone; only small messages pass through it."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +85,7 @@ def run_on_cluster(
         checkpoint_seconds: between two checkpoints, so what a lost node costs a run at most.
 
     Raises:
-        SpecError: Ray is not installed, or no node has a GPU and ``device`` is one.
+        SpecError: Ray is not installed, its cluster does not answer, or no node has the GPU that ``device`` asks for.
         RunError: the store is no folder, so it is read only.
     """
     folder = RunStore(root).local
@@ -98,7 +94,7 @@ def run_on_cluster(
     folder.mkdir(parents=True, exist_ok=True)
     kind = device.split(":")[0]  # of the GPUs, Ray shows a task its own
     execution = Execution(kind, checkpoint_seconds=checkpoint_seconds, bar=False)
-    with _connected() as ray:
+    with connected() as ray:
         return _Sweep(ray, jobs, str(folder.absolute()), execution, workers).run(stop)
 
 
@@ -239,36 +235,3 @@ class _Line:
             self._stop = self._get(self._board.leave.remote(self._name, self._news))
             self._next = time.monotonic() + POLL_S
         return self._stop
-
-
-@contextmanager
-def _connected() -> Iterator[Any]:
-    """Ray, connected to the running cluster, or to one of this machine alone that ends with the context."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise SpecError("--executor ray needs Ray: install slotnorm[cluster]") from error
-    if ray.is_initialized():
-        yield ray
-        return
-    quiet: dict[str, Any] = {"logging_level": "error", "log_to_driver": False}
-    with _same_handler(signal.SIGTERM):
-        try:
-            ray.init("auto", **quiet)
-        except ConnectionError:
-            if "RAY_ADDRESS" in os.environ:
-                raise
-            ray.init("local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
-
-
-@contextmanager
-def _same_handler(number: int) -> Iterator[None]:
-    """Give a signal its handler back, which Ray replaces."""
-    before = signal.getsignal(number)
-    yield
-    signal.signal(number, before)

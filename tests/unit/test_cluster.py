@@ -1,5 +1,6 @@
 """Runs on a Ray cluster: two simulated nodes, one of which is killed in the middle; what needs no Ray without it."""
 
+import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -105,6 +106,15 @@ def test_without_ray_the_error_names_the_extra(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(SpecError, match=r"install slotnorm\[cluster\]"):
         run_on_cluster(tiny(1), str(tmp_path), "cpu", None, go_on)
+
+
+def test_an_address_where_no_cluster_answers_is_refused_at_once(monkeypatch, tmp_path):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        with pytest.raises(SpecError, match=f"no Ray cluster answers at {address}"):
+            run_on_cluster(tiny(1), str(tmp_path), "cpu", None, go_on)
 
 
 def test_a_store_that_is_read_only_is_refused():
