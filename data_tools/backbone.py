@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from data_tools import durable
 from data_tools.durable import DataError
 from data_tools.resampling import BICUBIC, bicubic
-from data_tools.weights import is_head, read_weights
+from data_tools.weights import STAND_IN, is_head, read_weights
 
 ORDERS = ("resize_first", "normalize_first")
 """`resize_first`: scale the image, round it to grey levels, then normalize (the paper). `normalize_first`: normalize,
@@ -85,8 +85,8 @@ class FrozenBackbone(nn.Module):
         """The backbone that timm knows by `name`, with the weights of a file.
 
         Args:
-            name: Such as "vit_base_patch8_224.dino".
-            weights: A `.safetensors` file.
+            name: Such as "vit_base_patch8_224.dino", or "standin" for the one made here.
+            weights: A `.safetensors` file; None for the stand-in that comes with this package.
             size: Side of the images, if not the one it was trained with; its position embeddings are then resampled.
             order: One of `ORDERS`.
             precision: One of `PRECISIONS`.
@@ -96,7 +96,8 @@ class FrozenBackbone(nn.Module):
         """
         _check_name(name)
         path, tensors, made_here = read_weights(name, weights)
-        model = _create(name, made_here.get("kwargs", {}) | ({} if size is None else {"img_size": size}))
+        architecture = made_here.get("name", name)
+        model = _create(architecture, made_here.get("kwargs", {}) | ({} if size is None else {"img_size": size}))
         _fill(model, tensors, path, name)
         config: dict[str, Any] = dict(model.pretrained_cfg) | made_here
         backbone = cls(
@@ -139,7 +140,7 @@ class FrozenBackbone(nn.Module):
 
 
 def _check_name(name: str) -> None:
-    if not timm.is_model(name):
+    if name != STAND_IN and not timm.is_model(name):
         close = difflib.get_close_matches(name, timm.list_models("*vit*", pretrained=True), n=3)
         raise DataError(f"timm has no model {name!r}" + (f"; did you mean {' or '.join(close)}?" if close else ""))
 

@@ -7,6 +7,8 @@ split holds. A copy, not a reference: it can be moved, verified, filtered and fl
 later change of the first one can disagree with it, and the frames are a sixth of the features (47 GB beside 281 GB for
 MOVi-C). Images and masks are stored at the size that the backbone reads, as the paper stores them.
 
+`--backbone standin` is the small network of this project, made by `python -m data_tools pretrain`; it needs no weights.
+
 Whoever has no room for that trains with features computed in the training step: see `data_tools.online`.
 """
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 def features(
     split: Annotated[Path, typer.Option(help="Prepared split that holds images.")],
-    backbone: Annotated[str, typer.Option(help="timm's name of a vision transformer.")] = "vit_base_patch8_224.dino",
+    backbone: Annotated[str, typer.Option(help="timm's name of a ViT, or standin.")] = "vit_base_patch8_224.dino",
     weights: Annotated[Path | None, typer.Option(help="Its weights, a .safetensors file.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the new split; SPLIT-BACKBONE if not given.")] = None,
     size: Annotated[int | None, typer.Option(help="Side of the images it reads, if not its own.", min=1)] = None,
@@ -52,7 +54,10 @@ def features(
             raise DataError(f"{option} must be one of {', '.join(known)}, got {value!r}")
     out = out or split.with_name(f"{split.name}-{backbone}")
     source, where = None if online else _open(split), _device(device)
-    weights = sources.download(backbone) if download and weights is None else weights
+    if weights is None and backbone == sources.STAND_IN:
+        weights = sources.STAND_IN_WEIGHTS
+    elif weights is None and download:
+        weights = sources.download(backbone)
     model = FrozenBackbone.load(backbone, weights, size=size, order=order, precision=precision)
     if source is not None:
         print(write_features(source, model.to(where), out, batch=batch))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import trange
@@ -44,9 +45,9 @@ class Pictures:
     def batch(self, step: int, size: int) -> Batch:
         """The batch of a step, half of it mirrored: a function of seed and step alone."""
         epoch, place = divmod(step, len(self) // size)
-        generator = torch.Generator().manual_seed((self.seed + (epoch << 32)) % 2**63)
-        rows = torch.randperm(len(self), generator=generator)[place * size : (place + 1) * size]
-        mirrored = torch.rand(len(self), generator=generator)[rows] < 0.5
+        rng = np.random.default_rng((self.seed, epoch))
+        rows = torch.from_numpy(rng.permutation(len(self)))[place * size : (place + 1) * size]
+        mirrored = torch.from_numpy(rng.random(len(self)) < 0.5)[rows]
         image, labels = self._rows(rows)
         return torch.where(mirrored[:, None, None, None], image.flip(-1), image), labels
 

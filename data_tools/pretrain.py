@@ -10,9 +10,9 @@ import typer
 
 def pretrain(
     out: Annotated[Path, typer.Option(help="File of the weights; .csv and .json are written beside it.")],
-    steps: Annotated[int, typer.Option(help="Updates.")] = 3000,
+    steps: Annotated[int, typer.Option(help="Updates.")] = 2500,
     batch: Annotated[int, typer.Option(help="Pictures in an update.")] = 32,
-    pictures: Annotated[int, typer.Option(help="Different pictures.")] = 8192,
+    pictures: Annotated[int, typer.Option(help="Different pictures.")] = 6144,
     seed: Annotated[int, typer.Option(help="Of pictures, order and initial weights.")] = 0,
     width: Annotated[int, typer.Option(help="Features of a patch.")] = 96,
     depth: Annotated[int, typer.Option(help="Blocks of the transformer.")] = 2,
@@ -25,6 +25,6 @@ def pretrain(
 
     settings = pretraining.Pretraining(steps=steps, batch=batch, pictures=pictures, seed=seed, width=width, depth=depth)
     about = pretraining.pretrain(settings, out)
-    print(f"{out}: {about['bytes'] / 1e6:.1f} MB, {about['seconds']} s; on held-out pictures:")
+    print(f"{out}: {about['bytes'] / 1e6:.1f} MB, {about['training_seconds']} s of training; on held-out pictures:")
     for name, value in about["held_out"].items():
         print(f"  {name:<12} {value:.3f}")

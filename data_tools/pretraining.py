@@ -48,9 +48,9 @@ class Pretraining:
         DataError: A setting is out of range.
     """
 
-    steps: int = 3000
+    steps: int = 2500
     batch: int = 32
-    pictures: int = 8192
+    pictures: int = 6144
     seed: int = 0
     rate: float = 1e-3
     warmup: int = 150
@@ -71,6 +71,8 @@ class Pretraining:
                 f"size must be a multiple of patch and width of heads, got {self.size} and {self.patch}, "
                 f"{self.width} and {self.heads}"
             )
+        if not (self.rate > 0 and self.place_scale > 0):
+            raise DataError(f"rate and place_scale must be positive, got {self.rate} and {self.place_scale}")
         if self.batch > self.pictures:
             raise DataError(f"batch must be at most pictures = {self.pictures}, got {self.batch}")
 
@@ -147,8 +149,8 @@ def _train(settings: Pretraining, checkpoint: Path) -> tuple[Pretext, Curve, flo
     state: dict[str, Any] = {"run": json.dumps(asdict(settings) | {"renderer": RENDERER}), "model": model}
     state |= {"optimizer": optimizer, "generator": torch.Generator()}
     first, curve, before = _resumed(checkpoint, state)
-    start = time.monotonic()
     pictures = Pictures(settings.seed, 0, settings.pictures, settings.size)
+    start = time.monotonic()
     bar = trange(first, settings.steps, initial=first, total=settings.steps, desc="training", disable=None)
     for step in bar:
         image, labels = pictures.batch(step, settings.batch)
@@ -177,7 +179,8 @@ def _update(
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
-    loss = pretext_loss(*model(image), labels)
+    logits, place_error = model(image)
+    loss = pretext_loss(logits, place_error, labels)
     loss.backward()  # type: ignore[no-untyped-call]
     norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
@@ -193,7 +196,7 @@ def _about(settings: Pretraining, model: Pretext, weights: Path, seconds: float)
         "renderer": RENDERER,
         "held_out": measure(model, Pictures(settings.seed, settings.pictures, HELD_OUT, settings.size)),
         "parameters": sum(parameter.numel() for parameter in model.vit.parameters()),
-        "seconds": round(seconds),
+        "training_seconds": round(seconds),
         "threads": torch.get_num_threads(),
         "versions": {"torch": torch.__version__, "timm": timm.__version__},
         "sha256": durable.sha256(weights),

@@ -6,19 +6,16 @@ and no mask.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-
-import safetensors
 
 from data_tools import durable
 from data_tools.backbone import FrozenBackbone
 from data_tools.durable import DataError
 from data_tools.feature_writer import write_features
-from data_tools.weights import METADATA_KEY
+from data_tools.weights import STAND_IN, STAND_IN_WEIGHTS
 from slotnorm.data import open_split
 
-WEIGHTS = Path(__file__).with_name("standin_vit.safetensors")
+WEIGHTS = STAND_IN_WEIGHTS
 
 
 def stand_in_backbone() -> FrozenBackbone:
@@ -28,12 +25,7 @@ def stand_in_backbone() -> FrozenBackbone:
         DataError: Its weights are missing or damaged.
     """
     fingerprint()
-    try:
-        with safetensors.safe_open(WEIGHTS, framework="pt") as file:
-            name = json.loads((file.metadata() or {})[METADATA_KEY])["name"]
-    except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
-        raise DataError(f"{WEIGHTS}: damaged, or not made by python -m data_tools pretrain: {error}") from None
-    return FrozenBackbone.load(name, WEIGHTS)
+    return FrozenBackbone.load(STAND_IN, WEIGHTS)
 
 
 def add_features(images: Path, out: Path, size: int) -> Path:

@@ -22,22 +22,32 @@ from data_tools import durable
 from data_tools.durable import DataError
 
 METADATA_KEY = "backbone"
+STAND_IN = "standin"
+"""Name of the backbone that `python -m data_tools pretrain` makes: its file says what it is."""
+STAND_IN_WEIGHTS = Path(__file__).with_name("standin_vit.safetensors")
+"""The one that comes with this package; its loss curve and provenance lie beside it."""
 
 
 def read_weights(name: str, path: Path | None) -> tuple[Path, dict[str, Tensor], dict[str, Any]]:
     """The path, the tensors and, of a file made by `save_backbone`, its description (else an empty dict).
 
+    Args:
+        name: timm's name, or `STAND_IN`.
+        path: A `.safetensors` file; None for the stand-in's own.
+
     Raises:
         DataError: No file, a damaged one, or one made for another architecture; the message says where to get it.
     """
-    path = _existing(name, path)
+    path = _existing(name, STAND_IN_WEIGHTS if name == STAND_IN and path is None else path)
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             about = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
     except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise DataError(f"{path}: damaged, or not a safetensors file: {error}") from None
-    if about and about["name"] != name:
+    if name == STAND_IN and not about:
+        raise DataError(f"{path}: was not made by python -m data_tools pretrain")
+    if name != STAND_IN and about and about["name"] != name:
         raise DataError(f"{path}: holds weights of {about['name']!r}, not of {name!r}")
     return path, tensors, about
 
@@ -86,6 +96,8 @@ def _existing(name: str, weights: Path | None) -> Path:
 
 def how_to_get(name: str) -> str:
     """A sentence that says where the weights of a backbone are."""
+    if name == STAND_IN:
+        return "the stand-in backbone is made by python -m data_tools pretrain"
     config = get_pretrained_cfg(name) if timm.is_model(name) else None
     hub = getattr(config, "hf_hub_id", None)
     if not hub:
