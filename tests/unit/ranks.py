@@ -1,0 +1,39 @@
+"""A short training in two processes, each with its half of every batch; writes what rank 0 ended with."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from safetensors.torch import save_file
+
+from slotnorm.data import open_split
+from slotnorm.spec import Optimizer, RunSpec, Schedule
+from slotnorm.training import Watch, train
+from tests.unit import tiny
+
+
+def spec(variant: str) -> RunSpec:
+    """With an ε that keeps Adam from scaling the rounding errors of gradients that are zero up to the step size."""
+    schedule = Schedule(steps=20, peak=1e-3, warmup=5)
+    return tiny.spec(variant=variant, schedule=schedule, optimizer=Optimizer(epsilon=1e-3, clip_norm=1.0))
+
+
+def result(variant: str, split: Path, rank: int = 0, ranks: int = 1) -> dict[str, torch.Tensor]:
+    """Curve, weights and running statistics of a training."""
+    run = spec(variant)
+    done = train(run, tiny.loader(open_split(split), run, rank, ranks), watch=Watch(bar=False))
+    curve = {"loss": done.curve.loss, "gradient_norm": done.curve.gradient_norm}
+    return curve | {key: value.contiguous() for key, value in done.model.state_dict().items()}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    split, out = map(Path, sys.argv[1:3])
+    dist.init_process_group("gloo")
+    for variant in sys.argv[3:]:
+        tensors = result(variant, split, dist.get_rank(), dist.get_world_size())
+        save_file(tensors, out / f"{variant}-{dist.get_rank()}.safetensors")
+    dist.destroy_process_group()
