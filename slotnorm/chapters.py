@@ -8,11 +8,11 @@ run. A notebook's second cell turns what that cell, papermill or a reader's hand
 Chapters that show an experiment of the paper share the parameters of :class:`ExperimentChapter`.
 """
 
-import tempfile
 from functools import cached_property
-from typing import Annotated, ClassVar, Literal
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from slotnorm.engine import Execution
 from slotnorm.parameters import (
@@ -53,8 +53,6 @@ class VmfEm(ChapterParameters):
 class ExperimentChapter(ChapterParameters):
     """What chapters with an experiment of the paper have in common: which runs, from where, and what if they lack."""
 
-    experiments: ClassVar[tuple[str, ...]] = ()
-
     scale: Literal["smoke", "cpu", "gpu", "paper"] = Field(
         description="of the recipe: seconds, minutes a run on a core, minutes a run on a GPU, the paper's protocol"
     )
@@ -71,17 +69,23 @@ class ExperimentChapter(ChapterParameters):
         description="folder of prepared splits, TFRecord or a stand-in's name; None for the recipe's"
     )
 
-    @model_validator(mode="after")
-    def _needs_a_store(self) -> "ExperimentChapter":
-        if self.store is None and self.scale != "smoke":
-            raise ValueError(f"parameter store: the {self.scale} scale needs the folder of a run store")
-        return self
+    @field_validator("store")
+    @classmethod
+    def _is_needed(cls, store: str | None, info: Any) -> str | None:
+        if store is None and info.data.get("scale", "smoke") != "smoke":
+            raise ValueError(f"the {info.data['scale']} scale needs the folder of a run store")
+        return store
+
+    @cached_property
+    def temporary(self) -> TemporaryDirectory[str]:
+        """A folder that is gone when this process is."""
+        return TemporaryDirectory(prefix="slotnorm-runs-")
 
     @cached_property
     def run_store(self) -> RunStore:
         """The store, from the working directory or the checkout's root."""
         if self.store is None:
-            return RunStore(tempfile.mkdtemp(prefix="slotnorm-runs-"))
+            return RunStore(self.temporary.name)
         return RunStore(self.store if "://" in self.store else resolve(self.store))
 
     def recipe(self, experiment: str) -> Recipe:

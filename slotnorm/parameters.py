@@ -73,7 +73,7 @@ Device = Annotated[
     AfterValidator(usable_device),
 ]
 NormalizationName = Annotated[str, AfterValidator(known_normalization)]
-SlotCount = Annotated[int, Field(ge=1, le=64)]
+SlotCount = Annotated[int, Field(ge=1, le=256)]
 
 
 class ChapterParameters(BaseModel):
