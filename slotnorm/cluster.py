@@ -7,6 +7,7 @@ with locks (NFS has them; Lustre when mounted with ``flock``). Every node has th
     ray start --address FIRST-NODE:6379 --disable-usage-stats     # on every other one
     python -m slotnorm.sweep clevr-6-7 --scale paper --device cuda --store /shared/runs --executor ray   # on the first
 
+Where the user has a token for Ray (``~/.ray/auth_token``), ``export RAY_AUTH_MODE=token`` comes before each of them.
 ``--jobs`` is the number of runs that share a GPU. Where no cluster runs, one is started on this machine alone and ended
 with the command. A run whose node or process is lost goes on elsewhere from its checkpoint in the store.
 """

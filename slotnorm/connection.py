@@ -23,7 +23,7 @@ def connected() -> Iterator[Any]:
     """Ray, connected to the running cluster, or to one of this machine alone that ends with the context.
 
     Raises:
-        SpecError: Ray is not installed, or no cluster answers where one should be.
+        SpecError: Ray is not installed, no cluster answers where one should be, or it refuses.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
@@ -35,29 +35,33 @@ def connected() -> Iterator[Any]:
         return
     quiet: dict[str, Any] = {"logging_level": "error", "log_to_driver": False}
     with _same_handler(signal.SIGTERM):
-        if address := _address():
-            ray.init(address, **quiet)
-        else:
+        if not _one_runs():
             ray.init("local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
+        else:
+            try:
+                ray.init("auto", **quiet)
+            except ConnectionError as error:
+                raise SpecError(f"{error}; if it asks for a token, set RAY_AUTH_MODE=token") from error
     try:
         yield ray
     finally:
         ray.shutdown()
 
 
-def _address() -> str | None:
-    """Of the running cluster, which Ray itself would wait for without end if it does not answer."""
+def _one_runs() -> bool:
+    """Whether there is a cluster to connect to; Ray itself would wait without end for one that does not answer."""
     address = os.environ.get("RAY_ADDRESS") or (STARTED_HERE.read_text() if STARTED_HERE.exists() else "")
+    address = address.strip()
     if address in ("", "local"):
-        return None
-    host, _, port = address.strip().rpartition(":")
+        return False
+    host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=5).close()
     except (OSError, ValueError) as error:
         raise SpecError(
-            f"no Ray cluster answers at {address.strip()}; unset RAY_ADDRESS or give `ray stop` to be rid of it"
+            f"no Ray cluster answers at {address}; unset RAY_ADDRESS or give `ray stop` to be rid of it"
         ) from error
-    return address.strip()
+    return True
 
 
 @contextmanager
