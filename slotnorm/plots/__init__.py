@@ -9,7 +9,7 @@ from typing import final
 
 from slotnorm.plots.style import OKABE_ITO, PHONE_WIDTH
 
-__all__ = ["OKABE_ITO", "PHONE_WIDTH", "VARIANTS", "Variant"]
+__all__ = ["LABELS", "OKABE_ITO", "PHONE_WIDTH", "VARIANTS", "Variant"]
 
 
 @final
@@ -31,3 +31,6 @@ VARIANTS = {
     "unnormalized": Variant("Unnormalized", OKABE_ITO["purple"], "X"),
 }
 """Normalization name to its look, in the order of :data:`slotnorm.NORMALIZATIONS`."""
+
+LABELS = {name: look.label for name, look in VARIANTS.items()}
+"""Normalization name to the paper's name for it."""

@@ -67,15 +67,25 @@ def decompositions(examples: Examples) -> Figure:
             _picture(axes[lines * row + 1, 0], truths[row], "truth")
         for column, (variant, labels) in enumerate(examples.segmentations.items(), start=1):
             title = f"{VARIANTS[variant].label}\n" if row == 0 else ""
-            score = examples.f_ari[variant][row]
-            _picture(axes[lines * row, column], label_colors(labels[row], background=False), f"{title}{score:.2f}")
+            score = round(examples.f_ari[variant][row], 2) + 0.0  # no -0.00
+            _picture(
+                axes[lines * row, column],
+                label_colors(labels[row], background=False),
+                f"{title}{score:.2f}",
+            )
             if painted:
                 _picture(axes[lines * row + 1, column], to_rgb(examples.results[variant].reconstruction[row]))
     return fig
 
 
-def slots_of_a_scene(result: Decomposition, scene: int = 0, columns: int = 7) -> Figure:
-    """Every slot's mask (black to white: least to largest) above what it paints, titled with its number and share."""
+def slots_of_a_scene(examples: Examples, name: str = "median", columns: int = 7) -> Figure:
+    """Every slot's mask (black to white: least to largest) above what it paints, titled with its number and share.
+
+    Of the first variant whose model there is.
+    """
+    if not examples.results:
+        return note("no model of this experiment is in the store")
+    result, scene = next(iter(examples.results.values())), examples.names.index(name)
     masks, painted = result.masks[scene], to_rgb(result.components[scene])
     columns = min(columns, len(masks))
     blocks = -(-len(masks) // columns)
