@@ -91,6 +91,7 @@ def obtain(job: Job, store: RunStore, execution: Execution = DEFAULT) -> Run:
             if rank == 0:
                 run = _record(job, store, execution, trained, digest, ranks)
         elif rank == 0:
+            store.tidy(job.spec)
             run = complete(run, job.tests, store, execution)
         if ranks > 1:
             dist.barrier()

@@ -27,7 +27,7 @@ from slotnorm.evaluation import Evaluation
 from slotnorm.runs import RECORD, WEIGHTS, Run, RunError, evaluation_files, open_run, record_file, run_files
 from slotnorm.spec import RunSpec
 
-RUNNING, OLD = ".running", ".old"
+RUNNING, OLD, NEW = ".running", ".old", ".new"
 
 
 class BusyError(RuntimeError):
@@ -126,8 +126,15 @@ class RunStore:
         """
         files = run_files(model, curve, evaluation)
         self._replace(spec, files | {RECORD: record_file(spec, provenance, evaluations, files)})
-        self.checkpoint(spec).unlink(missing_ok=True)
+        self.tidy(spec)
         return self._open(spec.name)
+
+    def tidy(self, spec: RunSpec) -> None:
+        """Drop what a kill has left beside a finished run; to be called with the lock."""
+        self.checkpoint(spec).unlink(missing_ok=True)
+        if (self._local() / spec.name).exists():
+            for leftover in (OLD, NEW):
+                shutil.rmtree(self._running() / f"{spec.name}{leftover}", ignore_errors=True)
 
     def extend(self, run: Run, evaluation: Evaluation, evaluations: Mapping[str, Any]) -> Run:
         """Replace a run's evaluation tables, as when settings were added; the run is the old one or the new one."""
@@ -145,7 +152,7 @@ class RunStore:
 
     def _replace(self, spec: RunSpec, files: Mapping[str, bytes]) -> None:
         """Put a folder of files in the place of the run's; a kill between the two moves leaves it where it is found."""
-        new, old = self._running() / f"{spec.name}.new", self._running() / f"{spec.name}{OLD}"
+        new, old = self._running() / f"{spec.name}{NEW}", self._running() / f"{spec.name}{OLD}"
         place = self._local() / spec.name
         if old.exists() and not place.exists():
             old.rename(place)

