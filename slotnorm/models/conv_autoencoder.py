@@ -229,8 +229,8 @@ class ConvAutoencoder(nn.Module):
         """The rest of :meth:`forward`, from tokens that :meth:`encode` made."""
         slots, attention = self.slot_attention(tokens, num_slots, iterations, slots, generator)
         components, alpha = self.decoder(slots)
-        masks = at_least_float32(alpha).softmax(dim=1)
-        reconstruction = torch.einsum("bkchw,bkhw->bchw", components, masks.to(components.dtype))
+        components, masks = at_least_float32(components), at_least_float32(alpha).softmax(dim=1)
+        reconstruction = (components * masks.unsqueeze(2)).sum(dim=1)
         return Decomposition(reconstruction, components, masks, slots, attention)
 
 
