@@ -229,16 +229,11 @@ def standin() -> tuple[FrozenBackbone, Tensor, Tensor]:
     return backbone, feature_BNF, adaptive_avg_pool2d(masks, grid).flatten(2)
 
 
-def test_the_committed_backbone_gives_features_of_its_size(standin: tuple[FrozenBackbone, Tensor, Tensor]) -> None:
-    backbone, feature, _ = standin
+def test_its_features_have_its_size_and_hold_the_place(standin: tuple[FrozenBackbone, Tensor, Tensor]) -> None:
+    _, feature, _ = standin
     sizes = Pretraining()
     assert feature.shape == (8, (sizes.size // sizes.patch) ** 2, sizes.width)
-    assert (backbone.patches, backbone.feature_dim) == feature.shape[1:]
-
-
-def test_its_features_hold_the_place(standin: tuple[FrozenBackbone, Tensor, Tensor]) -> None:
-    backbone, feature, _ = standin
-    places = Pretraining().place_scale * patch_places(*[int(backbone.patches**0.5)] * 2)
+    places = sizes.place_scale * patch_places(*[sizes.size // sizes.patch] * 2)
     assert (feature[..., :2] - places).square().mean() < 0.1 * places.square().mean()
 
 
