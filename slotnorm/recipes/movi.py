@@ -3,9 +3,9 @@
 | scale | data | features | model | steps, batch |
 | --- | --- | --- | --- | --- |
 | paper | MOVi-C with features of `vit_base_patch8_224.dino` | 28x28 of 768 | Tables 4 and 5 | 500,000 x 64 |
-| gpu | synth-movi-c, a stand-in, with the stand-in backbone | 14x14 of 96 | decoder of 512 | 20,000 x 64, bf16 |
-| cpu | the same | 14x14 of 96 | slots of 32, decoder of 128 | 4,000 x 32 |
-| smoke | a few scenes of the same | 14x14 of 96 | slots of 16, decoder of 32 | 20 x 8 |
+| gpu | synth-movi-c, a stand-in, with the stand-in backbone | 10x10 of 96 | decoder of 512 | 20,000 x 64, bf16 |
+| cpu | the same | 10x10 of 96 | slots of 64, decoder of 128 | 2,000 x 32 |
+| smoke | a few scenes of the same | 10x10 of 96 | slots of 16, decoder of 32 | 20 x 8 |
 
 Trained on at most 10 or 6 objects with 11 or 7 slots. MOVi-D has up to 23 objects, and is shown to the models trained
 on MOVi-C with 24 slots.
@@ -23,9 +23,11 @@ from slotnorm.tasks import FeatureDiscovery
 PAPER_DATA, PAPER_TRANSFER = "data/movi-c-features", "data/movi-d-features"
 STAND_IN, STAND_IN_TRANSFER = "synth-movi-c-features", "synth-movi-d-features"
 ALL_OBJECTS, FEW_OBJECTS = 10, 6
+SIZE, GRID = 120, (10, 96)
+"""Of the stand-in backbone: side of its images; side of its grid of patches and features of each."""
 TRANSFER_SLOTS = 24
 DRAW = 0
-"""Seed of the evaluated frames: which ones the paper took is unknown (:mod:`book` page *Paper versus code*)."""
+"""Seed of the evaluated frames: which ones the paper took is unknown (see the page *Paper versus code*)."""
 
 
 def movi_c(scale: Scale, max_objects: int, num_slots: int) -> Recipe:
@@ -95,10 +97,10 @@ def _gpu(max_objects: int, num_slots: int) -> Recipe:
         _recipe(
             "gpu",
             max_objects,
-            FeatureDiscovery(14, 96, num_slots, slot_dim=64, decoder_dim=512, hidden_dim=256, init="glorot"),
-            Source(STAND_IN, "train", 112, 40_000),
+            FeatureDiscovery(*GRID, num_slots, slot_dim=64, decoder_dim=512, hidden_dim=256, init="glorot"),
+            Source(STAND_IN, "train", SIZE, 40_000),
             Schedule(steps=20_000, peak=1e-3, warmup=1_000, half_life=7_000),
-            Source(STAND_IN, "test", 112, 4_000),
+            Source(STAND_IN, "test", SIZE, 4_000),
             PAPER_SCENES,
         ),
         precision="bf16",
@@ -111,10 +113,10 @@ def _cpu(max_objects: int, num_slots: int) -> Recipe:
         _recipe(
             "cpu",
             max_objects,
-            FeatureDiscovery(14, 96, num_slots, slot_dim=32, decoder_dim=128, hidden_dim=64, init="glorot"),
-            Source(STAND_IN, "train", 112, 8_000),
-            Schedule(steps=4_000, peak=1e-3, warmup=200, half_life=2_000),
-            Source(STAND_IN, "test", 112, 1_000),
+            FeatureDiscovery(*GRID, num_slots, slot_dim=64, decoder_dim=128, hidden_dim=128, init="glorot"),
+            Source(STAND_IN, "train", SIZE, 4_000),
+            Schedule(steps=2_000, peak=1.5e-3, warmup=200, half_life=700),
+            Source(STAND_IN, "test", SIZE, 1_000),
             320,
         ),
         batch_size=32,
@@ -127,10 +129,10 @@ def _smoke(max_objects: int, num_slots: int) -> Recipe:
         _recipe(
             "smoke",
             max_objects,
-            FeatureDiscovery(14, 96, num_slots, slot_dim=16, decoder_dim=32, hidden_dim=32, init="glorot"),
-            Source(STAND_IN, "train", 112, 24),
+            FeatureDiscovery(*GRID, num_slots, slot_dim=16, decoder_dim=32, hidden_dim=32, init="glorot"),
+            Source(STAND_IN, "train", SIZE, 24),
             Schedule(steps=20, peak=1e-3, warmup=5, half_life=100),
-            Source(STAND_IN, "test", 112, 24),
+            Source(STAND_IN, "test", SIZE, 24),
             4,
         ),
         batch_size=8,
