@@ -102,6 +102,14 @@ class Clevr(ExperimentChapter):
     """Chapter 2: object discovery on CLEVR."""
 
 
+class MoviC(ExperimentChapter):
+    """Chapter 3: object discovery on MOVi-C."""
+
+
+class MoviD(ExperimentChapter):
+    """Chapter 4: models trained on MOVi-C, shown MOVi-D."""
+
+
 class Properties(ExperimentChapter):
     """Chapter 5: property prediction on CLEVR."""
 
@@ -124,6 +132,8 @@ class Data(ChapterParameters):
 CHAPTERS: dict[str, type[ChapterParameters]] = {
     "01_vmf_em": VmfEm,
     "02_clevr": Clevr,
+    "03_movi_c": MoviC,
+    "04_movi_d": MoviD,
     "05_properties": Properties,
     "06_ablations": Ablations,
     "90_data": Data,
