@@ -92,11 +92,15 @@ def test_a_signal_is_answered_between_two_steps(tmp_path, split, number):
 
 
 def test_a_second_signal_kills_as_usual():
-    with Stop() as stop:
-        signal.raise_signal(signal.SIGINT)
-        assert stop()
-        with pytest.raises(KeyboardInterrupt):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores SIGINT
+    try:
+        with Stop() as stop:
             signal.raise_signal(signal.SIGINT)
+            assert stop()
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_spent_budget_or_another_reason_says_stop():
