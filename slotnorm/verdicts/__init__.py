@@ -77,7 +77,7 @@ def judge(
         measure = MEASURES[name]
         absent = [one for one in measure.experiments if one not in evidence or evidence[one].scenes.empty]
         if absent:
-            rulings.append(Ruling(CLAIMS[name], None, lacking=f"runs of {', '.join(absent)}"))
+            rulings.append(Ruling(CLAIMS[name], None, lacking=f"no runs of {', '.join(absent)}"))
             continue
         scale = ", ".join(dict.fromkeys(evidence[one].scale for one in measure.experiments))
         try:

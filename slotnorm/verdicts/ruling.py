@@ -27,7 +27,7 @@ class Ruling:
         claim: the claim.
         verdict: ``None`` where it was not run.
         scale: of the runs.
-        lacking: what would have to be run.
+        lacking: which runs there are not.
         p_value: of the comparison that is least sure to hold.
         false_discovery_rate: the smallest at which this and all surer claims count as reproduced.
     """
@@ -103,7 +103,7 @@ def ledger_table(rulings: Sequence[Ruling], beside: Mapping[str, Ruling] | None 
         row = {
             "claim": f"**{claim.id}** {claim.statement}",
             "paper": f"{claim.locus}: {REPORTED.get(claim.id, 'curves, no numbers')}",
-            "ours": ruling.verdict.detail if ruling.verdict else f"lacking {ruling.lacking}",
+            "ours": ruling.verdict.detail if ruling.verdict else ruling.lacking,
             "verdict": f"**{ruling.outcome}**",
             "false discovery rate": f"{ruling.false_discovery_rate:.3f}" if ruling.verdict else "",
             "scale": ruling.scale,

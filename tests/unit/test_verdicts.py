@@ -67,7 +67,7 @@ def test_every_claim_is_measured() -> None:
 def test_without_runs_there_is_no_verdict() -> None:
     for ruling in judge({"clevr-6-7": EMPTY}):
         assert ruling.outcome == "not run"
-        assert ruling.lacking == f"runs of {', '.join(MEASURES[ruling.claim.id].experiments)}"
+        assert ruling.lacking == f"no runs of {', '.join(MEASURES[ruling.claim.id].experiments)}"
 
 
 def test_every_experiment_is_one_that_can_be_run() -> None:
@@ -134,13 +134,13 @@ def test_false_discovery_rates_are_over_the_claims_that_were_run() -> None:
 
 
 def test_the_ledger_as_a_table() -> None:
-    ran = [rulings(1)["R2"], Ruling(CLAIMS["R7"], None, lacking="runs of movi-c-10-11")]
+    ran = [rulings(1)["R2"], Ruling(CLAIMS["R7"], None, lacking="no runs of movi-c-10-11")]
     table = ledger_table(ran, beside=rulings(1) | {"R7": ran[1]})
     assert list(table["verdict"]) == ["**reproduced**", "**not run**"]
     assert list(table["with spatial runs"]) == ["reproduced", "not run"]
     assert table["claim"][0].startswith("**R2** Both proposed variants")
     assert table["ours"][0] == rulings(1)["R2"].verdict.detail
-    assert table["ours"][1] == "lacking runs of movi-c-10-11"
+    assert table["ours"][1] == "no runs of movi-c-10-11"
     assert list(table["scale"]) == ["cpu", ""]
 
 
