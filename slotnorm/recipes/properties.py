@@ -95,7 +95,7 @@ def _gpu() -> Recipe:
 
 
 def _cpu() -> Recipe:
-    """Minutes per run on one core of a laptop; tuned on the weighted mean alone."""
+    """Minutes per run on one core of a laptop. Not frozen: the weighted mean has to find objects first."""
     return _recipe(
         "cpu",
         PropertyPrediction(image_size=64, slot_dim=32, channels=32, hidden_dim=64),
