@@ -58,7 +58,7 @@ def choose(scenes: pd.DataFrame, num_slots: int, variant: str | None = None) -> 
 
 @torch.inference_mode()
 def examples(results: Results, test: TestSet, num_slots: int, seed: int = 0) -> Examples:
-    """Worst, median and best scene of a test set, as the models of one seed decompose them.
+    """Worst, median and best scene of a test set, as the models of one seed decompose them; none without a run.
 
     Args:
         results: whose runs.
@@ -66,6 +66,9 @@ def examples(results: Results, test: TestSet, num_slots: int, seed: int = 0) -> 
         num_slots: slot count, one of the evaluated.
         seed: of the runs that are shown.
     """
+    if results.scenes.empty:
+        nothing = torch.zeros(0, 3, 1, 1)
+        return Examples((), nothing, nothing[:, 0].long(), {}, {}, {})
     task, spec = results.recipe.task, test.spec()
     scenes = results.scenes[results.scenes["test"] == test.label]
     chosen = choose(scenes, num_slots)

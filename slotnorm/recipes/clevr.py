@@ -79,8 +79,8 @@ def _gpu(num_slots: int) -> Recipe:
 def _cpu(num_slots: int) -> Recipe:
     """Minutes per run on one core of a laptop.
 
-    Not frozen: the weighted mean has to become object-centric first. With batches of 16 and a peak of 1e-3 it cuts every
-    scene into stripes, however long it is trained.
+    Not frozen: the weighted mean has to become object-centric first. With batches of 16 and a peak of 1e-3 it cut every
+    scene into stripes.
     """
     return Recipe(
         experiment=_name(num_slots),
