@@ -52,13 +52,19 @@ class Results:
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
     @property
-    def description(self) -> str:
-        """What is here and what is missing, one line."""
+    def summary(self) -> str:
+        """How many of the runs are here, such as ``"2 of 12 runs at cpu scale"``."""
         total = len(self.runs) + len(self.missing)
-        lacking = ", ".join(f"{spec.variant} seed {spec.seed}" for spec in self.missing)
-        return f"{len(self.runs)} of {total} runs at {self.recipe.scale} scale" + (
-            f"; not run: {lacking}" if lacking else ""
-        )
+        return f"{len(self.runs)} of {total} runs at {self.recipe.scale} scale"
+
+    @property
+    def description(self) -> str:
+        """The summary, and which runs are missing, one line."""
+        seeds: dict[str, list[str]] = {}
+        for spec in self.missing:
+            seeds.setdefault(spec.variant, []).append(str(spec.seed))
+        lacking = "; ".join(f"{variant} seed {', '.join(which)}" for variant, which in seeds.items())
+        return f"{self.summary}; not run: {lacking}" if self.runs and lacking else self.summary
 
     def _stacked(self, table: Callable[[Run], pd.DataFrame]) -> pd.DataFrame:
         wanted = [(test.spec().key, test) for test in self.recipe.tests]
