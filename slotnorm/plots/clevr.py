@@ -56,10 +56,12 @@ def decompositions(examples: Examples) -> Figure:
         return note("no model of this experiment is in the store")
     painted = all(isinstance(result, Decomposition) for result in examples.results.values())
     lines = 2 if painted else 1
-    columns = 1 + len(examples.segmentations)
-    side = PHONE_WIDTH / max(columns, 4)
-    size = (side * columns, (side + 0.25) * len(examples.names) * lines)
+    columns = max(4, 1 + len(examples.segmentations))
+    side = PHONE_WIDTH / columns
+    size = (PHONE_WIDTH, (side + 0.25) * len(examples.names) * lines)
     fig, axes = plt.subplots(len(examples.names) * lines, columns, figsize=size, squeeze=False)
+    for ax in axes.flat:
+        ax.set_axis_off()
     inputs, truths = to_rgb(examples.image), label_colors(examples.truth, background=True)
     for row, name in enumerate(examples.names):
         _picture(axes[lines * row, 0], inputs[row], name)
@@ -112,6 +114,7 @@ def note(text: str) -> Figure:
 
 
 def _picture(ax: Axes, picture: npt.NDArray[np.float32], title: str = "") -> None:
+    ax.set_axis_on()
     ax.imshow(picture, interpolation="nearest")
     if title:
         ax.set_title(title, fontsize=9)
