@@ -17,13 +17,14 @@ from torch import nn
 
 from slotnorm.data import Split
 from slotnorm.evaluation import SETTING, Evaluation, Probe, evaluate, select
+from slotnorm.objective import build_model
 from slotnorm.provenance import provenance
 from slotnorm.recipes import Recipe, TestSet
 from slotnorm.runs import Run, RunError
 from slotnorm.sources import Source
 from slotnorm.spec import EvaluationSpec, RunSpec, SpecError
 from slotnorm.store import RunStore
-from slotnorm.training import Trained, Watch, build_model, train
+from slotnorm.training import Trained, Watch, train
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ from tqdm import tqdm
 
 from slotnorm.data import Split
 from slotnorm.metrics import adjusted_rand_index, foreground_adjusted_rand_index
-from slotnorm.models import Decomposition
 from slotnorm.precision import matmul_precision
 from slotnorm.spec import EvaluationSpec, SpecError
 from slotnorm.tasks import Measured, Task
@@ -155,26 +154,6 @@ def _set_table(task: Task, spec: EvaluationSpec, tables: Mapping[tuple[int, int]
     return pd.DataFrame(rows, columns=[*SETTING, "measure", "value"]).astype(
         {"slots": "int64", "iterations": "int64", "value": "float64"}
     )
-
-
-@torch.inference_mode()
-def decompose_scenes(
-    model: Any, task: Task, image: Tensor, num_slots: int, *, iterations: int = 5, seed: int = 0
-) -> Decomposition:
-    """What an autoencoder makes of a few inputs at one slot count, for looking at.
-
-    Args:
-        model: put in evaluation mode.
-        task: that it was trained on.
-        image: as the model reads them, on its device; the first of them stands at the first place of the evaluation.
-        num_slots: K.
-        iterations: Slot Attention iterations.
-        seed: of the initial slots.
-    """
-    model.eval()
-    noise = initial_noise(task, len(image), num_slots, seed).to(image.device)
-    slots = model.slot_attention.initial_slots(noise)
-    return model(image, iterations=iterations, slots=slots)  # type: ignore[no-any-return]
 
 
 class Probe:

@@ -7,12 +7,10 @@ import html
 import os
 import platform
 import random
-import subprocess
 import warnings
 from base64 import b64encode
 from importlib.metadata import version
 from io import BytesIO
-from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -23,6 +21,7 @@ from IPython.display import HTML, display
 from matplotlib.figure import Figure
 
 from slotnorm.chapters import ChapterParameters
+from slotnorm.provenance import device_name, git_commit
 
 _PACKAGES = ("slotnorm", "torch", "numpy", "scipy", "matplotlib")
 _STYLE = {
@@ -111,8 +110,8 @@ def run_info(parameters: ChapterParameters) -> HTML:
     rows += [(name, version(name), "version") for name in _PACKAGES]
     rows += [
         ("Python", platform.python_version(), "version"),
-        ("device", _device_name(parameters.torch_device), "where this ran"),
-        ("commit", os.environ.get("SLOTNORM_COMMIT") or _git_commit(), "of the code"),
+        ("device", device_name(parameters.torch_device), "where this ran"),
+        ("commit", os.environ.get("SLOTNORM_COMMIT") or git_commit(), "of the code"),
     ]
     body = "".join(
         f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td><td>{html.escape(meaning)}</td></tr>"
@@ -120,18 +119,3 @@ def run_info(parameters: ChapterParameters) -> HTML:
     )
     summary = "<summary>Parameters and versions of this run</summary>"
     return HTML(f'<details class="run-info">{summary}<table>{body}</table></details>')  # type: ignore[no-untyped-call]
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{device}: {platform.machine()}, {torch.get_num_threads()} thread"
-
-
-def _git_commit() -> str:
-    command = ["git", "describe", "--always", "--dirty=, with local changes", "--abbrev=12", "--exclude=*"]
-    try:
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown: not a git checkout"
-    return done.stdout.strip()

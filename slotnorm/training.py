@@ -9,28 +9,24 @@ Shape letters: B batch, K slots, D slot dimension.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Protocol, runtime_checkable
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from slotnorm.checkpoint import Curve, load_checkpoint, save_checkpoint
+from slotnorm.objective import SLOT_SEED, Objective, build_model, build_optimizer, set_rates, stream
 from slotnorm.precision import matmul_precision
 from slotnorm.spec import RunSpec
-from slotnorm.tasks import Task
 
-BETAS = (0.9, 0.999)
 FLUSH_EVERY = 50
 """Steps between two looks at the loss: each costs a GPU a wait."""
-MODEL_SEED, SLOT_SEED = 1, 2
 
 
 class TrainingDivergedError(RuntimeError):
@@ -89,34 +85,6 @@ class Trained:
     seconds: float
 
 
-class Objective(nn.Module):
-    """A task's loss as a module, which is what ``DistributedDataParallel`` wraps: mixed precision is inside."""
-
-    def __init__(self, task: Task, model: nn.Module, precision: str) -> None:
-        super().__init__()
-        self.task = task
-        self.model = model
-        self.mixed = precision == "bf16"
-
-    def forward(self, batch: Mapping[str, Tensor], noise: Tensor) -> Tensor:
-        """Loss of a batch with the initial slots that ``noise`` gives."""
-        with torch.autocast(noise.device.type, torch.bfloat16, enabled=self.mixed):
-            return self.task.loss(self.model, batch, noise)
-
-
-def build_model(spec: RunSpec, device: torch.device | str = "cpu") -> nn.Module:
-    """The untrained model of a run, a function of its seed; the same weights for every variant where they share them.
-
-    Args:
-        spec: the run.
-        device: where it is put; it is drawn on the CPU.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_stream(spec.seed, MODEL_SEED))
-        model = spec.task.build(spec.variant)
-    return model.to(device)
-
-
 def train(spec: RunSpec, batches: BatchSource, device: torch.device | str = "cpu", watch: Watch = Watch()) -> Trained:
     """Train a run from its beginning or from its checkpoint, showing a progress bar.
 
@@ -142,8 +110,8 @@ class _Loop:
         self.spec, self.batches, self.device, self.watch = spec, batches, device, watch
         self.rank, self.ranks = (dist.get_rank(), dist.get_world_size()) if _distributed() else (0, 1)
         self.model = build_model(spec, device)
-        self.generator = torch.Generator(device).manual_seed(_stream(spec.seed, SLOT_SEED))
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1.0, betas=BETAS, fused=_fusable(device))
+        self.generator = torch.Generator(device).manual_seed(stream(spec.seed, SLOT_SEED))
+        self.optimizer = build_optimizer(self.model)
         self.step, self.curve, self.before = 0, Curve.empty(), 0.0
         self.pending: list[tuple[Tensor, Tensor]] = []
         self.saved = self.started = time.monotonic()
@@ -180,9 +148,7 @@ class _Loop:
         norm = nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
         if self.spec.optimizer.clip_norm is not None:
             nn.utils.clip_grads_with_norm_(self.model.parameters(), self.spec.optimizer.clip_norm, norm)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.spec.schedule.learning_rate(self.step)
-            group["eps"] = _epsilon(self.spec, self.step)
+        set_rates(self.optimizer, self.spec, self.step)
         self.optimizer.step()
         self.pending.append((loss.detach(), norm.detach()))
         self.step += 1
@@ -277,18 +243,3 @@ class _Loop:
 
 def _distributed() -> bool:
     return dist.is_available() and dist.is_initialized()
-
-
-def _stream(seed: int, purpose: int) -> int:
-    """An independent seed for each purpose of a run's seed."""
-    return int(np.random.SeedSequence((seed, purpose)).generate_state(1, np.uint64)[0])
-
-
-def _fusable(device: torch.device) -> bool:
-    return device.type in ("cpu", "cuda")
-
-
-def _epsilon(spec: RunSpec, step: int) -> float:
-    """Torch adds ε to the bias-corrected root; TensorFlow's ε̂ is added before: ε̂ = ε / √(1 - β₂ᵗ) in torch's form."""
-    epsilon = spec.optimizer.epsilon
-    return epsilon / math.sqrt(1 - BETAS[1] ** (step + 1)) if spec.optimizer.epsilon_hat else epsilon

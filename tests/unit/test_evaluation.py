@@ -7,10 +7,10 @@ import torch
 from sklearn.metrics import adjusted_rand_score
 
 from slotnorm.data import Split
-from slotnorm.evaluation import COLUMNS, Probe, decompose_scenes, evaluate, initial_noise, select
+from slotnorm.evaluation import COLUMNS, Probe, evaluate, initial_noise, select
 from slotnorm.models import ConvAutoencoder
+from slotnorm.objective import build_model
 from slotnorm.spec import Data, EvaluationSpec, SpecError
-from slotnorm.training import build_model
 from tests.unit import tiny
 
 SCENES = 5
@@ -173,15 +173,6 @@ def test_an_evaluation_that_cannot_work_is_refused(wrong):
     right = {"label": LABEL, "data": DATA, "scenes": 1, "slots": (2,), "iterations": (2,)}
     with pytest.raises(SpecError, match=rf"{LABEL}: .*must"):
         EvaluationSpec(**right | wrong)
-
-
-def test_decompose_scenes_starts_from_the_noise_of_the_evaluation(model, split):
-    (batch,) = split.select(range(SCENES)).batches(batch_size=SCENES)
-    rows = table(model, split, asked(4), batch_size=SCENES)
-    image = batch["image"][:3]
-    result = decompose_scenes(model, tiny.TASK, image, 4, iterations=2)
-    errors = (result.reconstruction - image).square().mean(dim=(1, 2, 3))
-    assert errors.tolist() == pytest.approx(rows["loss"][:3].tolist(), rel=1e-5)  # float32
 
 
 def test_a_probe_is_the_evaluation_of_the_first_scenes_at_the_own_slot_count(model, split):

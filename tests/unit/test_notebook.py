@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from slotnorm import notebook
+from slotnorm import notebook, provenance
 from slotnorm.chapters import VmfEm
 from slotnorm.notebook import math_number, run_info, setup, show_table
 
@@ -57,7 +57,7 @@ def test_run_info_tells_every_parameter_and_the_commit(monkeypatch: pytest.Monke
 
 def test_run_info_outside_a_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("SLOTNORM_COMMIT", raising=False)
-    monkeypatch.setattr(notebook, "__file__", str(tmp_path / "notebook.py"))
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
     assert "unknown: not a git checkout" in run_info(VmfEm.parse(PARAMETERS)).data
 
 

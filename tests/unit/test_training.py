@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from slotnorm.evaluation import Probe
+from slotnorm.objective import MODEL_SEED, SLOT_SEED, build_model, stream
 from slotnorm.spec import Optimizer, RunSpec, Schedule, SpecError
 from slotnorm.tasks import ObjectDiscovery
-from slotnorm.training import MODEL_SEED, SLOT_SEED, TrainingDivergedError, Watch, _stream, build_model, train
+from slotnorm.training import TrainingDivergedError, Watch, train
 from tests.unit import tiny
 
 QUIET = Watch(bar=False)
@@ -108,7 +109,7 @@ def test_variants_begin_with_the_same_weights_where_they_share_them():
 
 
 def first_loss(run: RunSpec, model: nn.Module) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(_stream(run.seed, SLOT_SEED))
+    generator = torch.Generator().manual_seed(stream(run.seed, SLOT_SEED))
     noise = torch.randn(run.batch_size, run.task.num_slots, run.task.slot_dim, generator=generator)
     return run.task.loss(model, Batches()[0], noise)
 
@@ -116,7 +117,7 @@ def first_loss(run: RunSpec, model: nn.Module) -> torch.Tensor:
 def test_the_first_step_is_adam_with_the_scheduled_rate():
     run = tiny.spec(schedule=Schedule(steps=1, peak=1e-2, warmup=4))
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_stream(run.seed, MODEL_SEED))
+        torch.manual_seed(stream(run.seed, MODEL_SEED))
         reference = run.task.build(run.variant)
     optimizer = torch.optim.Adam(reference.parameters(), lr=0.25e-2)
     loss = first_loss(run, reference)
@@ -133,7 +134,7 @@ def test_epsilon_hat_is_the_adam_of_tensorflow():
     steps, epsilon, peak = 6, 1e-2, 1e-2
     schedule = Schedule(steps=steps, peak=peak, warmup=0, half_life=10**9)
     run = tiny.spec(schedule=schedule, optimizer=Optimizer(epsilon=epsilon, epsilon_hat=True))
-    model, generator = build_model(run), torch.Generator().manual_seed(_stream(run.seed, SLOT_SEED))
+    model, generator = build_model(run), torch.Generator().manual_seed(stream(run.seed, SLOT_SEED))
     parameters = list(model.parameters())
     first, second = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
     for t in range(1, steps + 1):
