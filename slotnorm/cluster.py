@@ -116,6 +116,7 @@ class _Sweep:
         self.board = ray.remote(num_cpus=0, scheduling_strategy=here)(_Board).remote()
         self.where = root, execution, self.board
         self.waiting, self.active, self.outcome = list(jobs), dict[Any, Job](), Outcome()
+        self.called_off = set[Any]()
 
     def run(self, stop: Callable[[], bool]) -> Outcome:
         asked = False
@@ -149,15 +150,16 @@ class _Sweep:
             if latest and latest.step:
                 display.at(job, latest.step, latest.loss)
             if asked and (latest is None or latest.node not in alive):
+                self.called_off.add(reference)
                 self.ray.cancel(reference)
 
     def end(self, reference: Any, job: Job, display: Display) -> None:
         try:
             ended, reason = self.ray.get(reference)
-        except self.ray.exceptions.TaskCancelledError:
-            ended, reason = "stopped", ""
         except self.ray.exceptions.RayError as error:
             ended, reason = "failed", f"{type(error).__name__} after {RETRIES} retries; {GO_ON}"
+            if reference in self.called_off:  # a task that was just beginning does not end by TaskCancelledError
+                ended = "stopped"
         if ended == "done":
             display.finished(job)
             self.outcome.done.append(job)
