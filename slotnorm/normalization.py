@@ -14,6 +14,7 @@ Shape letters: B batch, K slots, N input tokens, D slot dimension.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
@@ -130,21 +131,26 @@ class WeightedSum(Normalization):
     r"""The paper's first proposal: :math:`u_k = \tilde u_k / C` with a fixed scale (Sec. 4.1, Algorithm 1).
 
     With :math:`C = N` the codes are bounded by the values, independently of N (Eq. 11), and they keep the column mean
-    of the attention matrix (Prop. 2). With :math:`C = 1` this is Appendix J's "unnormalized" ablation.
+    of the attention matrix (Prop. 2). With :math:`C = 1` this is Appendix J's "unnormalized" ablation. Other multiples
+    of N are the tuning that the paper suggests and leaves open; they have names too, see :func:`make_normalization`.
 
     Args:
         dim: slot dimension D; not used, every normalization takes it.
         scale: C; ``None`` for the number of input tokens N.
+        factor: multiplies ``scale``, so that alone it is C / N.
 
     Raises:
-        ValueError: for a scale that is not positive.
+        ValueError: for a scale or factor that is not positive.
     """
 
-    def __init__(self, dim: int, scale: float | None = None) -> None:
+    def __init__(self, dim: int, scale: float | None = None, factor: float = 1.0) -> None:
         super().__init__()
         if scale is not None and not scale > 0:
             raise ValueError(f"scale must be positive, or None for the number of input tokens; got {scale}")
+        if not factor > 0:
+            raise ValueError(f"factor must be positive, got {factor}")
         self.scale = scale
+        self.factor = factor
 
     def forward(
         self,
@@ -154,11 +160,12 @@ class WeightedSum(Normalization):
     ) -> tuple[Float[Tensor, "batch slots dim"], Statistics | None]:
         """Sec. 4.1; see :meth:`Normalization.forward`."""
         scale = values.shape[1] if self.scale is None else self.scale
-        return aggregate(values, attention) / scale, None
+        return aggregate(values, attention) / (self.factor * scale), None
 
     def extra_repr(self) -> str:
         """The scale, as ``print(module)`` shows it."""
-        return f"scale={'N' if self.scale is None else self.scale}"
+        shown = "N" if self.scale is None else f"{self.scale}"
+        return f"scale={shown}" if self.factor == 1 else f"scale={self.factor:g} {shown}"
 
 
 class _ScalarAffine(Normalization):
@@ -276,23 +283,58 @@ NORMALIZATIONS: dict[str, Callable[[int], Normalization]] = {
 }
 """Name to constructor, in the paper's order: the four variants of Section 5, then the two ablations of Appendix J."""
 
+SCALED = "weighted_sum@"
+"""Head of the names of weighted sums with another scale: what follows is C / N, as in ``weighted_sum@0.25``."""
+
+
+def scaled_name(factor: float) -> str:
+    """Name of the weighted sum with that C / N, which for 1 is the paper's own."""
+    return "weighted_sum" if factor == 1 else f"{SCALED}{factor:g}"
+
+
+def scale_factor(name: str) -> float | None:
+    """C / N of a weighted sum by its name, ``None`` for every other name.
+
+    One scale has one name: the shortest, of six digits at most.
+
+    Example:
+        >>> scale_factor("weighted_sum"), scale_factor("weighted_sum@0.25"), scale_factor("weighted_sum@0.250")
+        (1.0, 0.25, None)
+    """
+    if name == "weighted_sum":
+        return 1.0
+    try:
+        factor = float(name.removeprefix(SCALED))
+    except ValueError:
+        return None
+    return factor if 0 < factor < math.inf and name == scaled_name(factor) else None
+
+
+def is_known(name: str) -> bool:
+    """Whether :func:`make_normalization` knows the name."""
+    return name in NORMALIZATIONS or scale_factor(name) is not None
+
 
 def make_normalization(normalization: str | Normalization, dim: int) -> Normalization:
     """The normalization of that name for slots of ``dim`` features; an instance is passed through.
 
     Args:
-        normalization: a name in :data:`NORMALIZATIONS`, or a :class:`Normalization` of your own.
+        normalization: a name in :data:`NORMALIZATIONS`, ``weighted_sum@0.25`` for a weighted sum with C = N / 4 and
+            likewise any other multiple of N, or a :class:`Normalization` of your own.
         dim: slot dimension D.
 
     Raises:
         ValueError: for an unknown name; the message lists those that exist.
 
     Example:
-        >>> make_normalization("weighted_sum", dim=64)
-        WeightedSum(scale=N)
+        >>> make_normalization("weighted_sum", dim=64), make_normalization("weighted_sum@0.25", dim=64)
+        (WeightedSum(scale=N), WeightedSum(scale=0.25 N))
     """
     if isinstance(normalization, Normalization):
         return normalization
-    if normalization not in NORMALIZATIONS:
+    if normalization in NORMALIZATIONS:
+        return NORMALIZATIONS[normalization](dim)
+    factor = scale_factor(normalization)
+    if factor is None:
         raise ValueError(f"unknown normalization {normalization!r}; there are {', '.join(NORMALIZATIONS)}")
-    return NORMALIZATIONS[normalization](dim)
+    return WeightedSum(dim, factor=factor)

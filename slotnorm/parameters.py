@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import ErrorDetails
 
 from slotnorm.normalization import NORMALIZATIONS
+from slotnorm.normalization import is_known as is_normalization
 from slotnorm.sources import is_known, stand_ins
 
 _INJECTED = "# Parameters"
@@ -34,7 +35,7 @@ def usable_device(device: str) -> str:
 
 def known_normalization(name: str) -> str:
     """The name, if a normalization has it."""
-    if name not in NORMALIZATIONS:
+    if not is_normalization(name):
         raise ValueError(f"unknown normalization {name!r}; there are {', '.join(NORMALIZATIONS)}")
     return name
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from slotnorm.normalization import NORMALIZATIONS
+from slotnorm.normalization import NORMALIZATIONS, is_known
 from slotnorm.tasks import TASKS, Task
 
 Precision = Literal["fp32", "tf32", "bf16"]
@@ -118,7 +118,7 @@ class RunSpec:
     Args:
         task: model and loss, see :mod:`slotnorm.tasks`.
         data: scenes trained on.
-        variant: the normalization, a name in :data:`slotnorm.NORMALIZATIONS`.
+        variant: the normalization, a name that :func:`slotnorm.make_normalization` knows.
         seed: of the weights, the order of the scenes, their flips and the initial slots.
         schedule: steps and learning rate.
         optimizer: Adam's settings.
@@ -139,7 +139,7 @@ class RunSpec:
     precision: Precision = "fp32"
 
     def __post_init__(self) -> None:
-        if self.variant not in NORMALIZATIONS:
+        if not is_known(self.variant):
             raise SpecError(f"unknown variant {self.variant!r}; there are {', '.join(NORMALIZATIONS)}")
         if self.seed < 0 or self.batch_size < 1:
             raise SpecError(f"seed must not be negative and batch_size at least 1, got {self.seed}, {self.batch_size}")

@@ -1,4 +1,4 @@
-"""The recipes: every experiment of the paper at four scales, as frozen data.
+"""The recipes: every experiment of the paper and some beyond it at four scales, as frozen data.
 
 ``paper`` is the paper's protocol to the letter, ``gpu`` takes minutes per run on a data-center GPU, ``cpu`` minutes on
 a laptop's core, ``smoke`` seconds. The scales of one experiment differ in numbers only, never in code. A recipe is
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from slotnorm.recipes.beyond import iterations, many_slots, tuned_scale
 from slotnorm.recipes.clevr import clevr
 from slotnorm.recipes.movi import movi_c, movi_d
 from slotnorm.recipes.properties import ablations, properties
@@ -31,8 +32,14 @@ EXPERIMENTS: dict[str, Callable[[Scale], Recipe]] = {
     "movi-d-6-11": partial(movi_d, max_objects=6, num_slots=11),
     "properties": properties,
     "ablations": ablations,
+    "scale": tuned_scale,
+    "many-slots": many_slots,
+    "iterations": iterations,
 }
-"""Experiment to its recipe as a function of the scale. ``6-7`` is trained on at most 6 objects with 7 slots."""
+"""Experiment to its recipe as a function of the scale. ``6-7`` is trained on at most 6 objects with 7 slots.
+
+The last three are not the paper's.
+"""
 
 
 def recipe(experiment: str, scale: str) -> Recipe:

@@ -5,6 +5,7 @@ paper's order (the package keeps attention as [b, k, n]) and returns u[b, k, d].
 """
 
 import math
+from functools import partial
 
 import torch
 
@@ -77,6 +78,13 @@ def kd_layer_norm(v, gamma, eps=1e-5):
     return u
 
 
+def scaled_sum(v, gamma, factor):
+    """Sec. 4.1 with C = factor · N."""
+    return weighted_sum(v, gamma, scale=factor * v.shape[1])
+
+
+SCALED = {"weighted_sum@0.0625": 1 / 16, "weighted_sum@4": 4.0}
+"""Names of weighted sums with another scale, which have no row of their own."""
 REFERENCES = {
     "weighted_mean": weighted_mean,
     "layer_norm": layer_norm,
@@ -84,6 +92,7 @@ REFERENCES = {
     "batch_norm": batch_norm,
     "kd_layer_norm": kd_layer_norm,
     "unnormalized": unnormalized,
+    **{name: partial(scaled_sum, factor=factor) for name, factor in SCALED.items()},
 }
 
 

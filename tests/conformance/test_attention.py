@@ -9,9 +9,9 @@ import torch
 
 from slotnorm import NORMALIZATIONS, SlotAttention
 from slotnorm.normalization import BatchNorm
-from tests.conformance.reference import REFERENCES, scalar_statistics, slot_attention, unnormalized_codes
+from tests.conformance.reference import REFERENCES, SCALED, scalar_statistics, slot_attention, unnormalized_codes
 
-every_normalization = pytest.mark.parametrize("name", NORMALIZATIONS)
+every_normalization = pytest.mark.parametrize("name", [*NORMALIZATIONS, *SCALED])
 
 
 def make(name="weighted_mean", dtype=torch.float64, dim=4, **options) -> SlotAttention:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from slotnorm import NORMALIZATIONS, SlotAttention, make_normalization
 from slotnorm.normalization import BatchNorm, Normalization, WeightedSum
-from tests.conformance.reference import REFERENCES, scalar_statistics, unnormalized_codes
+from tests.conformance.reference import REFERENCES, SCALED, scalar_statistics, unnormalized_codes
 
-pytestmark = pytest.mark.parametrize("name", NORMALIZATIONS)
+pytestmark = pytest.mark.parametrize("name", [*NORMALIZATIONS, *SCALED])
 
 
 def draw(B=2, K=3, N=5, D=4, dtype=torch.float64, seed=0):
@@ -185,7 +185,7 @@ def test_weighted_sum_scale_is_what_tells_it_from_the_unnormalized_one(name):
     values, attention = draw(N=5)
     if isinstance(module, WeightedSum):
         ratio = make("unnormalized")(values, attention)[0] / module(values, attention)[0]
-        expected = 5.0 if name == "weighted_sum" else 1.0
+        expected = {"weighted_sum": 5.0, **{scaled: 5.0 * factor for scaled, factor in SCALED.items()}}.get(name, 1.0)
         torch.testing.assert_close(ratio, torch.full_like(ratio, expected))
     else:
         assert name not in ("weighted_sum", "unnormalized")
