@@ -1,6 +1,7 @@
 """Figures that every experiment shares: training, and measures over slot and object counts, arranged as the paper's.
 
-Every run is drawn faintly, the median over the runs of a variant strongly, their range as a band.
+Every run is drawn faintly, the median over the runs of a variant strongly, their range as a band. Whiskers are the 95 %
+bootstrap intervals of the variants' means, over seeds and scenes (:mod:`slotnorm.bootstrap`), each on its own.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
+from slotnorm.bootstrap import intervals
 from slotnorm.plots import PHONE_WIDTH, VARIANTS
 from slotnorm.plots.clevr import note
 
 PANEL_WIDTH, PANEL_HEIGHT = 2.9, 2.7
+WHISKERS = 3
+"""Settings of a panel at which intervals are drawn: the first, the last and one between."""
 LABELS = {
     "f_ari": "F-ARI",
     "ari": "ARI",
@@ -65,7 +69,7 @@ def over_counts(
         row[0].set_ylabel(LABELS.get(measure, measure))
         if ylim and measure in ylim:
             row[0].set_ylim(*ylim[measure])
-    variant_legend(fig, scenes["variant"].unique())
+    variant_legend(fig, list(scenes["variant"].unique()))
     return fig
 
 
@@ -87,16 +91,17 @@ def set_measures(sets: pd.DataFrame, measures: Mapping[str, str], *, train_slots
         ax.axvline(train_slots, color="0.6", ls=":", zorder=0)
         lines(ax, sets[sets["measure"] == measure], "slots", "value")
         ax.set(ylabel=label, ylim=(0, None))
-    variant_legend(fig, sets["variant"].unique())
+    variant_legend(fig, list(sets["variant"].unique()))
     return fig
 
 
 def lines(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
-    """``y`` over ``x``: a faint line per run, per variant the median of its runs and their range.
+    """``y`` over ``x``: a faint line per run, per variant the median of its runs, their range and a few intervals.
 
     Args:
         ax: where.
-        table: with columns ``variant`` and ``seed``; rows of a run with the same ``x`` are averaged.
+        table: with columns ``variant`` and ``seed``; rows of a run with the same ``x`` are averaged. Intervals are over
+            scenes, too, where there is a ``scene_id``.
         x, y: columns.
     """
     runs = table.groupby(["variant", "seed", x], sort=False)[y].mean().reset_index()
@@ -106,12 +111,32 @@ def lines(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
         ax.plot(by_run.index, by_run, color=look.color, alpha=0.3, lw=0.8)
         ax.fill_between(by_run.index, by_run.min(axis=1), by_run.max(axis=1), color=look.color, alpha=0.12, lw=0)
         ax.plot(by_run.index, by_run.median(axis=1), color=look.color, marker=look.marker, ms=5)
+    _whiskers(ax, table, x, y)
     values = sorted(table[x].unique())
     ax.set(xlabel=LABELS.get(x, x))
     if len(values) <= 10:
         ax.set_xticks(values[:: 2 if len(values) > 6 else 1])
     else:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+
+
+def _whiskers(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
+    """Intervals side by side at a few settings; a variant with one run has none."""
+    values = sorted(table[x].unique())
+    chosen = [
+        values[place] for place in np.linspace(0, len(values) - 1, min(WHISKERS, len(values))).round().astype(int)
+    ]
+    scenes = table if "scene_id" in table else table.assign(scene_id=0)
+    found = intervals(scenes[scenes[x].isin(chosen)], y, x)
+    variants = list(found["variant"].unique())
+    step = 0.14 * float(np.diff(values).min()) if len(values) > 1 else 0.1
+    for place, variant in enumerate(variants):
+        rows = found[(found["variant"] == variant) & np.isfinite(found["low"])]
+        shifted = rows[x] + step * (place - (len(variants) - 1) / 2)
+        spans = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
+        ax.errorbar(
+            shifted, rows["value"], spans, fmt="none", ecolor=VARIANTS[variant].color, elinewidth=1.0, capsize=1.5
+        )
 
 
 def training_curves(curves: pd.DataFrame) -> Figure:
@@ -132,7 +157,7 @@ def training_curves(curves: pd.DataFrame) -> Figure:
     left.yaxis.set_major_formatter("{x:g}")
     left.yaxis.set_minor_formatter(NullFormatter())
     right.set(ylabel="F-ARI in training")
-    variant_legend(fig, curves["variant"].unique())
+    variant_legend(fig, list(curves["variant"].unique()))
     return fig
 
 

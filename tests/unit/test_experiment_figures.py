@@ -1,0 +1,62 @@
+"""The figures that every experiment shares: what is drawn is what the table holds."""
+
+from collections.abc import Iterator
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+
+from slotnorm.bootstrap import intervals
+from slotnorm.plots.experiments import WHISKERS, lines, over_counts
+from tests.unit.worlds import evidence
+
+
+@pytest.fixture
+def ax() -> Iterator[Axes]:
+    fig, ax = plt.subplots()
+    yield ax
+    plt.close(fig)
+
+
+def world(variants: list[str], seeds: int) -> pd.DataFrame:
+    scenes = evidence(1)["clevr-6-7"].scenes
+    chosen = scenes["variant"].isin(variants) & (scenes["seed"] < seeds) & (scenes["test"] == "CLEVR6")
+    return scenes[chosen]
+
+
+def whiskers(ax: Axes) -> np.ndarray:
+    """Lower and upper ends, one row per whisker."""
+    return np.array([path.vertices[:, 1] for bars in ax.containers for path in bars.lines[2][0].get_paths()])
+
+
+def test_whiskers_are_the_intervals_of_a_few_settings(ax: Axes) -> None:
+    table = world(["weighted_mean", "batch_norm"], 3)
+    lines(ax, table, "slots", "f_ari")
+    found = intervals(table, "f_ari")
+    expected = found[found["slots"].isin([5, 13, 21])].sort_values(["variant", "slots"], ascending=[False, True])
+    assert WHISKERS == 3
+    np.testing.assert_allclose(np.sort(whiskers(ax), axis=0), np.sort(expected[["low", "high"]], axis=0), atol=2e-3)
+
+
+def test_a_single_run_has_no_whisker(ax: Axes) -> None:
+    lines(ax, world(["weighted_mean"], 1), "slots", "f_ari")
+    assert len(whiskers(ax)) == 0
+    assert len(ax.lines) >= 2
+
+
+def test_a_table_without_scenes_has_intervals_over_runs(ax: Axes) -> None:
+    sets = evidence(1)["properties"].sets
+    one = sets[(sets["measure"] == "ap@1") & (sets["variant"] == "weighted_mean")]
+    lines(ax, one, "slots", "value")
+    assert np.isfinite(whiskers(ax)).all()
+    assert len(whiskers(ax)) == WHISKERS
+
+
+def test_panels_share_one_legend_and_name_their_sets() -> None:
+    scenes = evidence(1)["clevr-6-7"].scenes
+    fig = over_counts(scenes, ["f_ari"], train_slots=7)
+    assert [ax.get_title() for ax in fig.axes] == ["CLEVR6", "CLEVR10", "CLEVR10, 11 slots"]
+    assert len(fig.legends[0].get_texts()) == scenes["variant"].nunique()
+    plt.close(fig)
