@@ -74,16 +74,16 @@ class Claim:
     """A claim of the paper.
 
     Args:
-        id: its name in the ledger: M for mechanism, R for result.
+        id: its name in the ledger: M for mechanism, R for result, B for what is beyond the paper.
         locus: where the paper makes it.
-        kind: ``mechanism`` is provable or computable in seconds; ``result`` needs trained runs.
+        kind: ``mechanism`` is provable or computable in seconds; ``result`` needs trained runs; ``extension`` is ours.
         statement: the claim in our words.
         criteria: all of them must hold.
     """
 
     id: str
     locus: str
-    kind: Literal["mechanism", "result"]
+    kind: Literal["mechanism", "result", "extension"]
     statement: str
     criteria: tuple[Criterion, ...]
 
