@@ -24,10 +24,11 @@ from slotnorm.parameters import (
     available_data,
     usable_device,
 )
-from slotnorm.recipes import Recipe, recipe
+from slotnorm.recipes import EXPERIMENTS, Recipe, recipe
 from slotnorm.results import Results, collect
 from slotnorm.sources import resolve
 from slotnorm.store import RunStore
+from slotnorm.tasks import FeatureDiscovery, ObjectDiscovery
 
 __all__ = ["CHAPTERS", "ChapterParameters", "ParameterError"]
 
@@ -118,6 +119,24 @@ class Ablations(ExperimentChapter):
     """Chapter 6: the ablations of the normalization, on property prediction."""
 
 
+def segments_scenes(experiment: str) -> str:
+    """The name, if it is that of an experiment whose models segment scenes."""
+    if experiment not in EXPERIMENTS:
+        raise ValueError(f"unknown experiment {experiment!r}; there are {', '.join(EXPERIMENTS)}")
+    if not isinstance(recipe(experiment, "smoke").task, ObjectDiscovery | FeatureDiscovery):
+        raise ValueError(f"the models of {experiment} predict properties and segment nothing that could be shown")
+    return experiment
+
+
+class Explorer(ExperimentChapter):
+    """Explorer: scenes at every slot count, all variants beside each other."""
+
+    experiments: ListOf[Annotated[str, AfterValidator(segments_scenes)]] = Field(
+        description="object discovery to choose from; an experiment without a model of every variant is left out"
+    )
+    scenes: int = Field(ge=2, le=24, description="scenes of each experiment to choose from")
+
+
 class Data(ChapterParameters):
     """Appendix: the stand-ins that chapters are run on where the real data are not to be had."""
 
@@ -136,6 +155,7 @@ CHAPTERS: dict[str, type[ChapterParameters]] = {
     "04_movi_d": MoviD,
     "05_properties": Properties,
     "06_ablations": Ablations,
+    "80_explorer": Explorer,
     "90_data": Data,
 }
 """Notebook to parameters."""
