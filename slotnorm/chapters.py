@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator
 
 from slotnorm.engine import Execution
+from slotnorm.normalization import scaled_name
 from slotnorm.parameters import (
     ChapterParameters,
     ListOf,
@@ -119,6 +120,23 @@ class Ablations(ExperimentChapter):
     """Chapter 6: the ablations of the normalization, on property prediction."""
 
 
+class Beyond(ExperimentChapter):
+    """Chapter 7: what the paper suggests and did not try, on the runs of MOVi-C (6, 7)."""
+
+    factors: ListOf[Annotated[float, Field(gt=0)]] | None = Field(
+        description="scales C of the weighted sum over N, besides C = N; None for the recipe's"
+    )
+    page_scenes: int = Field(ge=2, description="scenes of what the page itself computes; at most the test set's")
+
+    def recipe(self, experiment: str) -> Recipe:
+        """As of every chapter; ``factors`` are the variants of the experiment ``scale``."""
+        chosen = super().recipe(experiment)
+        if experiment != "scale":
+            return chosen
+        names = map(scaled_name, (1.0, *self.factors)) if self.factors else recipe(experiment, self.scale).variants
+        return chosen.select(variants=tuple(dict.fromkeys(names)))
+
+
 def segments_scenes(experiment: str) -> str:
     """The name, if it is that of an experiment whose models segment scenes."""
     if experiment not in EXPERIMENTS:
@@ -155,6 +173,7 @@ CHAPTERS: dict[str, type[ChapterParameters]] = {
     "04_movi_d": MoviD,
     "05_properties": Properties,
     "06_ablations": Ablations,
+    "07_beyond": Beyond,
     "80_explorer": Explorer,
     "90_data": Data,
 }

@@ -30,7 +30,7 @@ CLAIMS_BEYOND: tuple[Claim, ...] = (
         "B2",
         "after Sec. 3, Eqs. 5 and 6",
         "extension",
-        "The weight of Eq. 5, added to the scores of a trained model, helps the baseline with surplus slots and not the "
+        "The weight of Eq. 5, added to the scores of trained models, helps the baseline with surplus slots and not the "
         "weighted sum, which can have learned it",
         (
             direction("baseline_gain", "F-ARI at 21 slots of the baseline with the weight less without"),

@@ -4,12 +4,17 @@ One color, marker and label per variant through the whole book, from the Okabe-I
 common color-vision deficiency can tell apart. Labels are the paper's.
 """
 
+import math
 from dataclasses import dataclass
 from typing import final
 
+import matplotlib as mpl
+from matplotlib.colors import to_hex
+
+from slotnorm.normalization import scale_factor
 from slotnorm.plots.style import OKABE_ITO, PHONE_WIDTH
 
-__all__ = ["LABELS", "OKABE_ITO", "PHONE_WIDTH", "VARIANTS", "Variant"]
+__all__ = ["LABELS", "OKABE_ITO", "PHONE_WIDTH", "VARIANTS", "Variant", "scaled_look"]
 
 
 @final
@@ -22,7 +27,27 @@ class Variant:
     marker: str
 
 
-VARIANTS = {
+class _Looks(dict[str, Variant]):
+    """Looks by name; what stands beside the normalizations has its own from when it is first drawn."""
+
+    def __missing__(self, name: str) -> Variant:
+        if name in _BESIDE:
+            return self.setdefault(name, _BESIDE[name])
+        factor = scale_factor(name)
+        if factor is None:
+            raise KeyError(name)
+        return self.setdefault(name, scaled_look(factor))
+
+
+def scaled_look(factor: float) -> Variant:
+    """Brown where C is smaller than N, green where it is larger, the darker the farther."""
+    distance = min(1.0, abs(math.log2(factor)) / 6)
+    color = mpl.colormaps["YlOrBr" if factor < 1 else "YlGn"](0.35 + 0.6 * distance)
+    shown = f"N/{1 / factor:g}" if (1 / factor).is_integer() else f"{factor:g} N"
+    return Variant(f"C = {shown}", to_hex(color), "v" if factor < 1 else "P")
+
+
+_PAPER = {
     "weighted_mean": Variant("Baseline", OKABE_ITO["black"], "o"),
     "layer_norm": Variant("Layer Norm", OKABE_ITO["orange"], "s"),
     "weighted_sum": Variant("Weighted Sum", OKABE_ITO["blue"], "^"),
@@ -30,7 +55,15 @@ VARIANTS = {
     "kd_layer_norm": Variant("K-D-Layer Norm", OKABE_ITO["green"], "v"),
     "unnormalized": Variant("Unnormalized", OKABE_ITO["purple"], "X"),
 }
-"""Normalization name to its look, in the order of :data:`slotnorm.NORMALIZATIONS`."""
+_BESIDE = {
+    "em": Variant("EM", OKABE_ITO["sky"], "P"),
+    "em_equal": Variant("EM, equal weights", "#7F7F7F", "*"),
+}
+VARIANTS: dict[str, Variant] = _Looks(_PAPER)
+"""Normalization name to its look, in the order of :data:`slotnorm.NORMALIZATIONS`.
 
-LABELS = {name: look.label for name, look in VARIANTS.items()}
+It also knows ``weighted_sum@0.25`` and the like, and the EM of :mod:`slotnorm.clustering`.
+"""
+
+LABELS = {name: look.label for name, look in _PAPER.items()}
 """Normalization name to the paper's name for it."""

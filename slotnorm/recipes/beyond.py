@@ -23,6 +23,10 @@ SCALES_OVER_N = (1 / 64, 1 / 16, 1 / 4, 1.0, 4.0)
 MANY_SLOTS = (5, 7, 11, 21, 32, 48, 64, 96, 128)
 ITERATED_SLOTS = (NUM_SLOTS, 21)
 ITERATIONS = tuple(range(1, 11))
+WEIGHTED_SLOTS, STRENGTHS = (NUM_SLOTS, 11, 21), (0.0, 0.5, 1.0)
+"""Slot counts at which trained models are given the mixture weight, and how much of it."""
+EM_COUNTS = (5, NUM_SLOTS, 11, 15, 21)
+"""Component counts of EM beside the models."""
 
 
 def tuned_scale(scale: Scale) -> Recipe:

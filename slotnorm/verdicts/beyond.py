@@ -1,0 +1,148 @@
+"""Measures B1 to B5, our own hypotheses, each on one table of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from slotnorm.bootstrap import RESAMPLES, Bootstrap, Estimate, samples
+from slotnorm.claims import Claim, Measurement
+from slotnorm.claims.beyond import CLAIMS_BEYOND
+from slotnorm.clustering import EM, EM_EQUAL
+from slotnorm.stats import LEVEL
+from slotnorm.verdicts.evidence import BASELINE, BATCH_NORM, LAYER_NORM, OTHERS, PROPOSED, VARIANTS, WEIGHTED_SUM
+from slotnorm.verdicts.panel import LackingError, Panel, Quantities, Quantity
+from slotnorm.verdicts.ruling import Ruling, rule, with_false_discovery_rates
+
+TEST = "MOVi-C10"
+ANSWERS = {"reproduced": "holds", "contradicted": "does not hold"}
+"""A verdict in the words of a hypothesis that nobody has claimed."""
+
+
+def judge_beyond(tables: Mapping[str, pd.DataFrame], scale: str) -> list[Ruling]:
+    """Judge the hypotheses that have a table.
+
+    Args:
+        tables: by hypothesis, rows as of :attr:`slotnorm.results.Results.scenes`: for B1 of the experiment ``scale``,
+            for B2 of :func:`slotnorm.mixing.with_weights`, for B3 of ``many-slots``, for B4 of ``iterations``, for B5
+            of the models and of :func:`slotnorm.clustering.clustered` together, on the same scenes.
+        scale: of the recipes.
+
+    Returns:
+        One ruling per hypothesis; the false discovery rates are over these.
+    """
+    rulings = []
+    for claim in CLAIMS_BEYOND:
+        table = tables.get(claim.id, pd.DataFrame())
+        if table.empty:
+            rulings.append(Ruling(claim, None, lacking="no runs"))
+            continue
+        try:
+            rulings.append(_ruling(claim, MEASURES[claim.id](table[table["test"] == TEST]), scale))
+        except LackingError as error:
+            rulings.append(Ruling(claim, None, scale, lacking=str(error)))
+    return with_false_discovery_rates(rulings)
+
+
+def beyond_table(rulings: Sequence[Ruling]) -> pd.DataFrame:
+    """The hypotheses and their answers for :func:`slotnorm.notebook.show_table`."""
+    return pd.DataFrame(
+        {
+            "hypothesis": f"**{ruling.claim.id}** {ruling.claim.statement}",
+            "starts from": ruling.claim.locus.removeprefix("after "),
+            "measured": ruling.verdict.detail if ruling.verdict else ruling.lacking,
+            "answer": f"**{ANSWERS.get(ruling.outcome, ruling.outcome)}**",
+            "false discovery rate": f"{ruling.false_discovery_rate:.3f}" if ruling.verdict else "",
+        }
+        for ruling in rulings
+    )
+
+
+def scale_pays(table: pd.DataFrame) -> Quantities:
+    """B1: the lead of every other C over C = N, 5 to 21 slots; the claim is about the best."""
+    panel = _panel(table, "slots").only(5, 21)
+    others = [name for name in panel.bootstrap.variants if name != WEIGHTED_SUM]
+    if not others:
+        raise LackingError("no run with another C")
+    return {"best_gain": [panel.lead(name, WEIGHTED_SUM) for name in others]}
+
+
+def weights_given(table: pd.DataFrame) -> Quantities:
+    """B2: with the whole weight less without, 21 slots."""
+    named = table.assign(variant=table["variant"] + "/" + table["strength"].map("{:g}".format))
+    panel = _panel(named, "slots").only(21, 21)
+    names = {"baseline": BASELINE, "weighted_sum": WEIGHTED_SUM}
+    return {f"{name}_gain": [panel.lead(f"{variant}/1", f"{variant}/0")] for name, variant in names.items()}
+
+
+def many_slots(table: pd.DataFrame) -> Quantities:
+    """B3: 21 and 128 slots."""
+    panel = _panel(table[table["slots"].isin([21, 128])], "slots").only(21, 128)
+    names = {"weighted_sum": WEIGHTED_SUM, "batch_norm": BATCH_NORM, "baseline": BASELINE, "layer_norm": LAYER_NORM}
+    found: Quantities = {f"{name}_loss": [panel.loss(variant)] for name, variant in names.items()}
+    most = panel.only(128, 128)
+    return found | {"gain": [most.lead(variant, other) for variant in PROPOSED for other in OTHERS]}
+
+
+def many_iterations(table: pd.DataFrame) -> Quantities:
+    """B4: 1, 3 and 10 iterations, for every variant at either slot count."""
+    panels = [_panel(rows, "iterations") for _, rows in table.groupby("slots")]
+    return {
+        "first_gain": [_step(panel, variant, 3, 1) for panel in panels for variant in VARIANTS],
+        "late_loss": [_step(panel, variant, 3, 10) for panel in panels for variant in VARIANTS],
+    }
+
+
+def beats_clustering(table: pd.DataFrame) -> Quantities:
+    """B5: models and EM, 5 to 21 slots or components."""
+    panel = _panel(table, "slots")
+    ends = _panel(table[table["slots"].isin([7, 21])], "slots").only(7, 21)
+    return {
+        "lead": [panel.only(5, 21).lead(variant, EM) for variant in VARIANTS],
+        "weights_help": [ends.extra_growth(EM, EM_EQUAL)],
+    }
+
+
+MEASURES: dict[str, Callable[[pd.DataFrame], Quantities]] = {
+    "B1": scale_pays,
+    "B2": weights_given,
+    "B3": many_slots,
+    "B4": many_iterations,
+    "B5": beats_clustering,
+}
+"""Hypothesis to what measures it."""
+
+
+def _panel(table: pd.DataFrame, setting: str) -> Panel:
+    settings = tuple(int(value) for value in np.unique(table[setting]))
+    return Panel(Bootstrap(samples(table, "f_ari", setting), RESAMPLES), settings, tuple(range(len(settings))))
+
+
+def _step(panel: Panel, variant: str, here: int, there: int) -> Estimate:
+    """F-ARI at one setting less that at another."""
+    for setting in (here, there):
+        panel.only(setting, setting)
+    places = [panel.settings.index(setting) for setting in (here, there)]
+    return panel.estimate(lambda mean: mean[..., places[0]] - mean[..., places[1]], variant)
+
+
+def _ruling(claim: Claim, quantities: Quantities, scale: str) -> Ruling:
+    """As for the paper's claims, but that B1 is about the best of several comparisons and not about the worst."""
+    if claim.id != "B1":
+        return rule(claim, quantities, scale)
+    ((name, leads),) = quantities.items()
+    (criterion,) = claim.criteria
+    tails = [lead.tail(criterion.side, criterion.bound) for lead in leads]
+    return Ruling(claim, claim.judge({name: best(leads)}), scale, p_value=min(1.0, min(tails) * len(tails)))
+
+
+def best(leads: Sequence[Quantity]) -> Measurement:
+    """The best of several leads; the lower end of its interval is Bonferroni's, since it was picked.
+
+    That nothing leads is said only if every plain interval says so.
+    """
+    strict = 1 - (1 - LEVEL) / len(leads)
+    value, low = max(lead.value for lead in leads), max(lead.interval(strict)[0] for lead in leads)
+    return Measurement(value, low, max(lead.interval(LEVEL)[1] for lead in leads))
