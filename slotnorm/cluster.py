@@ -70,20 +70,19 @@ class _Board:
 def run_on_cluster(
     jobs: Sequence[Job],
     root: str,
-    device: str,
+    execution: Execution,
     workers: int | None,
     stop: Callable[[], bool],
-    checkpoint_seconds: float = 60.0,
 ) -> Outcome:
     """Obtain every job's run, as many at a time as the cluster has room for.
 
     Args:
         jobs: in the order in which they are begun.
         root: of the store, a folder that all nodes see.
-        device: of all of them; a core each on ``"cpu"``, a share of a GPU on ``"cuda"``.
+        execution: of all of them: a core each on ``"cpu"``, a share of a GPU on ``"cuda"``; ``checkpoint_seconds`` are
+            what a lost node costs a run at most.
         workers: runs that share a GPU, by default 1; on the CPU runs at a time, by default no limit.
         stop: ``True`` makes every task save a checkpoint and end.
-        checkpoint_seconds: between two checkpoints, so what a lost node costs a run at most.
 
     Raises:
         SpecError: Ray is not installed, its cluster does not answer, or no node has the GPU that ``device`` asks for.
@@ -93,10 +92,9 @@ def run_on_cluster(
     if folder is None:
         raise RunError(f"{root}: is read only; give a folder that all nodes see as the store to train into")
     folder.mkdir(parents=True, exist_ok=True)
-    kind = device.split(":")[0]  # of the GPUs, Ray shows a task its own
-    execution = Execution(kind, checkpoint_seconds=checkpoint_seconds, bar=False)
+    kind = str(execution.device).split(":")[0]  # of the GPUs, Ray shows a task its own
     with connected() as ray:
-        return _Sweep(ray, jobs, str(folder.absolute()), execution, workers).run(stop)
+        return _Sweep(ray, jobs, str(folder.absolute()), replace(execution, device=kind, bar=False), workers).run(stop)
 
 
 class _Sweep:

@@ -36,12 +36,22 @@ class Job:
     tests: tuple[TestSet, ...]
 
 
+def _never() -> bool:
+    return False
+
+
+def _quietly(step: int, loss: float) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Execution:
-    """How runs are executed; nothing here changes a result on one machine.
+    """How runs are executed; nothing here changes a result on one machine, but for the rounding of ``compile``.
 
     Args:
         device: of training and evaluation.
+        compile: whether ``torch.compile`` makes the training step, which needs a C++ compiler on the CPU; it rounds
+            otherwise, as another machine does, and the record says so.
         stop: asked before every training step; ``True`` interrupts.
         report: called now and then with the steps done and the loss.
         checkpoint_seconds: between two checkpoints.
@@ -49,8 +59,9 @@ class Execution:
     """
 
     device: torch.device | str = "cpu"
-    stop: Callable[[], bool] = lambda: False
-    report: Callable[[int, float], None] = lambda step, loss: None
+    compile: bool = False
+    stop: Callable[[], bool] = _never
+    report: Callable[[int, float], None] = _quietly
     checkpoint_seconds: float = 60.0
     bar: bool = True
 
@@ -74,6 +85,17 @@ def jobs(recipe: Recipe) -> list[Job]:
         except ValueError as error:
             raise SpecError(f"{recipe.experiment} at {recipe.scale} scale: {error}") from None
     return wanted
+
+
+def check_tests(recipe: Recipe) -> None:
+    """Refuse tests that want more scenes than there are; a stand-in that is not drawn yet is not looked at.
+
+    Raises:
+        SpecError: naming the data, how many scenes it has and how many are asked for.
+    """
+    for test in recipe.tests:
+        if not test.source.is_made:
+            select(test.source.open(), test.spec())
 
 
 def obtain(job: Job, store: RunStore, execution: Execution = DEFAULT) -> Run:
@@ -143,7 +165,7 @@ def _train(job: Job, store: RunStore, execution: Execution, rank: int, ranks: in
         label=f"{job.spec.variant}, seed {job.spec.seed}",
         bar=execution.bar,
     )
-    return train(job.spec, loader, execution.device, watch), split.manifest.digest
+    return train(job.spec, loader, execution.device, watch, execution.compile), split.manifest.digest
 
 
 def _record(job: Job, store: RunStore, execution: Execution, trained: Trained, digest: str, ranks: int) -> Run:
@@ -153,6 +175,7 @@ def _record(job: Job, store: RunStore, execution: Execution, trained: Trained, d
         steps=job.spec.schedule.steps,
         data_digest=digest,
         ranks=ranks,
+        compiled=execution.compile,
     )
     evaluation, evaluations = _evaluated(job.spec, trained.model, job.tests, execution)
     return store.write(

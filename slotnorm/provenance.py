@@ -15,7 +15,15 @@ import torch
 PACKAGES = ("slotnorm", "torch", "numpy")
 
 
-def provenance(device: torch.device, *, seconds: float, steps: int, data_digest: str, ranks: int = 1) -> dict[str, Any]:
+def provenance(
+    device: torch.device,
+    *,
+    seconds: float,
+    steps: int,
+    data_digest: str,
+    ranks: int = 1,
+    compiled: bool = False,
+) -> dict[str, Any]:
     """Commit, versions, device, time and memory of a run.
 
     Args:
@@ -24,6 +32,7 @@ def provenance(device: torch.device, *, seconds: float, steps: int, data_digest:
         steps: updates.
         data_digest: of the manifest of the scenes it was trained on, checksums included.
         ranks: processes.
+        compiled: whether the training step was compiled.
     """
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
     return {
@@ -33,6 +42,7 @@ def provenance(device: torch.device, *, seconds: float, steps: int, data_digest:
         "device": device_name(device),
         "threads": torch.get_num_threads(),
         "processes": ranks,
+        "compiled": compiled,
         "seconds": round(seconds, 1),
         "steps_per_second": round(steps / seconds, 3) if seconds > 0 else None,
         "peak_gpu_memory": peak,

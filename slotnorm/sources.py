@@ -65,6 +65,11 @@ class Source:
         self._check(split)
         return split
 
+    @property
+    def is_made(self) -> bool:
+        """Whether a maker makes the scenes, which can take its time, or they only have to be opened."""
+        return _maker(resolve(self.data)) is not None
+
     def describe(self, max_objects: int | None = None) -> Data:
         """What identifies the scenes in a spec; a stand-in need not be made for it."""
         data = resolve(self.data)

@@ -22,7 +22,7 @@ import fsspec
 from filelock import FileLock, Timeout
 from torch import nn
 
-from slotnorm.checkpoint import Curve, write_whole
+from slotnorm.checkpoint import Curve, sync_folder, write_whole
 from slotnorm.evaluation import Evaluation
 from slotnorm.runs import RECORD, WEIGHTS, Run, RunError, evaluation_files, open_run, record_file, run_files
 from slotnorm.spec import RunSpec
@@ -168,6 +168,7 @@ class RunStore:
         if place.exists():
             place.rename(old)
         new.rename(place)
+        sync_folder(place.parent)
         shutil.rmtree(old, ignore_errors=True)
 
     def _open(self, name: str) -> Run:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -54,17 +55,20 @@ def main(
     jobs: Annotated[int | None, typer.Option(min=1, help="Runs side by side; by default one per core, or 1.")] = None,
     time_budget: Annotated[float | None, typer.Option(help="Seconds after which to stop in good order.")] = None,
     executor: Annotated[str, typer.Option(help="local, or ray for a cluster.")] = "local",
+    compile_: Annotated[
+        bool, typer.Option("--compile", help="Compile the training step; on a CPU that needs a C++ compiler.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what there is and what would be done.")] = False,
     list_: Annotated[bool, typer.Option("--list", callback=_show_list, is_eager=True, help="All recipes.")] = False,
 ) -> None:
     """Train and evaluate what the store lacks of an experiment.
 
     Exit status: 0 when everything is there, 75 when it was stopped and the same command goes on, 1 when a run failed, 2
-    for a wrong request.
+    for a wrong request. torchrun makes 1 of every status but 0.
     """
     chosen = recipe(experiment, scale).select(variants or None, seeds or None, slots or None)
     chosen = chosen.over(data, test_data) if data else chosen
-    sys.exit(run(chosen, store, _device(device), jobs, time_budget, executor, dry_run))
+    sys.exit(run(chosen, store, _device(device), jobs, time_budget, executor, dry_run, compile_))
 
 
 def run(
@@ -75,8 +79,10 @@ def run(
     time_budget: float | None = None,
     executor: str = "local",
     dry_run: bool = False,
+    compile: bool = False,
 ) -> int:
     """Do what the command line says; returns the exit status."""
+    from slotnorm.engine import Execution, check_tests
     from slotnorm.plan import plan
     from slotnorm.store import RunStore
 
@@ -86,26 +92,28 @@ def run(
     if dry_run or not todo.jobs:
         return 0
     RunStore(store).checkpoint(todo.jobs[0].spec)  # refuses a store that is read only
+    check_tests(chosen)
+    execution = Execution(device, compile)
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
-        return _together(todo.jobs, store, device, time_budget)
-    return _side_by_side(todo.jobs, store, device, workers, time_budget, executor)
+        return _together(todo.jobs, store, execution, time_budget)
+    return _side_by_side(todo.jobs, store, execution, workers, time_budget, executor)
 
 
 def _side_by_side(
-    jobs: Sequence[Any], store: str, device: str, workers: int | None, time_budget: float | None, executor: str
+    jobs: Sequence[Any], store: str, execution: Any, workers: int | None, time_budget: float | None, executor: str
 ) -> int:
     from slotnorm.interruption import Stop
 
     execute = _executor(executor)
     with Stop(time_budget) as stop:
-        outcome = execute(jobs, store, device, workers, stop)
+        outcome = execute(jobs, store, execution, workers, stop)
     for name, reason in outcome.failed.items():
         print(f"{name} failed: {reason}", file=sys.stderr)
     print(f"{len(outcome.done)} done, {len(outcome.stopped)} to go on with, {len(outcome.failed)} failed")
     return 1 if outcome.failed else EXIT_GO_ON if outcome.stopped else 0
 
 
-def _executor(name: str) -> Callable[[Sequence[Any], str, str, int | None, Callable[[], bool]], Any]:
+def _executor(name: str) -> Callable[[Sequence[Any], str, Any, int | None, Callable[[], bool]], Any]:
     if name == "ray":
         from slotnorm.cluster import run_on_cluster
 
@@ -117,24 +125,25 @@ def _executor(name: str) -> Callable[[Sequence[Any], str, str, int | None, Calla
     raise SpecError(f"executor must be local or ray, got {name!r}")
 
 
-def _together(jobs: Sequence[Any], store: str, device: str, time_budget: float | None) -> int:
+def _together(jobs: Sequence[Any], store: str, execution: Any, time_budget: float | None) -> int:
     """Every process of ``torchrun`` takes its share of each run's batches, one run after the other."""
     import torch
     import torch.distributed as dist
 
-    from slotnorm.engine import Execution, obtain
+    from slotnorm.engine import obtain
     from slotnorm.interruption import Stop
     from slotnorm.store import RunStore
     from slotnorm.training import Interrupted
 
-    cuda = device.startswith("cuda")
-    where = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if cuda else torch.device(device)
+    cuda = execution.device.startswith("cuda")
+    where = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if cuda else torch.device(execution.device)
     dist.init_process_group("nccl" if cuda else "gloo")
     try:
         with Stop(time_budget) as stop:
             for job in jobs:
-                obtain(job, RunStore(store), Execution(where, stop))
-    except Interrupted:
+                obtain(job, RunStore(store), replace(execution, device=where, stop=stop))
+    except Interrupted as stopped:
+        print(f"{stopped}; the same command goes on", file=sys.stderr)
         return EXIT_GO_ON
     finally:
         dist.destroy_process_group()

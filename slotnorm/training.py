@@ -85,7 +85,13 @@ class Trained:
     seconds: float
 
 
-def train(spec: RunSpec, batches: BatchSource, device: torch.device | str = "cpu", watch: Watch = Watch()) -> Trained:
+def train(
+    spec: RunSpec,
+    batches: BatchSource,
+    device: torch.device | str = "cpu",
+    watch: Watch = Watch(),
+    compile: bool = False,
+) -> Trained:
     """Train a run from its beginning or from its checkpoint, showing a progress bar.
 
     Under ``torchrun`` every process calls this with its share of the batches; gradients and batch statistics are those
@@ -96,20 +102,23 @@ def train(spec: RunSpec, batches: BatchSource, device: torch.device | str = "cpu
         batches: the batch of every step, on ``device``.
         device: of this process.
         watch: checkpoint, probe, progress.
+        compile: whether ``torch.compile`` makes the model's forward and backward pass.
 
     Raises:
         Interrupted: ``watch.stop`` said so.
         TrainingDivergedError: naming the step at which the loss stopped being finite, and the last good checkpoint.
         CheckpointError: see :func:`slotnorm.checkpoint.load_checkpoint`.
     """
-    return _Loop(spec, batches, torch.device(device), watch).run()
+    return _Loop(spec, batches, torch.device(device), watch, compile).run()
 
 
 class _Loop:
-    def __init__(self, spec: RunSpec, batches: BatchSource, device: torch.device, watch: Watch) -> None:
+    def __init__(self, spec: RunSpec, batches: BatchSource, device: torch.device, watch: Watch, compile: bool) -> None:
         self.spec, self.batches, self.device, self.watch = spec, batches, device, watch
         self.rank, self.ranks = (dist.get_rank(), dist.get_world_size()) if _distributed() else (0, 1)
         self.model = build_model(spec, device)
+        if compile:
+            self.model.compile()  # its calls, which training makes; evaluation goes by encode and decompose
         self.generator = torch.Generator(device).manual_seed(stream(spec.seed, SLOT_SEED))
         self.optimizer = build_optimizer(self.model)
         self.step, self.curve, self.before = 0, Curve.empty(), 0.0

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import NoReturn
@@ -38,18 +38,18 @@ class _Worker:
 
 
 def run_side_by_side(
-    jobs: Sequence[Job], root: str, device: str, workers: int | None, stop: Callable[[], bool]
+    jobs: Sequence[Job], root: str, execution: Execution, workers: int | None, stop: Callable[[], bool]
 ) -> Outcome:
     """Obtain every job's run, ``workers`` at a time.
 
     Args:
         jobs: in the order in which they are begun.
         root: of the store.
-        device: of all of them.
+        execution: of all of them; each has its own stop and report.
         workers: processes at a time; by default one per core, or one on a GPU.
         stop: ``True`` makes every worker save a checkpoint and end.
     """
-    workers = workers or (_cores() if device == "cpu" else 1)
+    workers = workers or (_cores() if str(execution.device) == "cpu" else 1)
     context = mp.get_context("spawn")
     asked = context.Event()
     waiting, active, outcome = list(jobs), list[_Worker](), Outcome()
@@ -58,7 +58,7 @@ def run_side_by_side(
             if stop():
                 asked.set()
             while waiting and len(active) < workers and not asked.is_set():
-                active.append(_start(context, waiting.pop(0), root, device, asked))
+                active.append(_start(context, waiting.pop(0), root, execution, asked))
             wait([worker.process.sentinel for worker in active], POLL_S)
             for worker in active:
                 _read(worker, display)
@@ -73,9 +73,11 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _start(context: mp.context.SpawnContext, job: Job, root: str, device: str, asked: mp.synchronize.Event) -> _Worker:
+def _start(
+    context: mp.context.SpawnContext, job: Job, root: str, execution: Execution, asked: mp.synchronize.Event
+) -> _Worker:
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(job, root, device, asked, sender), name=job.spec.name)
+    process = context.Process(target=_work, args=(job, root, execution, asked, sender), name=job.spec.name)
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # inherited: one that comes early waits for the worker's Stop
     try:
         process.start()
@@ -112,16 +114,16 @@ def _end(worker: _Worker, outcome: Outcome, display: Display) -> None:
         outcome.failed[job.spec.name] = worker.error or f"{killed}; {GO_ON}"
 
 
-def _work(job: Job, root: str, device: str, asked: mp.synchronize.Event, messages: Connection) -> NoReturn:
+def _work(job: Job, root: str, execution: Execution, asked: mp.synchronize.Event, messages: Connection) -> NoReturn:
     """One worker's life; it also ends when its parent is gone."""
     parent = os.getppid()
     os.environ["TQDM_DISABLE"] = "1"
     torch.set_num_threads(1)
     with Stop(also=lambda: asked.is_set() or os.getppid() != parent) as stop:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-        execution = Execution(device, stop, _reporter(messages), bar=False)
+        own = replace(execution, stop=stop, report=_reporter(messages), bar=False)
         try:
-            obtain(job, RunStore(root), execution)
+            obtain(job, RunStore(root), own)
         except (Interrupted, BusyError):
             sys.exit(EXIT_GO_ON)
         except Exception as error:

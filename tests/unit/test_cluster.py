@@ -21,6 +21,7 @@ from slotnorm.training import Interrupted
 
 FILE = Path(__file__).parents[1] / "data/fixtures/clevr_with_masks_train.tfrecords"
 STEPS = 300
+OFTEN = Execution(checkpoint_seconds=0.0)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -67,7 +68,7 @@ def test_a_stop_leaves_checkpoints_and_failures_have_reasons(two_nodes, tmp_path
     def one_has_begun() -> bool:
         return any(progress(store, todo).values())
 
-    result = run_on_cluster([lost, *todo], store.root, "cpu", None, one_has_begun, checkpoint_seconds=0.0)
+    result = run_on_cluster([lost, *todo], store.root, OFTEN, None, one_has_begun)
     assert {job.spec.name for job in result.stopped} == {job.spec.name for job in todo}
     assert not result.done
     assert list(result.failed) == [lost.spec.name]
@@ -77,7 +78,7 @@ def test_a_stop_leaves_checkpoints_and_failures_have_reasons(two_nodes, tmp_path
 @pytest.mark.slow
 def test_a_cluster_without_gpus_is_refused(two_nodes, tmp_path):
     with pytest.raises(SpecError, match="no node of the Ray cluster has a GPU"):
-        run_on_cluster(tiny(1), str(tmp_path), "cuda", None, go_on)
+        run_on_cluster(tiny(1), str(tmp_path), Execution("cuda"), None, go_on)
 
 
 @pytest.mark.slow
@@ -92,7 +93,7 @@ def test_a_killed_node_changes_nothing(two_nodes, tmp_path, monkeypatch):
         return False
 
     monkeypatch.setattr(Display, "at", lambda self, job, step, loss: shown[job.spec.name].append(step))
-    result = run_on_cluster(todo, store.root, "cpu", None, kill_when_both_train, checkpoint_seconds=0.0)
+    result = run_on_cluster(todo, store.root, OFTEN, None, kill_when_both_train)
     assert other not in two_nodes.worker_nodes, "there was no moment at which both runs were being trained"
     assert {job.spec.name for job in result.done} == set(shown), result
     assert all(steps == sorted(steps) for steps in shown.values()), f"a run began anew: {shown}"
@@ -105,7 +106,7 @@ def test_a_killed_node_changes_nothing(two_nodes, tmp_path, monkeypatch):
 def test_without_ray_the_error_names_the_extra(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(SpecError, match=r"install slotnorm\[cluster\]"):
-        run_on_cluster(tiny(1), str(tmp_path), "cpu", None, go_on)
+        run_on_cluster(tiny(1), str(tmp_path), Execution(), None, go_on)
 
 
 def test_an_address_where_no_cluster_answers_is_refused_at_once(monkeypatch, tmp_path):
@@ -114,12 +115,12 @@ def test_an_address_where_no_cluster_answers_is_refused_at_once(monkeypatch, tmp
         address = f"127.0.0.1:{unused.getsockname()[1]}"
         monkeypatch.setenv("RAY_ADDRESS", address)
         with pytest.raises(SpecError, match=f"no Ray cluster answers at {address}"):
-            run_on_cluster(tiny(1), str(tmp_path), "cpu", None, go_on)
+            run_on_cluster(tiny(1), str(tmp_path), Execution(), None, go_on)
 
 
 def test_a_store_that_is_read_only_is_refused():
     with pytest.raises(RunError, match="memory://runs: is read only"):
-        run_on_cluster(tiny(1), "memory://runs", "cpu", None, go_on)
+        run_on_cluster(tiny(1), "memory://runs", Execution(), None, go_on)
 
 
 def test_a_node_that_does_not_see_the_store_says_so(tmp_path):

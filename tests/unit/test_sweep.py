@@ -17,7 +17,7 @@ from slotnorm import recipes, sweep, workers
 from slotnorm.checkpoint import read_progress
 from slotnorm.engine import jobs
 from slotnorm.interruption import EXIT_GO_ON
-from slotnorm.outcome import Display
+from slotnorm.outcome import Display, Outcome
 from slotnorm.recipes import EXPERIMENTS, SCALES, Recipe
 from slotnorm.results import collect
 from slotnorm.spec import Schedule
@@ -135,6 +135,48 @@ def test_a_wrong_request_is_one_line_and_status_2(monkeypatch, capsys, root, tmp
     assert not RunStore(root).local.exists()
 
 
+def test_too_few_test_scenes_are_refused_before_any_work(monkeypatch, capsys, root, tried):
+    many = replace(tried, tests=(replace(tried.tests[1], scenes=9),))
+    monkeypatch.setitem(recipes.EXPERIMENTS, "tiny", lambda scale: many)
+    assert command(monkeypatch, "tiny", "--scale", "smoke", "--store", root) == 2
+    assert "test has 8 suitable scenes, 9 are asked for" in capsys.readouterr().err
+    assert not RunStore(root).local.exists()
+
+
+def test_compile_reaches_the_workers(monkeypatch, root):
+    given = []
+    monkeypatch.setattr(workers, "run_side_by_side", lambda *arguments: given.append(arguments[2]) or Outcome())
+    for flag in (["--compile"], []):
+        assert command(monkeypatch, "tiny", "--scale", "smoke", "--store", root, *flag) == 0
+    assert [execution.compile for execution in given] == [True, False]
+
+
+COMPILED = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from torch import nn
+from slotnorm.results import collect
+from slotnorm.store import RunStore
+from tests.unit import tiny
+whole = nn.Module.compile
+nn.Module.compile = lambda self: whole(self, backend="eager")
+collect(tiny.recipe(Path(sys.argv[1])), RunStore(sys.argv[2]), "train", replace(tiny.QUIET, compile=True))
+"""
+"""Traced, but not translated to C++; in a process of its own, where shapes are not checked, which cannot be traced."""
+
+
+@pytest.mark.slow
+def test_a_compiled_run_follows_the_same_curve_and_says_so(data, root, tried, expected):
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILED, data, root], cwd=ROOT, capture_output=True, text=True, check=False, timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+    assert [run.provenance["compiled"] for run in RunStore(root)] == [True, True]
+    losses = [table["loss"].tolist() for table in (tables(tried, root), expected)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4, nan_ok=True)
+
+
 @pytest.mark.slow
 def test_runs_side_by_side_come_to_the_same_as_one_by_one(monkeypatch, capsys, root, tried, expected):
     arguments = ("tiny", "--scale", "smoke", "--store", root, "--device", "cpu", "--jobs", "2")
@@ -159,7 +201,7 @@ def test_a_worker_asked_to_stop_leaves_a_checkpoint_and_goes_on(monkeypatch, roo
     long = replace(tried, schedule=LONG, variants=("batch_norm",))
     spec, asked = jobs(long)[0].spec, []
     once_it_lives(monkeypatch, lambda: asked.append(True))
-    outcome = workers.run_side_by_side(jobs(long), root, "cpu", 1, lambda: bool(asked))
+    outcome = workers.run_side_by_side(jobs(long), root, tiny.QUIET, 1, lambda: bool(asked))
     assert [job.spec for job in outcome.stopped] == [spec]
     assert 0 < read_progress(RunStore(root).checkpoint(spec)) < LONG.steps
     assert sweep.run(long, root, "cpu", 1) == 0
