@@ -14,7 +14,8 @@ from slotnorm.claims import CLAIMS
 from slotnorm.verdicts import clevr, movi, properties
 from slotnorm.verdicts.evidence import Evidence, Findings, leave_out_spatial
 from slotnorm.verdicts.panel import LackingError, Quantities
-from slotnorm.verdicts.ruling import Ruling, ledger_table, rule, with_false_discovery_rates
+from slotnorm.verdicts.ruling import Ruling, rule, with_false_discovery_rates
+from slotnorm.verdicts.table import ledger_table
 
 __all__ = ["MEASURES", "Evidence", "Measure", "Ruling", "judge", "ledger_table"]
 

@@ -7,14 +7,12 @@ Between claims the false discovery rate after Benjamini and Hochberg is told, an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import pandas as pd
 from scipy import stats
 
 from slotnorm.claims import Claim, Criterion, Measurement, Verdict
-from slotnorm.claims.paper_values import REPORTED
 from slotnorm.stats import LEVEL
 from slotnorm.verdicts.panel import Quantities, Quantity
 
@@ -88,27 +86,3 @@ def with_false_discovery_rates(rulings: Sequence[Ruling]) -> list[Ruling]:
     return [
         replace(ruling, false_discovery_rate=float(next(rates))) if ruling.verdict else ruling for ruling in rulings
     ]
-
-
-def ledger_table(rulings: Sequence[Ruling], beside: Mapping[str, Ruling] | None = None) -> pd.DataFrame:
-    """The ledger for :func:`slotnorm.notebook.show_table`.
-
-    Args:
-        rulings: one row each.
-        beside: verdicts by claim that use every run, spatial ones included; a column of their own.
-    """
-    rows = []
-    for ruling in rulings:
-        claim = ruling.claim
-        row = {
-            "claim": f"**{claim.id}** {claim.statement}",
-            "paper": f"{claim.locus}: {REPORTED.get(claim.id, 'curves, no numbers')}",
-            "ours": ruling.verdict.detail if ruling.verdict else ruling.lacking,
-            "verdict": f"**{ruling.outcome}**",
-            "false discovery rate": f"{ruling.false_discovery_rate:.3f}" if ruling.verdict else "",
-            "scale": ruling.scale,
-        }
-        if beside is not None:
-            row["with spatial runs"] = beside[claim.id].outcome
-        rows.append(row)
-    return pd.DataFrame(rows)

@@ -10,7 +10,9 @@ from slotnorm.chapters import CHAPTERS
 from tests.book.chapter import NOTEBOOKS, calls, code_cells, markdown, read, tags
 
 FIGURE = re.compile(r"```\{glue:figure\} (\S+)\n((?::\w+: [^\n]*\n)*)\n(.+?)\n```", re.DOTALL)
-TABLE = re.compile(r":::\{table\} (\S.*)\n:name: (\S+)\n\n```\{glue:md\} (\S+)\n:format: myst\n```\n:::")
+TABLE = re.compile(
+    r":::\{table\} (\S.*)\n:name: (\S+)\n(?::class: [\w ]+\n)?\n```\{glue:md\} (\S+)\n:format: myst\n```\n:::"
+)
 UNSTABLE = re.compile(r"0x[0-9a-f]{6,}|/site-packages/|/home/|/tmp/|/root/|\d+(\.\d+)? ?(s|ms|it/s)\b")
 SIZE_LIMIT = 4_000_000
 

@@ -12,6 +12,7 @@ from slotnorm.results import Results
 from slotnorm.stats import Share
 from slotnorm.verdicts import MEASURES, Evidence, Ruling, judge, ledger_table
 from slotnorm.verdicts.ruling import rule, worst
+from slotnorm.verdicts.table import distance
 from tests.unit.worlds import evidence
 
 CRITERIA = [(claim.id, c.statistic) for claim in CLAIMS.values() if claim.kind == "result" for c in claim.criteria]
@@ -136,12 +137,29 @@ def test_false_discovery_rates_are_over_the_claims_that_were_run() -> None:
 def test_the_ledger_as_a_table() -> None:
     ran = [rulings(1)["R2"], Ruling(CLAIMS["R7"], None, lacking="no runs of movi-c-10-11")]
     table = ledger_table(ran, beside=rulings(1) | {"R7": ran[1]})
-    assert list(table["verdict"]) == ["**reproduced**", "**not run**"]
-    assert list(table["with spatial runs"]) == ["reproduced", "not run"]
-    assert table["claim"][0].startswith("**R2** Both proposed variants")
-    assert table["ours"][0] == rulings(1)["R2"].verdict.detail
+    assert "**R2** Both proposed variants" in table["claim"][0]
+    assert "{numref}`fig-clevr-slots`" in table["claim"][0]
+    criteria = table["ours"][0].split("<br>")
+    assert [line[:30] for line in criteria] == ["✓ F-ARI of weighted sum less t", "✓ F-ARI of batch norm less the"]
+    assert criteria[0].endswith("], asked: at least 0")
     assert table["ours"][1] == "no runs of movi-c-10-11"
-    assert list(table["scale"]) == ["cpu", ""]
+    assert "✓ reproduced</strong><br>cpu scale<br>false discovery rate 0.0" in table["verdict"][0]
+    assert table["verdict"][0].endswith("with spatial runs: the same")
+    assert table["verdict"][1] == '<strong class="verdict not-run">– not run</strong>'
+
+
+def test_the_ledger_tells_where_spatial_runs_change_a_verdict() -> None:
+    (row,) = ledger_table([rulings(1)["R2"]], beside={"R2": rulings(-1)["R2"]})["verdict"]
+    assert row.endswith("with spatial runs: **contradicted**")
+
+
+def test_an_empty_ledger_says_so() -> None:
+    assert ledger_table([]).to_numpy().tolist() == [["none", "", "", ""]]
+
+
+def test_distances_are_positive_where_the_claim_lies() -> None:
+    assert distance(replace(AT_LEAST, bound=1.0), Measurement(3.0, 2.0, 5.0)) == (2.0, 1.0, 4.0)
+    assert distance(replace(AT_MOST, bound=1.0), Measurement(3.0, 2.0, 5.0)) == (-2.0, -4.0, -1.0)
 
 
 def test_judging_repeats() -> None:
