@@ -155,6 +155,20 @@ class Explorer(ExperimentChapter):
     scenes: int = Field(ge=2, le=24, description="scenes of each experiment to choose from")
 
 
+class Claims(ExperimentChapter):
+    """The claims ledger: every claim of the paper judged on the records of all experiments."""
+
+    trials: int = Field(ge=2, le=100_000, description="random instances behind each verdict about mechanism")
+
+
+class Cost(ExperimentChapter):
+    """What the runs took, and what the paper's protocol would take."""
+
+    card: str = Field(description="name of the GPU that an estimate is made for where no run on one is recorded")
+    peak: float = Field(gt=0, description="its operations per second in the recipe's precision, in units of 10^12")
+    utilization: float = Field(gt=0, le=1, description="share of the peak that a training is taken to reach")
+
+
 class Data(ChapterParameters):
     """Appendix: the stand-ins that chapters are run on where the real data are not to be had."""
 
@@ -174,6 +188,8 @@ CHAPTERS: dict[str, type[ChapterParameters]] = {
     "05_properties": Properties,
     "06_ablations": Ablations,
     "07_beyond": Beyond,
+    "08_claims": Claims,
+    "09_cost": Cost,
     "80_explorer": Explorer,
     "90_data": Data,
 }

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup
 
+from slotnorm.claims import CLAIMS
 from tests.book.chapter import HTML, calls, read, toc_pages
 from tests.book.test_notebooks import NOTEBOOKS
 
@@ -70,3 +71,15 @@ def test_is_the_committed_notebook_executed(path: Path) -> None:
     assert [(cell.cell_type, cell.source) for cell in executed.cells] == [
         (cell.cell_type, cell.source) for cell in read(path).cells
     ]
+
+
+def test_every_claim_has_a_tile_a_row_and_a_figure() -> None:
+    article = page("book/chapters/08_claims").select_one("article")
+    assert article is not None
+    assert [tile["href"] for tile in article.select(".claims-board a")] == [f"#{name}" for name in CLAIMS]
+    for name in CLAIMS:
+        (anchor,) = article.select(f"table.ledger span#{name}")
+        row = anchor.find_parent("tr")
+        assert row is not None
+        assert row.select("a[href*='#fig-'], a[href*='#tab-']"), f"{name} links to no figure"
+        assert row.select(".verdict")
