@@ -1,6 +1,7 @@
 """How fast data are made and read here, on one thread per process; every ratio is taken within one run.
 
     python benchmarks/data.py                        a minute; prints a table, --json FILE keeps the numbers
+    python -m benchmarks --only data                 a share of it, in the table of all benchmarks
     python benchmarks/data.py --tensorflow PYTHON    also parses CLEVR with the TensorFlow of that interpreter
 
 CLEVR's records are the eight stand-in scenes of the tests, over and over, with a grey level of noise in a share of the
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -72,11 +73,11 @@ def draw(job: tuple[str, int, int, int, str]) -> float:
     return time.process_time() - start
 
 
-def drawing(processes: int) -> list[Row]:
+def drawing(processes: int, sizes: Mapping[int, int] = SIZES) -> list[Row]:
     """Whole splits, written to disk, drawn by several processes side by side."""
     rows = []
     for name in STAND_INS:
-        for size, count in SIZES.items():
+        for size, count in sizes.items():
             with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(processes) as pool:
                 list(pool.map(draw, [(name, size, 8, 100 + seed, folder) for seed in range(processes)]))  # to warm up
                 start = time.perf_counter()

@@ -1,0 +1,135 @@
+"""A sweep over slot counts: the project's evaluation beside one evaluation per count, each image scored by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.metrics import adjusted_rand_score
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from benchmarks.forms import plain_model
+from benchmarks.measure import compared, interleaved
+from benchmarks.settings import Row, Settings
+from slotnorm.data import Manifest, Split
+from slotnorm.evaluation import evaluate, initial_noise, select
+from slotnorm.properties import CLASS_COUNTS
+from slotnorm.recipes import recipe
+from slotnorm.recipes.recipe import PAPER_SCENES, SWEEP
+from slotnorm.spec import Data, EvaluationSpec
+from slotnorm.tasks import FeatureDiscovery, ObjectDiscovery, PropertyPrediction
+
+NAME = "sweep over slots"
+AIM = 1.6
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model and how many scenes it is shown: a share of the 1,280, since time grows with them alone."""
+
+    what: str
+    task: Any
+    scenes: int
+    side: int
+    iterations: int = 3
+
+
+def cases(settings: Settings) -> list[Case]:
+    """A model of every kind."""
+    if settings.quick:
+        images = ObjectDiscovery(16, num_slots=3, slot_dim=8, channels=8, encoder_layers=2, hidden_dim=8)
+        features = FeatureDiscovery(4, 12, num_slots=3, slot_dim=8, decoder_dim=16, hidden_dim=8)
+        properties = PropertyPrediction(16, num_slots=4, slot_dim=8, channels=8, strides=(2, 1), hidden_dim=8)
+        return [Case("tiny", task, 3, 16) for task in (images, features, properties)]
+    share = PAPER_SCENES if settings.cuda else 0
+    return [
+        Case("CLEVR, cpu scale", recipe("clevr-6-7", "cpu").task, share or 32, 32, 5),
+        Case("CLEVR, Tables 2 and 3", ObjectDiscovery(), share or 1, 128, 5),
+        Case("MOVi-C, Tables 4 and 5", FeatureDiscovery(), share or 1, 224),
+        Case("property prediction, App. I", PropertyPrediction(), share or 16, 128),
+    ]
+
+
+def measure(settings: Settings) -> Iterator[Row]:
+    """Seconds of a sweep of every model."""
+    for case in cases(settings):
+        torch.manual_seed(0)
+        model = case.task.build("weighted_mean").to(settings.device)
+        yardstick = plain_model(case.task).to(settings.device)
+        yardstick.load_state_dict(model.state_dict())
+        split, spec = noise_split(case), evaluation_spec(case)
+        forms: dict[str, Callable[[], object]] = {
+            "plain": lambda: separately(case, yardstick, split, spec),  # noqa: B023 - called before the next case
+            "ours": lambda: evaluate(case.task, model, split, spec, batch_size=BATCH, bar=False),  # noqa: B023
+        }
+        slow = case.side > 32
+        times = interleaved(forms, settings.rounds(3 if slow else None), settings.device, warm=0 if slow else 1)
+        size = f"{len(spec.slots)} slot counts, {case.scenes} scenes, {case.side} x {case.side}"
+        row = compared(Row(NAME, case.what, size, "s", aim=f"≥ {AIM}x"), times["plain"], times["ours"], AIM)
+        each = (row.ours or 0) / case.scenes
+        yield replace(row, note=f"{PAPER_SCENES:,} scenes: {each * PAPER_SCENES / 60:.1f} minutes")
+
+
+def evaluation_spec(case: Case) -> EvaluationSpec:
+    """The paper's slot counts."""
+    return EvaluationSpec(case.what, Data("noise", "none"), case.scenes, SWEEP, (case.iterations,))
+
+
+def noise_split(case: Case) -> Split:
+    """Scenes of noise in memory, labelled at random: an evaluation takes as long whatever it is shown."""
+    rng = np.random.default_rng(0)
+    count, side = case.scenes, case.side
+    arrays: dict[str, Any] = {
+        "image": rng.integers(0, 256, (count, side, side, 3), dtype=np.uint8),
+        "segmentation": rng.integers(0, 11, (count, side, side), dtype=np.uint8),
+        "num_objects": np.full(count, 10),
+        "scene_id": np.arange(count),
+        "visibility": np.ones((count, 11), np.int64),
+    }
+    arrays |= {name: rng.integers(1, n + 1, (count, 11)) for name, n in CLASS_COUNTS.items()}
+    arrays |= {axis: rng.uniform(-3, 3, (count, 11)).astype(np.float32) for axis in "xyz"}
+    if isinstance(case.task, FeatureDiscovery):
+        shape = (count, case.task.grid_size**2, case.task.feature_dim)
+        arrays["features"] = rng.standard_normal(shape, dtype=np.float32)
+    about = Manifest("noise", "benchmark", "MIT", {}, count, {}, "none")
+    return Split(Path("noise"), about, arrays, np.arange(count))
+
+
+@torch.no_grad()
+def separately(case: Case, model: nn.Module, split: Split, spec: EvaluationSpec) -> dict[int, list[float]]:
+    """F-ARI of every scene for every slot count, counts and images one after the other; losses left out."""
+    model.eval()
+    device = next(model.parameters()).device
+    scores: dict[int, list[float]] = {}
+    for slots in spec.slots:
+        scenes = select(split, spec)
+        noise = initial_noise(case.task, len(scenes), slots, spec.seed)
+        done, scores[slots] = 0, []
+        for batch in scenes.batches(batch_size=BATCH, device=device, fields=case.task.evaluation_fields):
+            data = batch["features"] if isinstance(case.task, FeatureDiscovery) else batch["image"]
+            _, masks = model(data, noise[done : done + len(data)].to(device), case.iterations)
+            done += len(data)
+            scores[slots] += _scores(case, masks, batch["segmentation"])
+    return scores
+
+
+def _scores(case: Case, masks: Tensor, truth: Tensor) -> list[float]:
+    """F-ARI, and for the time it takes ARI, as the project's table has both."""
+    if not isinstance(case.task, ObjectDiscovery):
+        side = round(masks.shape[-1] ** 0.5)
+        masks = masks.unflatten(-1, (side, side))
+        step = 1 if isinstance(case.task, FeatureDiscovery) else truth.shape[-1] // side
+        truth = truth[:, ::step, ::step]
+        masks = interpolate(masks, truth.shape[-2:], mode="bilinear") if step == 1 else masks
+    segmentation = masks.reshape(len(truth), -1, *truth.shape[1:]).argmax(dim=1).cpu().numpy()
+    scores = []
+    for labels, found in zip(truth.cpu().numpy(), segmentation, strict=True):
+        adjusted_rand_score(labels.ravel(), found.ravel())
+        scores.append(float(adjusted_rand_score(labels[labels > 0], found[labels > 0])))
+    return scores

@@ -1,0 +1,91 @@
+"""The table and the file that a benchmark leaves.
+
+The file is JSON, a subject's name to ``machine`` (processor, cores, memory, load before and after, versions, commit,
+device, date) and ``rows``, each the fields of :class:`benchmarks.settings.Row`. A run replaces the subjects that it has
+measured and keeps the others, so that a long benchmark can be made in parts. :mod:`slotnorm.benchmark` reads it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.settings import Row, Settings
+from slotnorm.provenance import device_name, git_commit
+
+PACKAGES = ("torch", "numpy", "scikit-learn")
+HEAD = ("what", "size", "plain", "ours", "", "ratio (range)", "aim", "met", "floor; notes")
+
+
+def machine(settings: Settings) -> dict[str, Any]:
+    """What the numbers were measured on; the load is the number of programs that were running."""
+    return {
+        "processor": device_name(torch.device("cpu")).removeprefix("cpu: "),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "cores": os.cpu_count(),
+        "memory_gib": _memory_gib(),
+        "threads": torch.get_num_threads(),
+        "load": round(os.getloadavg()[0], 2),
+        "device": device_name(settings.device),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "commit": git_commit(),
+        "date": datetime.now(UTC).date().isoformat(),
+        "repeats": settings.repeats,
+        "quick": settings.quick,
+    }
+
+
+def _memory_gib() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (ValueError, OSError):
+        return None
+
+
+def markdown(rows: Sequence[Row], about: dict[str, Any]) -> str:
+    """A subject's table, and what it was measured on."""
+    lines = ["", f"## {rows[0].subject}", "", _line(HEAD), _line(["---"] * len(HEAD))]
+    lines += [_line(_cells(row)) for row in rows]
+    return "\n".join([*lines, "", ", ".join(f"{key}: {value}" for key, value in about.items())])
+
+
+def line(row: Row) -> str:
+    """A row in short, to be shown while others are measured."""
+    verdict = "" if row.met is None else "met" if row.met else "missed"
+    return " ".join(part for part in (*_cells(row)[:7], verdict) if part)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cells(row: Row) -> list[str]:
+    spread = f" ({row.spread[0]:.2f} to {row.spread[1]:.2f})" if row.spread else ""
+    ratio = f"{row.ratio:.2f}x{spread}" if row.ratio else ""
+    met = "" if row.met is None else "yes" if row.met else "no"
+    notes = "; ".join(part for part in (row.floor, row.note) if part)
+    return [row.what, row.size, _number(row.plain), _number(row.ours), row.unit, ratio, row.aim, met, notes]
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def write(path: Path, subject: str, rows: Sequence[Row], about: dict[str, Any]) -> None:
+    """Keep a subject's numbers beside those of the others; the file is replaced whole."""
+    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    content[subject] = {"machine": about, "rows": [asdict(row) for row in rows]}
+    partial = path.with_suffix(path.suffix + ".part")
+    partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(path)
