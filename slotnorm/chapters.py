@@ -194,3 +194,9 @@ CHAPTERS: dict[str, type[ChapterParameters]] = {
     "90_data": Data,
 }
 """Notebook to parameters."""
+
+
+if __name__ == "__main__":
+    from slotnorm.chapters_command import app
+
+    app(prog_name="python -m slotnorm.chapters")

@@ -129,10 +129,16 @@ class ChapterParameters(BaseModel):
     @classmethod
     def describe(cls) -> str:
         """List all parameters with type, range and meaning, one a line."""
-        schema = cls.model_json_schema()["properties"]
-        width = max(map(len, schema))
-        lines = (f"  {name:{width}}  {_kind(entry)}: {entry['description']}" for name, entry in schema.items())
+        rows = cls.rows()
+        width = max(len(name) for name, _, _ in rows)
+        lines = (f"  {name:{width}}  {kind}: {meaning}" for name, kind, meaning in rows)
         return "\n".join([f"Parameters of {cls.__name__}:", *lines])
+
+    @classmethod
+    def rows(cls) -> list[tuple[str, str, str]]:
+        """Name, type with range, and meaning of every parameter."""
+        schema = cls.model_json_schema()["properties"]
+        return [(name, _kind(entry), entry["description"]) for name, entry in schema.items()]
 
     @classmethod
     def _problem(cls, name: str, error: ErrorDetails) -> str:

@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from slotnorm.chapters import CHAPTERS, Clevr, ParameterError
+from slotnorm.chapters_command import app
 from slotnorm.recipes import recipe
 
 VALID: dict[str, Any] = {
@@ -61,3 +63,26 @@ def test_a_temporary_store_goes_with_its_chapter() -> None:
     assert folder.is_dir()
     chapter.temporary.cleanup()
     assert not folder.exists()
+
+
+def test_the_command_lists_every_chapter_with_what_it_is_about() -> None:
+    said = CliRunner().invoke(app, []).stdout
+    lines = [line.split(maxsplit=1) for line in said.splitlines() if line.startswith("  ")]
+    assert dict(lines) == {name: str(chapter.__doc__).splitlines()[0] for name, chapter in CHAPTERS.items()}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # papermill's own imports
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_the_command_lists_every_parameter_with_the_notebook_s_default(chapter: str) -> None:
+    said = CliRunner().invoke(app, [f"notebooks/{chapter}.ipynb"]).stdout.splitlines()
+    names = list(CHAPTERS[chapter].model_fields)
+    assert [line.split()[0] for line in said[2:-2:2]] == names
+    defaults = dict(zip(names, (line.split("; default ")[1] for line in said[3:-2:2]), strict=True))
+    assert defaults["seed"] == "0"
+    assert defaults.get("scale", '"smoke"') == '"smoke"'
+
+
+def test_the_command_knows_no_other_chapter() -> None:
+    ended = CliRunner().invoke(app, ["99_none"])
+    assert ended.exit_code == 2
+    assert "no chapter 99_none; there are 01_vmf_em, " in ended.stderr
