@@ -43,9 +43,7 @@ def overview() -> str:
     width = max(map(len, CHAPTERS))
     lines = [f"  {name:{width}}  {_summary(name)}" for name in CHAPTERS]
     more = "python -m slotnorm.chapters NAME lists its parameters."
-    return "\n".join(
-        ["Chapters, notebooks/NAME.ipynb:", *lines, "", "python -m slotnorm.chapters NAME lists parameters."]
-    )
+    return "\n".join(["Chapters, notebooks/NAME.ipynb:", *lines, "", more])
 
 
 def parameters(chapter: str, notebooks: Path = NOTEBOOKS) -> str:
