@@ -17,6 +17,7 @@
   const pictures = new Map();
   const chosen = { set: sets[0], scene: 0, place: 0 };
 
+  const written = (score) => (Math.round(100 * score) / 100 + 0).toFixed(2); // no -0.00
   const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
   const sceneData = () => chosen.set.scenes[chosen.scene];
   const slots = () => chosen.set.slots[chosen.place];
@@ -71,9 +72,9 @@
     one(".explorer-painted", card).hidden = !scene.painting;
     if (scene.painting) draw(painting, scene.painting, columns, rows, column, row);
     label(painting, `Reconstruction by ${name} with ${slots()} slots`);
-    one("b", card).textContent = score.toFixed(2);
+    one("b", card).textContent = written(score);
     one(".explorer-bar i", card).style.width = `${100 * Math.max(0, score)}%`;
-    const average = set.average[variant][column].toFixed(2);
+    const average = written(set.average[variant][column]);
     one(".explorer-more", card).innerText = `all scenes: ${average}\n${used} of ${slots()} in use`;
   };
 

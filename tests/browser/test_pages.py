@@ -17,7 +17,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from tests.book.chapter import HTML, toc_pages
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-SCREENS = {"desktop": (1280, 900), "phone": (390, 844)}
+SCREENS = {"desktop": (1280, 900), "phone": (390, 844), "small": (360, 740)}
 SCREENSHOTS = HTML.parent / "screenshots"
 CUT = 1600
 TIMEOUT_S = 30
