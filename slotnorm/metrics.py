@@ -12,8 +12,11 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float, Int, Integer
 from torch import Tensor
+from torch.nn.functional import pad
 
 MAX_LABELS = 1024
+PIXELS_AT_ONCE = 2**17
+"""Pixels counted in one go on a CPU: few enough for its cache."""
 
 
 def contingency(
@@ -34,11 +37,20 @@ def contingency(
     if true.shape != pred.shape:
         raise ValueError(f"label maps must have one shape; true is {tuple(true.shape)}, pred is {tuple(pred.shape)}")
     batch = true.shape[0]
-    true_BP, pred_BP = true.reshape(batch, -1).long(), pred.reshape(batch, -1).long()
+    true_BP, pred_BP = true.reshape(batch, -1), pred.reshape(batch, -1)
+    at_once = max(1, PIXELS_AT_ONCE // max(1, true_BP.shape[1])) if true.device.type == "cpu" else max(1, batch)
+    parts = [_counts(*part) for part in zip(true_BP.split(at_once), pred_BP.split(at_once), strict=True)]
+    rows, columns = (max(part.shape[axis] for part in parts) for axis in (1, 2))
+    return torch.cat([pad(part, (0, columns - part.shape[2], 0, rows - part.shape[1])) for part in parts])
+
+
+def _counts(true_BP: Tensor, pred_BP: Tensor) -> Tensor:
     rows, columns = _label_count("true", true_BP), _label_count("pred", pred_BP)
-    image_B1 = torch.arange(batch, device=true.device)[:, None]
-    cell_BP = (image_B1 * rows + true_BP) * columns + pred_BP
-    return torch.bincount(cell_BP.flatten(), minlength=batch * rows * columns).view(batch, rows, columns)
+    batch, cells = len(true_BP), len(true_BP) * rows * columns
+    narrow = torch.int32 if cells < 2**31 else torch.int64
+    cell_BP = torch.add(pred_BP.to(narrow), true_BP.to(narrow), alpha=columns)
+    cell_BP += torch.arange(batch, device=true_BP.device, dtype=narrow)[:, None] * (rows * columns)
+    return torch.bincount(cell_BP.flatten(), minlength=cells).view(batch, rows, columns)
 
 
 def _label_count(name: str, labels: Tensor) -> int:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import adjusted_rand_score
 
+from slotnorm import metrics
 from slotnorm.metrics import adjusted_rand_index, contingency, foreground_adjusted_rand_index
 
 EXACT = {"rel": 1e-12, "abs": 1e-12}  # the same integers, combined in float64
@@ -44,6 +45,18 @@ def test_large_label_maps_do_not_lose_precision(generator):
     pred = torch.where(torch.rand(2, 512, 512, generator=generator) < 0.7, true, 20 - true)
     expected = [adjusted_rand_score(t.flatten(), p.flatten()) for t, p in zip(true, pred, strict=True)]
     assert adjusted_rand_index(true, pred).tolist() == pytest.approx(expected, **EXACT)
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 10**6])
+def test_counts_do_not_depend_on_how_many_pixels_are_counted_at_once(at_once, generator, monkeypatch):
+    true = torch.arange(1, 6)[:, None] * torch.randint(0, 2, (5, 3), generator=generator)
+    pred = torch.randint(0, 9, (5, 3), generator=generator)
+    expected = torch.zeros(5, int(true.max()) + 1, int(pred.max()) + 1, dtype=torch.long)
+    for image in range(5):
+        for t, p in zip(true[image], pred[image], strict=True):
+            expected[image, t, p] += 1
+    monkeypatch.setattr(metrics, "PIXELS_AT_ONCE", at_once)
+    assert torch.equal(contingency(true, pred), expected)
 
 
 @pytest.mark.parametrize(
