@@ -18,7 +18,7 @@ export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONPATH VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install book test check lint pytest browser reference verdicts lock clean
+.PHONY: help install book test check lint pytest browser reference verdicts bench lock clean
 
 help: ## print this list
 	@echo "usage: make TARGET    (PYTHON=/path/to/python chooses the interpreter; 3.11 or newer)"
@@ -62,6 +62,9 @@ reference: $(INSTALLED) ## run the notebooks in place at their defaults: the out
 
 verdicts: $(INSTALLED) ## judge the claims on the committed records anew: tests/claims/verdicts.json, which the tests compare
 	$(BIN)/python -m tests.claims.committed
+
+bench: $(INSTALLED) ## time and memory beside plain forms of the models, minutes: a table, and benchmarks/results.json
+	$(BIN)/python -m benchmarks --json benchmarks/results.json
 
 lock: $(INSTALLED) ## resolve pyproject.toml anew into requirements.lock (needs uv)
 	$(BIN)/uv pip compile --quiet --upgrade --no-header --no-annotate --extra test pyproject.toml -o requirements.lock
