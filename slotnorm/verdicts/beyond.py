@@ -15,10 +15,19 @@ from slotnorm.stats import LEVEL
 from slotnorm.verdicts.evidence import BASELINE, BATCH_NORM, LAYER_NORM, OTHERS, PROPOSED, VARIANTS, WEIGHTED_SUM
 from slotnorm.verdicts.panel import LackingError, Panel, Quantities, Quantity
 from slotnorm.verdicts.ruling import Ruling, rule, with_false_discovery_rates
+from slotnorm.verdicts.table import BREAK, MARKS, criteria
 
 TEST = "MOVi-C10"
 ANSWERS = {"reproduced": "holds", "contradicted": "does not hold"}
 """A verdict in the words of a hypothesis that nobody has claimed."""
+SHOWN = {
+    "B1": "fig-beyond-scale",
+    "B2": "fig-beyond-weights",
+    "B3": "fig-beyond-slots",
+    "B4": "fig-beyond-iterations",
+    "B5": "fig-beyond-em",
+}
+"""Hypothesis to the label of its figure."""
 
 
 def judge_beyond(tables: Mapping[str, pd.DataFrame], scale: str) -> list[Ruling]:
@@ -47,17 +56,28 @@ def judge_beyond(tables: Mapping[str, pd.DataFrame], scale: str) -> list[Ruling]
 
 
 def beyond_table(rulings: Sequence[Ruling]) -> pd.DataFrame:
-    """The hypotheses and their answers for :func:`slotnorm.notebook.show_table`."""
-    return pd.DataFrame(
-        {
-            "hypothesis": f"**{ruling.claim.id}** {ruling.claim.statement}",
-            "starts from": ruling.claim.locus.removeprefix("after "),
-            "measured": ruling.verdict.detail if ruling.verdict else ruling.lacking,
-            "answer": f"**{ANSWERS.get(ruling.outcome, ruling.outcome)}**",
-            "false discovery rate": f"{ruling.false_discovery_rate:.3f}" if ruling.verdict else "",
-        }
-        for ruling in rulings
-    )
+    """The hypotheses and their answers for :func:`slotnorm.notebook.show_table`, in MyST Markdown."""
+    rows = []
+    for ruling in rulings:
+        claim, outcome = ruling.claim, ruling.outcome
+        shown = f"shown in {{numref}}`{SHOWN[claim.id]}`"
+        css, answer = outcome.replace(" ", "-"), f"{MARKS[outcome]} {ANSWERS.get(outcome, outcome)}"
+        lines = [
+            f'<strong class="verdict {css}">{answer}</strong>',
+            *([f"{ruling.scale} scale"] if ruling.scale else []),
+        ]
+        if ruling.verdict:
+            lines.append(f"false discovery rate {ruling.false_discovery_rate:.3f}")
+        measured = criteria(ruling.verdict) if ruling.verdict else [ruling.lacking]
+        rows.append(
+            (
+                f'<span id="{claim.id}"></span>**{claim.id}** {claim.statement}{BREAK}{shown}',
+                claim.locus.removeprefix("after "),
+                BREAK.join(measured),
+                BREAK.join(lines),
+            )
+        )
+    return pd.DataFrame(rows, columns=["hypothesis", "paper", "ours", "answer"])
 
 
 def scale_pays(table: pd.DataFrame) -> Quantities:
