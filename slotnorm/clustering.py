@@ -27,7 +27,7 @@ from slotnorm.vmf import fit
 
 EM, EM_EQUAL = "em", "em_equal"
 """Names in tables: EM that estimates its mixture weights, and EM whose weights stay equal."""
-TEMPERATURES = (0.02, 0.05, 0.1, 0.2)
+TEMPERATURES = (0.01, 0.02, 0.05, 0.1, 0.2)
 ITERATIONS, TOLERANCE = 100, 1e-5
 
 

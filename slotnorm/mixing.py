@@ -5,11 +5,15 @@ EM's responsibilities are :math:`\gamma_{n,k} \propto \pi_k \exp(x_n^\top \theta
 added to the scores as :math:`s \log \pi_k`. The scores are already over the temperature, so :math:`s = 1` is Eq. 5, and
 the first iteration, where all weights are equal, is left as it is.
 
+Proposition 2 divides by the length of the offset a. In trained models that is short beside the values, and single
+precision is amplified by as much; so all this is done in double precision.
+
 Shape letters: B batch, K slots, N input tokens, D slot dimension.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -40,18 +44,18 @@ class WithMixtureWeights(nn.Module):
     read off the attention itself.
 
     Args:
-        trained: the module; its parameters are used, not copied.
+        trained: the module, which is copied.
         strength: :math:`s`; 0 leaves the module as it is.
     """
 
     def __init__(self, trained: SlotAttention, strength: float) -> None:
         super().__init__()
-        self.trained = trained
+        self.trained = copy.deepcopy(trained).double()
         self.strength = strength
 
     def initial_slots(self, noise: Float[Tensor, "batch slots dim"]) -> Float[Tensor, "batch slots dim"]:
-        """See :meth:`slotnorm.SlotAttention.initial_slots`."""
-        return self.trained.initial_slots(noise)
+        """See :meth:`slotnorm.SlotAttention.initial_slots`; in double precision."""
+        return self.trained.initial_slots(noise.double())
 
     @torch.no_grad()
     def forward(
@@ -72,7 +76,8 @@ class WithMixtureWeights(nn.Module):
             generator: not needed.
         """
         module, statistics, weights_BK = self.trained, None, None
-        keys_BND, values_BND = module.keys_and_values(inputs)
+        slots = slots.double()
+        keys_BND, values_BND = module.keys_and_values(inputs.double())
         for _ in range(iterations or module.iterations):
             attn_BKN = module.attend(slots, keys_BND)
             if weights_BK is not None:
@@ -80,7 +85,7 @@ class WithMixtureWeights(nn.Module):
             codes_BKD, statistics = module.normalization(values_BND, attn_BKN, statistics)
             slots = module.update(slots, codes_BKD)
             weights_BK = mixture_weights(module, codes_BKD, attn_BKN)
-        return slots, attn_BKN
+        return slots.to(inputs.dtype), attn_BKN.to(inputs.dtype)
 
 
 def reweighted(
@@ -156,8 +161,9 @@ def learned_weights(results: Results, test: TestSet, *, scenes: int, slots: int)
 
     Returns:
         A row per run: ``variant``, ``seed``, ``correlation`` (Pearson's, between :math:`a^\top p_a(q_k) / \sqrt D` and
-        :math:`\log \pi_k` of the iteration before the last, each less its mean over the slots of the scene) and
-        ``recovery_error``, the largest error of Prop. 2's function, NaN but for weighted sums.
+        :math:`\log \pi_k` of the iteration before the last, each less its mean over the slots of the scene), ``offset``
+        (length of the values' offset a over their own), and ``recovery_error``, the largest error of Prop. 2's function
+        in single precision, NaN but for weighted sums.
     """
     split, spec = _first(test, scenes, [slots])
     (batch,) = split.batches(batch_size=scenes, fields=results.recipe.task.evaluation_fields)
@@ -183,9 +189,13 @@ def _carried(module: SlotAttention, tokens: Tensor, noise: Tensor, iterations: i
     means_BK = attn_BKN.mean(dim=2)
     factor_BK = factorize_attention(module, tokens, module.update(slots_BKD, codes_BKD)).slot_logits
     pair = torch.stack([(x - x.mean(dim=1, keepdim=True)).flatten() for x in (factor_BK, means_BK.log())])
-    error = (mixture_weights(module, codes_BKD, attn_BKN) - means_BK).abs().max()
-    recovers = isinstance(module.normalization, WeightedSum)
-    return {"correlation": float(torch.corrcoef(pair)[0, 1]), "recovery_error": float(error if recovers else torch.nan)}
+    found = {"correlation": float(torch.corrcoef(pair)[0, 1]), "recovery_error": float("nan")}
+    hull = layer_norm_hull(module.norm_inputs, module.to_v)
+    found["offset"] = float(hull.offset.norm() / module.keys_and_values(tokens)[1].norm(dim=2).mean())
+    if isinstance(module.normalization, WeightedSum):
+        recovered_BK = recover_column_means(codes_BKD, hull, module.normalization.factor)
+        found["recovery_error"] = float((recovered_BK - means_BK).abs().max())
+    return found
 
 
 def _first(test: TestSet, scenes: int, slots: Sequence[int]) -> tuple[Split, EvaluationSpec]:
@@ -210,7 +220,11 @@ def correlation_table(learned: pd.DataFrame, labels: Mapping[str, str]) -> pd.Da
     return pd.DataFrame(rows, columns=["variant", "runs", "correlation"])
 
 
-def largest_error(learned: pd.DataFrame) -> str:
-    """Largest error of Prop. 2's function over the weighted sums of :func:`learned_weights`, for the text."""
-    errors = learned["recovery_error"].dropna() if len(learned) else learned
-    return f"{errors.max():.0e}" if len(errors) else "(not run)"
+def recovery(learned: pd.DataFrame) -> tuple[str, str]:
+    """For the text: largest error of Prop. 2's function over the weighted sums, and the median of their offsets."""
+    sums = learned.dropna(subset="recovery_error") if len(learned) else learned
+    if sums.empty:
+        return "(not run)", "(not run)"
+    shown = (sums["recovery_error"].max(), sums["offset"].median())
+    error, offset = (np.format_float_positional(value, precision=1, fractional=False) for value in shown)
+    return error, offset

@@ -1,5 +1,6 @@
 """The mixture weight given back to trained models, against loops and on modules where it is known."""
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -8,9 +9,9 @@ from slotnorm import SlotAttention
 from slotnorm.mixing import (
     WithMixtureWeights,
     correlation_table,
-    largest_error,
     learned_weights,
     mixture_weights,
+    recovery,
     reweighted,
     with_weights,
 )
@@ -89,12 +90,12 @@ def test_nothing_to_show_is_empty():
     assert with_weights(nothing, test, scenes=2, slots=[3], strengths=[1.0]).empty
     assert learned_weights(nothing, test, scenes=2, slots=3).empty
     assert list(correlation_table(pd.DataFrame(), {}).columns) == ["variant", "runs", "correlation"]
-    assert largest_error(pd.DataFrame()) == "(not run)"
+    assert recovery(pd.DataFrame()) == ("(not run)", "(not run)")
 
 
 def test_the_table_tells_median_and_range():
     learned = pd.DataFrame(
-        {"variant": ["a", "a", "a"], "correlation": [0.1, 0.5, 0.3], "recovery_error": [float("nan"), 2e-6, 1e-6]}
+        {"variant": ["a"] * 3, "correlation": [0.1, 0.5, 0.3], "recovery_error": [np.nan, 2e-6, 1e-6], "offset": 0.04}
     )
     assert correlation_table(learned, {"a": "A"}).iloc[0].tolist() == ["A", 3, "0.30 (0.10 to 0.50)"]
-    assert largest_error(learned) == "2e-06"
+    assert recovery(learned) == ("0.000002", "0.04")
