@@ -80,7 +80,7 @@ def _growth(axis: str, sizes: Sequence[tuple[int, int]], settings: Settings) -> 
         f"B 1, K x N from {first} to {last}",
         "exponent",
         ours=exponent,
-        aim="linear",
+        aim="at most linear",
         met=None if settings.quick else exponent <= LINEAR,
         note=told,
     )
