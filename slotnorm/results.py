@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -10,6 +10,7 @@ from typing import Literal
 import pandas as pd
 
 from slotnorm.engine import DEFAULT, Execution, Job, jobs, missing_settings, obtain
+from slotnorm.evaluation import COLUMNS, SET_COLUMNS
 from slotnorm.recipes import Recipe
 from slotnorm.runs import Run
 from slotnorm.spec import RunSpec
@@ -38,12 +39,12 @@ class Results:
 
         Only what the recipe asks for: its tests by label, its slot counts and iterations.
         """
-        return self._stacked(lambda run: run.evaluation.scenes)
+        return self._stacked(lambda run: run.evaluation.scenes, COLUMNS)
 
     @cached_property
     def sets(self) -> pd.DataFrame:
         """One row per run, setting and measure of all scenes together, such as ``ap@1``: ``measure`` and ``value``."""
-        return self._stacked(lambda run: run.evaluation.sets)
+        return self._stacked(lambda run: run.evaluation.sets, SET_COLUMNS)
 
     @cached_property
     def curves(self) -> pd.DataFrame:
@@ -66,7 +67,7 @@ class Results:
         lacking = "; ".join(f"{variant} seed {', '.join(which)}" for variant, which in seeds.items())
         return f"{self.summary}; not run: {lacking}" if self.runs and lacking else self.summary
 
-    def _stacked(self, table: Callable[[Run], pd.DataFrame]) -> pd.DataFrame:
+    def _stacked(self, table: Callable[[Run], pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
         wanted = [(test.spec().key, test) for test in self.recipe.tests]
         frames = []
         for run in self.runs:
@@ -76,7 +77,10 @@ class Results:
                 chosen = rows[(rows["evaluation"] == key) & fits].drop(columns="evaluation")
                 chosen.insert(0, "test", test.label)
                 frames.append(_named(run, chosen))
-        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+        if not frames:
+            shown = [name for name in columns if name != "evaluation"]
+            return pd.DataFrame(columns=["variant", "seed", "test", *shown])
+        return pd.concat(frames, ignore_index=True)
 
 
 def collect(recipe: Recipe, store: RunStore, missing: Missing = "report", execution: Execution = DEFAULT) -> Results:

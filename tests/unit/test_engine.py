@@ -121,6 +121,9 @@ def test_an_empty_report_has_empty_tables(tried, store):
     results = collect(tried, store, "report")
     assert len(results.missing) == 2
     assert len(results.scenes) == len(results.sets) == len(results.curves) == 0
+    trained = collect(tried, store, "train", tiny.QUIET)
+    assert results.scenes.columns.equals(trained.scenes.columns)
+    assert results.sets.columns.equals(trained.sets.columns)
 
 
 def test_a_pruned_run_serves_its_settings_and_refuses_new_ones(tried, store):
