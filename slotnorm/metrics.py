@@ -39,7 +39,7 @@ def contingency(
     batch = true.shape[0]
     true_BP, pred_BP = true.reshape(batch, -1), pred.reshape(batch, -1)
     at_once = max(1, PIXELS_AT_ONCE // max(1, true_BP.shape[1])) if true.device.type == "cpu" else max(1, batch)
-    parts = [_counts(*part) for part in zip(true_BP.split(at_once), pred_BP.split(at_once), strict=True)]
+    parts = [_counts(*part) for part in zip(torch.split(true_BP, at_once), torch.split(pred_BP, at_once), strict=True)]
     rows, columns = (max(part.shape[axis] for part in parts) for axis in (1, 2))
     return torch.cat([pad(part, (0, columns - part.shape[2], 0, rows - part.shape[1])) for part in parts])
 
