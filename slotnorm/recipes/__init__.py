@@ -19,7 +19,7 @@ from slotnorm.recipes.properties import ablations, properties
 from slotnorm.recipes.recipe import SCALES, Recipe, Scale, TestSet
 from slotnorm.spec import SpecError
 
-__all__ = ["EXPERIMENTS", "SCALES", "Recipe", "Scale", "TestSet", "recipe"]
+__all__ = ["BEYOND", "EXPERIMENTS", "SCALES", "Recipe", "Scale", "TestSet", "recipe"]
 
 EXPERIMENTS: dict[str, Callable[[Scale], Recipe]] = {
     "clevr-6-7": partial(clevr, num_slots=7),
@@ -38,8 +38,10 @@ EXPERIMENTS: dict[str, Callable[[Scale], Recipe]] = {
 }
 """Experiment to its recipe as a function of the scale. ``6-7`` is trained on at most 6 objects with 7 slots.
 
-The last three are not the paper's.
+The last three, :data:`BEYOND`, are not the paper's.
 """
+BEYOND = ("scale", "many-slots", "iterations")
+"""Experiments that no claim of the paper is about."""
 
 
 def recipe(experiment: str, scale: str) -> Recipe:

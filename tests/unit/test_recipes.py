@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 import pytest
 
 from slotnorm import NORMALIZATIONS
-from slotnorm.recipes import EXPERIMENTS, SCALES, Recipe, recipe
+from slotnorm.recipes import BEYOND, EXPERIMENTS, SCALES, Recipe, recipe
 from slotnorm.spec import Data, Optimizer, Schedule
 from slotnorm.tasks import FeatureDiscovery, ObjectDiscovery, PropertyPrediction, Task
 
@@ -66,7 +66,6 @@ PROTOCOLS = {
     "ablations": properties(SIX),
 }
 DATA = {"clevr": "data/clevr", "movi-c": "data/movi-c-features", "movi-d": "data/movi-d-features"}
-BEYOND = ("scale", "many-slots", "iterations")
 GRID = [(name, scale) for name in EXPERIMENTS for scale in SCALES]
 PAPER_GRID = [(name, scale) for name in PROTOCOLS for scale in SCALES]
 
