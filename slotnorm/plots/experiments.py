@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
@@ -23,6 +24,8 @@ from slotnorm.plots.clevr import note
 PANEL_WIDTH, PANEL_HEIGHT = 2.9, 2.7
 WHISKERS = 3
 """Settings of a panel at which intervals are drawn: the first, the last and one between."""
+FEWEST_RUNS = 3
+"""Of a variant with fewer no interval is drawn: over two runs it spans several times what a measure can be."""
 LABELS = {
     "f_ari": "F-ARI",
     "ari": "ARI",
@@ -121,7 +124,11 @@ def lines(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
 
 
 def _whiskers(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
-    """Intervals side by side at a few settings; a variant with one run has none."""
+    """Intervals side by side at a few settings, cut off where the panel of the runs themselves ends."""
+    of = table.groupby("variant")["seed"].transform("nunique")
+    table = table[of >= FEWEST_RUNS]
+    if table.empty:
+        return
     values = sorted(table[x].unique())
     chosen = [
         values[place] for place in np.linspace(0, len(values) - 1, min(WHISKERS, len(values))).round().astype(int)
@@ -133,10 +140,9 @@ def _whiskers(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
     for place, variant in enumerate(variants):
         rows = found[(found["variant"] == variant) & np.isfinite(found["low"])]
         shifted = rows[x] + step * (place - (len(variants) - 1) / 2)
-        spans = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
-        ax.errorbar(
-            shifted, rows["value"], spans, fmt="none", ecolor=VARIANTS[variant].color, elinewidth=1.0, capsize=1.5
-        )
+        ends = np.stack([rows["low"], rows["high"]], axis=1)
+        spans = [[(at, low), (at, high)] for at, (low, high) in zip(shifted, ends, strict=True)]
+        ax.add_collection(LineCollection(spans, colors=VARIANTS[variant].color, linewidths=1.0), autolim=False)
 
 
 def training_curves(curves: pd.DataFrame) -> Figure:

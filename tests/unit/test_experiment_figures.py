@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 
 from slotnorm.bootstrap import intervals
 from slotnorm.plots.experiments import WHISKERS, lines, over_counts
@@ -28,7 +29,8 @@ def world(variants: list[str], seeds: int) -> pd.DataFrame:
 
 def whiskers(ax: Axes) -> np.ndarray:
     """Lower and upper ends, one row per whisker."""
-    return np.array([path.vertices[:, 1] for bars in ax.containers for path in bars.lines[2][0].get_paths()])
+    bars = [one for one in ax.collections if isinstance(one, LineCollection)]
+    return np.array([segment[:, 1] for one in bars for segment in one.get_segments()])
 
 
 def test_whiskers_are_the_intervals_of_a_few_settings(ax: Axes) -> None:
@@ -40,10 +42,20 @@ def test_whiskers_are_the_intervals_of_a_few_settings(ax: Axes) -> None:
     np.testing.assert_allclose(np.sort(whiskers(ax), axis=0), np.sort(expected[["low", "high"]], axis=0), atol=2e-3)
 
 
-def test_a_single_run_has_no_whisker(ax: Axes) -> None:
-    lines(ax, world(["weighted_mean"], 1), "slots", "f_ari")
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_too_few_runs_have_no_whisker(ax: Axes, seeds: int) -> None:
+    lines(ax, world(["weighted_mean"], seeds), "slots", "f_ari")
     assert len(whiskers(ax)) == 0
     assert len(ax.lines) >= 2
+
+
+def test_whiskers_leave_the_panel_to_the_runs(ax: Axes) -> None:
+    table = world(["weighted_mean"], 3)
+    table = table.assign(f_ari=table["f_ari"] + table["seed"].map({0: 0.0, 1: 0.2, 2: 0.4}))
+    lines(ax, table, "slots", "f_ari")
+    runs = table.groupby(["seed", "slots"])["f_ari"].mean()
+    assert whiskers(ax).max() > runs.max() + 0.1
+    assert ax.get_ylim()[1] < runs.max() + 0.1
 
 
 def test_a_table_without_scenes_has_intervals_over_runs(ax: Axes) -> None:
