@@ -52,7 +52,7 @@ def cases(settings: Settings) -> list[Case]:
         return [Case("tiny", task, 3, 16) for task in (images, features, properties)]
     share = PAPER_SCENES if settings.cuda else 0
     return [
-        Case("CLEVR, cpu scale", recipe("clevr-6-7", "cpu").task, share or 32, 32, 5),
+        Case("CLEVR, cpu scale", recipe("clevr-6-7", "cpu").task, share or 16, 32, 5),
         Case("CLEVR, Tables 2 and 3", ObjectDiscovery(), share or 1, 128, 5),
         Case("MOVi-C, Tables 4 and 5", FeatureDiscovery(), share or 1, 224),
         Case("property prediction, App. I", PropertyPrediction(), share or 16, 128),
@@ -72,7 +72,7 @@ def measure(settings: Settings) -> Iterator[Row]:
             "ours": lambda: evaluate(case.task, model, split, asked, batch_size=BATCH, bar=False),  # noqa: B023
         }
         slow = case.side > 32
-        times = interleaved(forms, settings.rounds(3 if slow else None), settings.device, warm=0 if slow else 1)
+        times = interleaved(forms, settings.rounds(3), settings.device, warm=0 if slow else 1)
         size = f"{len(asked.slots)} slot counts, {case.scenes} scenes, {case.side} x {case.side}"
         row = compared(Row(NAME, case.what, size, "s", aim=f"≥ {AIM}x"), times["plain"], times["ours"], AIM)
         each = (row.ours or 0) / case.scenes

@@ -20,7 +20,7 @@ class Settings:
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     quick: bool = False
-    repeats: int = 5
+    repeats: int = 3
 
     @property
     def cuda(self) -> bool:

@@ -114,3 +114,14 @@ def test_the_table_is_markdown_of_one_width():
     assert len({line.count("|") for line in table}) == 1
     assert "2.00x (2.00 to 2.00)" in table[-1]
     assert "yes" in table[-1]
+
+
+def test_the_committed_numbers_say_what_they_were_measured_on():
+    rows, machines = read_benchmark()
+    assert set(machines) == set(command.SUBJECTS)
+    assert set(rows["subject"]) == set(machines)
+    for about in machines.values():
+        assert not about["quick"]
+        assert {"processor", "cores", "load", "load_after", "versions", "commit", "date"} <= about.keys()
+    unmeasured = rows[rows["ours"].isna()]
+    assert unmeasured["note"].str.startswith("not measured: ").all()
