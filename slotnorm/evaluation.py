@@ -152,9 +152,7 @@ def _set_table(task: Task, spec: EvaluationSpec, tables: Mapping[tuple[int, int]
     for (slots, iterations), table in tables.items():
         measures = task.summarize(tuple(torch.cat(parts) for parts in zip(*table.detections, strict=True)))
         rows += [(spec.key, slots, iterations, measure, value) for measure, value in measures.items()]
-    return pd.DataFrame(rows, columns=SET_COLUMNS).astype(
-        {"slots": "int64", "iterations": "int64", "value": "float64"}
-    )
+    return pd.DataFrame(rows, columns=SET_COLUMNS).astype({"slots": "int64", "iterations": "int64", "value": "float64"})
 
 
 class Probe:
