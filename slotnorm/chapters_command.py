@@ -66,7 +66,3 @@ def parameters(chapter: str, notebooks: Path = NOTEBOOKS) -> str:
 
 def _summary(chapter: str) -> str:
     return str(CHAPTERS[chapter].__doc__).splitlines()[0]
-
-
-if __name__ == "__main__":
-    app(prog_name="python -m slotnorm.chapters")
