@@ -10,7 +10,7 @@ from benchmarks.evaluation import cases, evaluation_spec, noise_split, separatel
 from benchmarks.forms import plain_model
 from benchmarks.measure import compared, interleaved, judged, peak_memory
 from benchmarks.settings import Row, Settings
-from slotnorm.benchmark import read_benchmark
+from slotnorm.benchmark import benchmark_table, loads, read_benchmark
 from slotnorm.evaluation import evaluate
 
 CPU = torch.device("cpu")
@@ -125,3 +125,18 @@ def test_the_committed_numbers_say_what_they_were_measured_on():
         assert {"processor", "cores", "load", "load_after", "versions", "commit", "date"} <= about.keys()
     unmeasured = rows[rows["ours"].isna()]
     assert unmeasured["note"].str.startswith("not measured: ").all()
+
+
+def test_the_page_s_table_tells_what_was_met_missed_and_not_measured(tmp_path):
+    path, about = tmp_path / "results.json", {"processor": "one", "load": 2.0}
+    rows = [
+        compared(ROW, [2.0], [1.0], at_least=1.5),
+        compared(ROW, [1.0], [1.0], at_least=1.5),
+        Row("b", "other", "", "MiB", aim="≥ 4x", note="not measured"),
+    ]
+    report.write(path, "a", rows, about)
+    table = benchmark_table(read_benchmark(path)[0])
+    assert [cell.split(": ")[1] for cell in table["aim"]] == ["met", "**missed**", "not measured"]
+    assert table["ratio"].tolist() == ["2×", "1×", ""]
+    assert table["ours"].tolist()[-1] == "– MiB"
+    assert loads({"a": about, "b": about | {"load": 5.0}}) == "one, load 2 to 5"
