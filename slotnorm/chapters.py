@@ -12,7 +12,10 @@ from functools import cached_property
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator
+from slotnorm.extras import needs
+
+with needs("book"):
+    from pydantic import AfterValidator, Field, field_validator
 
 from slotnorm.engine import Execution
 from slotnorm.normalization import scaled_name

@@ -7,6 +7,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from slotnorm.extras import needs
+
 COMMITTED = Path(__file__).parents[1] / "book" / "results"
 """The records that the book shows, in a checkout of the project."""
 
@@ -39,9 +41,11 @@ def load_pretrained(
     Raises:
         SpecError: for an unknown experiment, scale or variant.
         RunError: the store has no such run, or keeps no weights of it.
+        ModuleNotFoundError: the extra ``train`` is not installed.
     """
-    from slotnorm.recipes import recipe
-    from slotnorm.store import RunStore
+    with needs("train"):
+        from slotnorm.recipes import recipe
+        from slotnorm.store import RunStore
 
     (spec,) = recipe(experiment, scale).select([variant], [seed]).runs()
     return RunStore(COMMITTED if store is None else store).get(spec).load_model().to(device)

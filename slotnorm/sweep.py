@@ -11,13 +11,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
-import typer
+from slotnorm.extras import needs
 
-from slotnorm.data import SplitError
-from slotnorm.interruption import EXIT_GO_ON
-from slotnorm.recipes import EXPERIMENTS, SCALES, Recipe, recipe
-from slotnorm.runs import RunError
-from slotnorm.spec import SpecError
+with needs("train"):
+    import typer
+
+    from slotnorm.data import SplitError
+    from slotnorm.interruption import EXIT_GO_ON
+    from slotnorm.recipes import EXPERIMENTS, SCALES, Recipe, recipe
+    from slotnorm.runs import RunError
+    from slotnorm.spec import SpecError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 USER_ERRORS = (SpecError, SplitError, RunError)

@@ -1,8 +1,9 @@
-"""The wheel holds all that `import slotnorm` needs."""
+"""Source distribution and wheel, as a user gets them: an empty environment, and nothing of the book in it."""
 
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -10,36 +11,63 @@ import pytest
 
 from tests.book.chapter import ROOT
 
+UV = Path(sys.executable).with_name("uv")
 PARTS = ("pyproject.toml", "README.md", "LICENSE", "slotnorm", "data_tools")
+ONLY_IN_THE_BOOK = ("pandas", "matplotlib", "jupyter_book", "papermill", "timm")
 SCRIPT = """
-import slotnorm, data_tools, torch
-from slotnorm.models import ConvAutoencoder
+import importlib.util, sys, torch
+import slotnorm, slotnorm.metrics, slotnorm.models, slotnorm.vmf
 slots, attention = slotnorm.SlotAttention(8, 8, 3, normalization="weighted_sum")(torch.randn(2, 5, 8))
-print(slotnorm.__file__, data_tools.__file__, *attention.shape, sep="|")
+print(slotnorm.__version__, *attention.shape, sep="|")
+print(*[name for name in sys.argv[1:] if importlib.util.find_spec(name)])
+slotnorm.load_pretrained("clevr-6-7", "weighted_sum")
 """
 
 
-@pytest.mark.slow
-def test_the_wheel_imports_outside_the_checkout(tmp_path: Path) -> None:
-    source, site = tmp_path / "source", tmp_path / "site"
+def ran(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=cwd, check=False)
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with both, the wheel built from the source distribution."""
+    folder = tmp_path_factory.mktemp("package")
+    source = folder / "source"
     source.mkdir()
     for name in PARTS:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, source / name)
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(source)]
-    done = subprocess.run(build, capture_output=True, text=True, check=False)
+    done = ran(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder / "dist", source, cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
-    (wheel,) = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
-        archive.extractall(site)
-    assert "slotnorm/py.typed" in names
-    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"slotnorm", "data_tools"}
-    command = [sys.executable, "-c", SCRIPT]
-    done = subprocess.run(
-        command, capture_output=True, text=True, cwd=tmp_path, env={"PYTHONPATH": str(site)}, check=False
-    )
+    return folder / "dist"
+
+
+@pytest.mark.slow
+def test_the_distributions_hold_the_two_packages_and_the_licence(dist: Path) -> None:
+    (wheel,), (source,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"slotnorm", "data_tools"}
+    assert {"slotnorm/py.typed", "data_tools/py.typed", "data_tools/standin_vit.safetensors"} <= set(names)
+    assert [name for name in names if name.endswith(".dist-info/licenses/LICENSE")]
+    with tarfile.open(source) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"LICENSE", "README.md", "pyproject.toml", "slotnorm/attention.py"} <= packed
+    assert not [name for name in packed if name.startswith(("tests", "book", "notebooks"))]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not UV.exists(), reason="uv is not in the environment: without its cache this downloads PyTorch")
+def test_the_core_runs_in_an_empty_environment(dist: Path) -> None:
+    (wheel,) = dist.glob("*.whl")
+    empty = dist.parent / "empty"
+    made = ran(UV, "venv", "--python", sys.executable, empty, cwd=dist)
+    assert made.returncode == 0, made.stderr
+    install = [UV, "pip", "install", "--python", empty / "bin" / "python", "-c", ROOT / "requirements.lock", wheel]
+    done = ran(*install, "--offline", cwd=dist)  # all of it was installed before; online where the cache was emptied
+    done = ran(*install, cwd=dist) if done.returncode else done
     assert done.returncode == 0, done.stderr
-    *files, batch, slots, inputs = done.stdout.strip().split("|")
-    assert all(Path(file).is_relative_to(site) for file in files)
-    assert (batch, slots, inputs) == ("2", "3", "5")
+    done = ran(empty / "bin" / "python", "-c", SCRIPT, *ONLY_IN_THE_BOOK, cwd=dist)
+    shape, found = done.stdout.splitlines()
+    assert shape.split("|")[1:] == ["2", "3", "5"]
+    assert found == ""
+    assert "slotnorm[train] brings it" in done.stderr.splitlines()[-1]
