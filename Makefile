@@ -18,11 +18,11 @@ export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONPATH VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install book test check lint pytest browser reference verdicts bench lock clean
+.PHONY: help install book test check lint pytest browser test-lowest reference verdicts bench lock clean
 
 help: ## print this list
 	@echo "usage: make TARGET    (PYTHON=/path/to/python chooses the interpreter; 3.11 or newer)"
-	@sed -n 's/^\([a-z]*\):.*## /  \1	/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /  \1	/p' $(MAKEFILE_LIST) | expand -t 16
 
 install: $(INSTALLED) ## create .venv from requirements.lock and install the project into it (the others do so themselves)
 
@@ -56,6 +56,11 @@ chromium:
 	@command -v apt-get >/dev/null || { echo "no apt-get here: install chromium and chromedriver yourself"; exit 1; }
 	apt-get update
 	apt-get install -y --no-install-recommends chromium chromium-driver fonts-liberation
+
+test-lowest: $(INSTALLED) ## quick tests with the lowest versions that pyproject.toml allows, in .venv-lowest (needs uv)
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-lowest
+	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct -e '.[test]'
+	.venv-lowest/bin/pytest -n 2 -m "not slow"
 
 reference: $(INSTALLED) ## run the notebooks in place at their defaults: the outputs that nbval compares
 	$(BIN)/python book/execute.py --reference

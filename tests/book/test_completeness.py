@@ -69,6 +69,13 @@ def test_the_citation_file_cites_the_paper_as_the_book_does() -> None:
     assert [author["family-names"] for author in cited["authors"]] == [p.last_names[0] for p in entry.persons["author"]]
 
 
+def test_pre_commit_runs_what_make_lint_runs() -> None:
+    rule = re.search(r"^lint:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert rule
+    (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [f"\t{hook['entry']}" for hook in local["hooks"]] == rule[1].replace("$(BIN)", ".venv/bin").splitlines()
+
+
 def test_the_lock_pins_names_and_nothing_else() -> None:
     lines = (ROOT / "requirements.lock").read_text().splitlines()
     assert [line for line in lines if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*==[0-9][0-9a-z.]*", line)] == []
