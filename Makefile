@@ -60,7 +60,7 @@ chromium:
 test-lowest: $(INSTALLED) ## quick tests with the lowest versions that pyproject.toml allows, in .venv-lowest (needs uv)
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-lowest
 	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct -e '.[test]'
-	.venv-lowest/bin/pytest -n 2 -m "not slow"
+	.venv-lowest/bin/pytest -n 2 -m "not slow" -W default::DeprecationWarning # what old packages say of themselves
 
 reference: $(INSTALLED) ## run the notebooks in place at their defaults: the outputs that nbval compares
 	$(BIN)/python book/execute.py --reference

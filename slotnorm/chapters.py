@@ -172,6 +172,12 @@ class Cost(ExperimentChapter):
     utilization: float = Field(gt=0, le=1, description="share of the peak that a training is taken to reach")
 
 
+class Details(ExperimentChapter):
+    """Paper versus code: where they disagree, and what the details do to the results."""
+
+    page_scenes: int = Field(ge=2, description="scenes of what the page itself computes; at most the test set's")
+
+
 class Data(ChapterParameters):
     """Appendix: the stand-ins that chapters are run on where the real data are not to be had."""
 
@@ -195,6 +201,7 @@ CHAPTERS: dict[str, type[ChapterParameters]] = {
     "09_cost": Cost,
     "80_explorer": Explorer,
     "90_data": Data,
+    "91_paper_versus_code": Details,
 }
 """Notebook to parameters."""
 

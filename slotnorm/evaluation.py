@@ -8,7 +8,7 @@ what else is evaluated changes a row.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from tqdm import tqdm
 from slotnorm.data import Split
 from slotnorm.metrics import adjusted_rand_index, foreground_adjusted_rand_index
 from slotnorm.precision import matmul_precision
+from slotnorm.recipes import TestSet
 from slotnorm.spec import EvaluationSpec, SpecError
 from slotnorm.tasks import Measured, Task
 
@@ -66,6 +67,18 @@ def select(split: Split, spec: EvaluationSpec) -> Split:
         return chosen.select(np.arange(spec.scenes))
     bits = np.random.PCG64(spec.draw).random_raw(len(chosen))  # NumPy keeps this stream across versions
     return chosen.select(np.sort(np.argsort(bits, kind="stable")[: spec.scenes]))
+
+
+def first_scenes(test: TestSet, scenes: int, slots: Sequence[int]) -> tuple[Split, EvaluationSpec]:
+    """The first scenes of a recipe's test set, and how to evaluate them from the initial slots that they have there.
+
+    Args:
+        test: the test set.
+        scenes: how many, at most the test set's.
+        slots: slot counts.
+    """
+    split = select(test.source.open(), test.spec()).select(np.arange(scenes))
+    return split, EvaluationSpec(test.label, test.spec().data, scenes, tuple(slots), test.iterations)
 
 
 @torch.inference_mode()

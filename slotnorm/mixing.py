@@ -25,12 +25,10 @@ from torch import Tensor, nn
 
 from slotnorm.analogy import factorize_attention, layer_norm_hull, recover_column_means, update_codes
 from slotnorm.attention import SlotAttention
-from slotnorm.data import Split
-from slotnorm.evaluation import evaluate, initial_noise, select
+from slotnorm.evaluation import evaluate, first_scenes, initial_noise
 from slotnorm.normalization import WeightedSum
 from slotnorm.recipes import TestSet
 from slotnorm.results import Results
-from slotnorm.spec import EvaluationSpec
 
 FLOOR = 1e-6
 """Of a recovered weight, whose rounding may take it to zero or below."""
@@ -136,7 +134,7 @@ def with_weights(
     Returns:
         Rows as of :attr:`slotnorm.results.Results.scenes`, with a column ``strength``.
     """
-    split, spec = _first(test, scenes, slots)
+    split, spec = first_scenes(test, scenes, slots)
     frames = []
     for run in results.runs:
         if not run.has_weights:
@@ -165,7 +163,7 @@ def learned_weights(results: Results, test: TestSet, *, scenes: int, slots: int)
         (length of the values' offset a over their own), and ``recovery_error``, the largest error of Prop. 2's function
         in single precision, NaN but for weighted sums.
     """
-    split, spec = _first(test, scenes, [slots])
+    split, spec = first_scenes(test, scenes, [slots])
     (batch,) = split.batches(batch_size=scenes, fields=results.recipe.task.evaluation_fields)
     rows = []
     for run in results.runs:
@@ -196,13 +194,6 @@ def _carried(module: SlotAttention, tokens: Tensor, noise: Tensor, iterations: i
         recovered_BK = recover_column_means(codes_BKD, hull, module.normalization.factor)
         found["recovery_error"] = float((recovered_BK - means_BK).abs().max())
     return found
-
-
-def _first(test: TestSet, scenes: int, slots: Sequence[int]) -> tuple[Split, EvaluationSpec]:
-    """The first scenes of a test set, and how to evaluate them from the initial slots that they have there."""
-    split = select(test.source.open(), test.spec()).select(np.arange(scenes))
-    spec = EvaluationSpec(test.label, test.spec().data, scenes, tuple(slots), test.iterations)
-    return split, spec
 
 
 def correlation_table(learned: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.distributed as dist
@@ -169,7 +169,7 @@ class _Loop:
         noise = torch.randn(shape, generator=self.generator, device=self.device)
         return noise[self.rank * share : (self.rank + 1) * share]
 
-    def look(self, bar: tqdm[NoReturn]) -> None:
+    def look(self, bar: tqdm) -> None:
         """Fetch the losses, probe, tell, save: each now and then."""
         self.fetch()
         if self.watch.probe and (self.step % self.watch.probe_every == 0 or self.step == self.spec.schedule.steps):
@@ -244,7 +244,7 @@ class _Loop:
     def elapsed(self) -> float:
         return self.before + time.monotonic() - self.started
 
-    def bar(self) -> tqdm[NoReturn]:
+    def bar(self) -> tqdm:
         hidden = {} if self.watch.bar and self.rank == 0 else {"disable": True}
         total = self.spec.schedule.steps
         return tqdm(total=total, initial=self.step, desc=self.watch.label, unit="step", **hidden)

@@ -14,6 +14,7 @@ from functools import partial
 
 from slotnorm.recipes.beyond import iterations, many_slots, tuned_scale
 from slotnorm.recipes.clevr import clevr
+from slotnorm.recipes.details import epsilon_hat, no_clipping
 from slotnorm.recipes.movi import movi_c, movi_d
 from slotnorm.recipes.properties import ablations, properties
 from slotnorm.recipes.recipe import SCALES, Recipe, Scale, TestSet
@@ -35,12 +36,14 @@ EXPERIMENTS: dict[str, Callable[[Scale], Recipe]] = {
     "scale": tuned_scale,
     "many-slots": many_slots,
     "iterations": iterations,
+    "no-clipping": no_clipping,
+    "epsilon-hat": epsilon_hat,
 }
 """Experiment to its recipe as a function of the scale. ``6-7`` is trained on at most 6 objects with 7 slots.
 
-The last three, :data:`BEYOND`, are not the paper's.
+The last five, :data:`BEYOND`, are not the paper's.
 """
-BEYOND = ("scale", "many-slots", "iterations")
+BEYOND = ("scale", "many-slots", "iterations", "no-clipping", "epsilon-hat")
 """Experiments that no claim of the paper is about."""
 
 
