@@ -157,7 +157,7 @@ def _create(name: str, kwargs: Mapping[str, Any]) -> Any:
 
 def _input_size(model: Any) -> int:
     size, grid, patch = (tuple(getattr(model.patch_embed, key)) for key in ("img_size", "grid_size", "patch_size"))
-    if size[0] != size[1] or size != (grid[0] * patch[0], grid[1] * patch[1]):
+    if size[0] < patch[0] or size[0] != size[1] or size != (grid[0] * patch[0], grid[1] * patch[1]):
         raise DataError(f"images must be square and a multiple of the patch {patch}, the size asked for is {size}")
     return int(size[0])
 
