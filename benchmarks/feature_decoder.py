@@ -52,19 +52,14 @@ def _rows(
 
 
 def step(decoder: FeatureDecoder, slots: Tensor, target: Tensor, mixed: bool = False) -> Tensor:
-    """Loss and all gradients; returns that of the slots."""
+    """Loss and all gradients, as in training; returns the gradient of the slots."""
     slots = slots.clone().requires_grad_()
     decoder.zero_grad()
     with torch.autocast(slots.device.type, torch.bfloat16, enabled=mixed):
-        loss = loss_of(decoder, slots, target)
+        loss = decoder.loss(slots, target)
     loss.backward()
     assert slots.grad is not None
     return slots.grad
-
-
-def loss_of(decoder: FeatureDecoder, slots: Tensor, target: Tensor) -> Tensor:
-    """As :class:`slotnorm.tasks.FeatureDiscovery` computes it."""
-    return nn.functional.mse_loss(decoder(slots)[0].float(), target)
 
 
 def plain_step(decoder: nn.Module, slots: Tensor, target: Tensor) -> Tensor:

@@ -102,7 +102,7 @@ def train(
         batches: the batch of every step, on ``device``.
         device: of this process.
         watch: checkpoint, probe, progress.
-        compile: whether ``torch.compile`` makes the model's forward and backward pass.
+        compile: whether ``torch.compile`` makes the forward and backward pass.
 
     Raises:
         Interrupted: ``watch.stop`` said so.
@@ -117,8 +117,7 @@ class _Loop:
         self.spec, self.batches, self.device, self.watch = spec, batches, device, watch
         self.rank, self.ranks = (dist.get_rank(), dist.get_world_size()) if _distributed() else (0, 1)
         self.model = build_model(spec, device)
-        if compile:
-            self.model.compile()  # its calls, which training makes; evaluation goes by encode and decompose
+        self.compile = compile
         self.generator = torch.Generator(device).manual_seed(stream(spec.seed, SLOT_SEED))
         self.optimizer = build_optimizer(self.model)
         self.step, self.curve, self.before = 0, Curve.empty(), 0.0
@@ -148,6 +147,8 @@ class _Loop:
 
     def objective(self) -> nn.Module:
         objective = Objective(self.spec.task, self.model, self.spec.precision)
+        if self.compile:
+            objective.compile()
         return nn.parallel.DistributedDataParallel(objective) if self.ranks > 1 else objective
 
     def update(self, objective: nn.Module) -> None:

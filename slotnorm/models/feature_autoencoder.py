@@ -6,19 +6,24 @@ dimension, H hidden width of the decoder.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, linear
+from torch.nn.functional import interpolate, linear, mse_loss
 
 from slotnorm.attention import SlotAttention
 from slotnorm.models.conv_autoencoder import glorot_
+from slotnorm.models.parts import sum_of_parts
 from slotnorm.normalization import Normalization, at_least_float32
 
 INITS = ("torch", "glorot")
 """``"torch"``: as ``nn.Linear`` draws, the paper's code. ``"glorot"``: Glorot-uniform kernels and zero biases."""
+
+PATCHES_AT_ONCE = 112
+"""Patches that :class:`FeatureDecoder` decodes at a time, a seventh of the paper's 784."""
 
 
 class FeatureDecomposition(NamedTuple):
@@ -77,7 +82,8 @@ class FeatureDecoder(nn.Module):
     As printed, the perceptron maps every :math:`s_k + p_n` to F features and one alpha logit. Its first layer is
     affine, :math:`W(s_k + p_n) + b = W s_k + (W p_n + b)`: K + N products in the place of K·N. So is its last, and the
     alphas sum to one over the slots, :math:`\sum_k \alpha_{kn}(W h_{kn} + b) = W \sum_k \alpha_{kn} h_{kn} + b`: the
-    hidden features are mixed first, W is applied once per patch, and the K reconstructions never exist.
+    hidden features are mixed first, W is applied once per patch, and the K reconstructions never exist. Nor do the
+    hidden layers of all patches: they are decoded :data:`PATCHES_AT_ONCE`, in training with their gradients.
 
     Args:
         patches: positions N.
@@ -120,22 +126,47 @@ class FeatureDecoder(nn.Module):
         Returns:
             The mixed reconstruction, shape (B, N, F), and the masks, shape (B, K, N), which sum to one over the slots.
         """
-        hidden_BNKH = self.hidden(slots)
-        weight_FH, weight_1H = self.last.weight[:-1], self.last.weight[-1:]
-        bias_F, bias_1 = self.last.bias[:-1], self.last.bias[-1:]
-        logits_BNK = linear(hidden_BNKH, weight_1H, bias_1).squeeze(-1)
-        masks_BNK = at_least_float32(logits_BNK).softmax(dim=-1)
-        mixed_BNH = (masks_BNK.to(hidden_BNKH.dtype).unsqueeze(-2) @ hidden_BNKH).squeeze(-2)
-        return linear(mixed_BNH, weight_FH, bias_F), masks_BNK.mT
-
-    def hidden(self, slots: Float[Tensor, "batch slots dim"]) -> Float[Tensor, "batch patches slots hidden"]:
-        """Last hidden layer, shape (B, N, K, H): with the slots behind the patches, mixing needs no transposed copy."""
         slot_term_BKH = linear(slots, self.first.weight)
-        position_term_NH = self.first(self.positions)
-        hidden_BNKH: Tensor = (slot_term_BKH[:, None] + position_term_NH[:, None]).relu_()
+        parts = [self.mix(slot_term_BKH, some) for some in torch.split(self.positions, PATCHES_AT_ONCE)]
+        mixed_BNH, masks_BNK = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
+        return self.project(mixed_BNH), masks_BNK.mT
+
+    def loss(
+        self, slots: Float[Tensor, "batch slots dim"], target: Float[Tensor, "batch patches features"]
+    ) -> Float[Tensor, ""]:
+        """Mean squared error of the mixed reconstruction, differentiable once.
+
+        Args:
+            slots: shape (B, K, D).
+            target: features, shape (B, N, F).
+        """
+        N = len(self.positions)
+        parts = [partial(self._part_of_loss, target, start) for start in range(0, N, PATCHES_AT_ONCE)]
+        return sum_of_parts(parts, slots, tuple(self.parameters()))
+
+    def _part_of_loss(self, target: Tensor, start: int, slots: Tensor) -> Tensor:
+        chosen = slice(start, start + PATCHES_AT_ONCE)
+        mixed, _ = self.mix(linear(slots, self.first.weight), self.positions[chosen])
+        wanted = target[:, chosen]
+        return mse_loss(self.project(mixed).float(), wanted) * (wanted.shape[1] / target.shape[1])
+
+    def mix(
+        self, slot_term_BKH: Float[Tensor, "batch slots hidden"], positions: Float[Tensor, "patches dim"]
+    ) -> tuple[Float[Tensor, "batch patches hidden"], Float[Tensor, "batch patches slots"]]:
+        """Last hidden layer of some patches, mixed by their masks, shape (B, N, H), and the masks, shape (B, N, K).
+
+        With the slots behind the patches, mixing needs no transposed copy.
+        """
+        hidden_BNKH: Tensor = (slot_term_BKH[:, None] + self.first(positions)[:, None]).relu_()
         for layer in self.middle:
             hidden_BNKH = layer(hidden_BNKH).relu_()
-        return hidden_BNKH
+        logits_BNK = linear(hidden_BNKH, self.last.weight[-1:], self.last.bias[-1:]).squeeze(-1)
+        masks_BNK = at_least_float32(logits_BNK).softmax(dim=-1)
+        return (masks_BNK.to(hidden_BNKH.dtype).unsqueeze(-2) @ hidden_BNKH).squeeze(-2), masks_BNK
+
+    def project(self, mixed_BNH: Float[Tensor, "batch patches hidden"]) -> Float[Tensor, "batch patches features"]:
+        """The last layer's features, once per patch."""
+        return linear(mixed_BNH, self.last.weight[:-1], self.last.bias[:-1])
 
 
 class FeatureAutoencoder(nn.Module):
@@ -241,6 +272,23 @@ class FeatureAutoencoder(nn.Module):
         reconstruction, masks_BKN = self.decoder(slots)
         masks = masks_BKN.unflatten(-1, (self.grid_size, self.grid_size))
         return FeatureDecomposition(reconstruction, masks, slots, attention)
+
+    def loss(
+        self, features: Float[Tensor, "batch patches features"], slots: Float[Tensor, "batch slots dim"] | None = None
+    ) -> Float[Tensor, ""]:
+        """Mean squared error between features and their reconstruction (App. F, Training), differentiable once.
+
+        That of :meth:`forward`'s reconstruction up to rounding, in less memory, see :class:`FeatureDecoder`.
+
+        Args:
+            features: patch features, shape (B, N, F).
+            slots: initial slots, shape (B, K, D); by default drawn.
+
+        Raises:
+            ValueError: for another number of patches or features than the model's.
+        """
+        final, _ = self.slot_attention(self.encode(features), slots=slots)
+        return self.decoder.loss(final, features)
 
 
 def _require_positive(sizes: dict[str, int]) -> None:

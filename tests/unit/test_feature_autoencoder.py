@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from slotnorm.models import feature_autoencoder
 from slotnorm.models.feature_autoencoder import FeatureAutoencoder, FeatureDecoder, FeatureDecomposition, FeatureEncoder
 
 
@@ -38,22 +39,47 @@ def gradients(decoder: FeatureDecoder, slots: Tensor, outputs: tuple[Tensor, Ten
     patches=st.integers(1, 16),
     hidden_layers=st.integers(1, 4),
     feature_dim=st.integers(1, 12),
+    at_once=st.integers(1, 20),
     seed=st.integers(0, 2**31),
 )
 @settings(deadline=None, max_examples=40)
 def test_the_rewritten_decoder_equals_table_5_in_outputs_and_gradients(
-    slots: int, patches: int, hidden_layers: int, feature_dim: int, seed: int
+    slots: int, patches: int, hidden_layers: int, feature_dim: int, at_once: int, seed: int
 ) -> None:
     torch.manual_seed(seed)
     decoder = FeatureDecoder(patches, 6, feature_dim, hidden_dim=10, hidden_layers=hidden_layers).double()
     slots_BKD = torch.randn(3, slots, 6, dtype=torch.float64, requires_grad=True)
-    ours, printed = decoder(slots_BKD), as_printed(decoder, slots_BKD)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(feature_autoencoder, "PATCHES_AT_ONCE", at_once)
+        ours, printed = decoder(slots_BKD), as_printed(decoder, slots_BKD)
     # Sums of at most a few hundred products of order one in float64: 1e-12 leaves three digits over their rounding.
     torch.testing.assert_close(ours, printed, rtol=1e-12, atol=1e-12)
     for got, expected in zip(
         gradients(decoder, slots_BKD, ours, seed), gradients(decoder, slots_BKD, printed, seed), strict=True
     ):
         torch.testing.assert_close(got, expected, rtol=1e-11, atol=1e-11)
+
+
+def squared_error(decoder: FeatureDecoder, slots: Tensor, target: Tensor) -> Tensor:
+    return nn.functional.mse_loss(as_printed(decoder, slots)[0], target)
+
+
+@pytest.mark.parametrize("at_once", [1, 4, 9, 100])
+def test_the_loss_in_parts_is_that_of_table_5_with_its_gradients(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    torch.manual_seed(0)
+    decoder = FeatureDecoder(patches=10, slot_dim=6, feature_dim=7, hidden_dim=8)
+    slots, target = torch.randn(3, 4, 6, requires_grad=True), torch.randn(3, 10, 7)
+    monkeypatch.setattr(feature_autoencoder, "PATCHES_AT_ONCE", at_once)
+    ours, printed = decoder.loss(slots, target), squared_error(decoder, slots, target)
+    # float32, in which the loss is taken, and sums of at most some hundred products.
+    torch.testing.assert_close(ours, printed, rtol=1e-6, atol=1e-7)
+    wanted = [slots, *decoder.parameters()]
+    for got, expected in zip(
+        torch.autograd.grad(3 * ours, wanted), torch.autograd.grad(3 * printed, wanted), strict=True
+    ):
+        torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-6)
+    with torch.no_grad():
+        torch.testing.assert_close(decoder.loss(slots, target), printed, rtol=1e-6, atol=1e-7)
 
 
 class LargestTensor(TorchDispatchMode):
@@ -66,6 +92,24 @@ class LargestTensor(TorchDispatchMode):
         if isinstance(out, Tensor):
             self.elements = max(self.elements, out.numel())
         return out
+
+
+def test_the_loss_keeps_its_gradients_and_never_has_a_hidden_layer_of_all_patches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    decoder = FeatureDecoder(patches=12, slot_dim=4, feature_dim=5, hidden_dim=16)
+    slots, target = torch.randn(8, 3, 4, generator=generator(), requires_grad=True), torch.zeros(8, 12, 5)
+    hidden = 8 * 12 * 3 * 16
+    with LargestTensor() as whole:
+        decoder.loss(slots, target)
+    assert whole.elements == hidden
+    monkeypatch.setattr(feature_autoencoder, "PATCHES_AT_ONCE", 3)
+    with LargestTensor() as parts:
+        loss = decoder.loss(slots, target)
+    assert parts.elements == hidden // 4
+    assert sum(t.numel() for t in loss.grad_fn.saved_tensors) == slots.numel() + sum(
+        p.numel() for p in decoder.parameters()
+    )
 
 
 def test_the_reconstructions_of_single_slots_never_exist() -> None:
