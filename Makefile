@@ -18,7 +18,7 @@ export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONPATH VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install book test check lint pytest browser test-lowest reference verdicts bench lock clean
+.PHONY: help install book test check lint pytest test-browser test-lowest reference verdicts bench lock clean
 
 help: ## print this list
 	@echo "usage: make TARGET    (PYTHON=/path/to/python chooses the interpreter; 3.11 or newer)"
@@ -46,10 +46,12 @@ lint: $(INSTALLED) ## ruff, mypy, import contract
 pytest: $(INSTALLED)
 	$(BIN)/pytest -n 2 --dist loadscope slotnorm data_tools tests notebooks --nbval --nbval-current-env \
 	  --nbval-cell-timeout $(TIMEOUT) --nbval-sanitize-with tests/book/nbval_sanitize.cfg
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || \
+	  echo "The pages were NOT tested in a browser: chromium and chromedriver are not installed. \`make test-browser\` installs them."
 
-browser: book ## install Debian's chromium if it is missing, then test the pages in it
+test-browser: book ## install Debian's chromium if it is missing, test the pages in it, leave pictures in _build/screenshots
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || $(MAKE) --no-print-directory chromium
-	$(BIN)/pytest tests/browser
+	$(BIN)/pytest tests/browser --screenshots
 
 .PHONY: chromium
 chromium:

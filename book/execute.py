@@ -6,8 +6,9 @@
 
 What the book shows is said in book/parameters.json, chapter by chapter: the scale and the store of its records; a
 chapter that is not listed there is shown at its defaults, the smoke run. Two chapters run at a time. What is written
-depends on the source, the parameters and the machine only: the same run gives the same bytes. A chapter that fails
-leaves its partial notebook in _build/failed and its page as it was.
+depends on the source, the parameters and the machine only: the same run gives the same bytes. Beside a chapter lie its
+parameters, NAME.yaml, as `papermill -f` takes them. A chapter that fails leaves its partial notebook in _build/failed
+and its page as it was.
 """
 
 import argparse
@@ -26,6 +27,7 @@ os.environ |= {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
 
 import nbformat
 import papermill
+import yaml
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
@@ -155,19 +157,22 @@ def execute(chapter: str, parameters: dict[str, Any]) -> None:
     """
     FAILED.mkdir(parents=True, exist_ok=True)
     partial = FAILED / f"{chapter}.ipynb"
+    parameters = shown(chapter) | parameters
     try:
         notebook = papermill.execute_notebook(
             str(SOURCES / partial.name),
             str(partial),
-            parameters=shown(chapter) | parameters,
+            parameters=parameters,
             kernel_name="python3",
             execution_timeout=CELL_TIMEOUT_S,
             progress_bar=False,
             extra_arguments=QUIET_KERNEL,
         )
     except FAILURES as error:
-        raise ChapterError(explain(error, chapter, partial, shown(chapter) | parameters)) from error
+        raise ChapterError(explain(error, chapter, partial, parameters)) from error
     write(PAGES / partial.name, normalized(notebook))
+    every = defaults(read(chapter)) | parameters
+    (PAGES / f"{chapter}.yaml").write_text(yaml.safe_dump(every, sort_keys=False), encoding="utf-8")
     partial.unlink()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import matplotlib as mpl
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from slotnorm.explorer import FURTHER, SPARE, Frames, roles
-from slotnorm.plots import PHONE_WIDTH, VARIANTS
+from slotnorm.plots import LABELS, PHONE_WIDTH, VARIANTS
 from slotnorm.plots.clevr import BACKGROUND_GRAY, note, to_rgb
 
 GRAYS = (0.62, 0.9, 0.72, 0.54, 0.87, 0.67, 0.94, 0.58)
@@ -82,3 +83,19 @@ def glance(sets: list[Frames], columns: int = 4) -> Figure:
 def _draw(ax: Axes, picture: npt.NDArray[np.uint8], title: str) -> None:
     ax.imshow(picture, interpolation="nearest")
     ax.set_title(title, fontsize=9)
+
+
+def answer(sets: Sequence[Frames]) -> str:
+    """What more slots do, in Markdown: an entry per set with each variant's mean F-ARI in training and at most slots.
+
+    Args:
+        sets: of :func:`slotnorm.explorer.frames`; without any, the text says so.
+    """
+    entries = []
+    for each in sets:
+        first, last = each.slots.index(each.train_slots), len(each.slots) - 1
+        means = [
+            f"{LABELS[name]} {view.average[first]:.2f} → {view.average[last]:.2f}" for name, view in each.views.items()
+        ]
+        entries.append(f"- {each.test.label}, {each.train_slots} → {each.slots[last]} slots: {', '.join(means)}")
+    return "\n".join(entries) or "- no set can be shown yet"

@@ -6,11 +6,11 @@ import tomllib
 from collections import Counter
 
 import yaml
-from pybtex.database import parse_file
+from pybtex.database import parse_file, parse_string
 
 import slotnorm
 from slotnorm.chapters import CHAPTERS, ChapterParameters
-from tests.book.chapter import BOOK_PAGES, NOTEBOOKS, ROOT, calls, citations, toc_pages
+from tests.book.chapter import BOOK_PAGES, NOTEBOOKS, ROOT, calls, citations, markdown, toc_pages
 
 MODULES = sorted((ROOT / "slotnorm").rglob("*.py"))
 
@@ -67,6 +67,27 @@ def test_the_citation_file_cites_the_paper_as_the_book_does() -> None:
     assert str(cited["year"]) == entry.fields["year"]
     assert cited["journal"] == entry.fields["journal"]
     assert [author["family-names"] for author in cited["authors"]] == [p.last_names[0] for p in entry.persons["author"]]
+
+
+def test_the_page_to_cite_from_agrees_with_references_and_citation_file() -> None:
+    blocks = re.findall(r"```bibtex\n(.*?)```", (ROOT / "book" / "cite.md").read_text(), re.DOTALL)
+    paper, book = (entry for block in blocks for entry in parse_string(block, "bibtex").entries.values())
+    assert paper == parse_file(ROOT / "book" / "references.bib").entries["krimmel2024attention"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert book.fields["title"] == citation["title"]
+    assert book.fields["note"] == f"Version {citation['version']}"
+    assert book.fields["year"] == str(yaml.safe_load((ROOT / "_config.yml").read_text())["copyright"])
+    assert str(book.persons["author"][0]).strip("{}") == citation["authors"][0]["name"]
+
+
+def test_a_chapter_begins_with_a_question_and_ends_with_its_answer() -> None:
+    for path in NOTEBOOKS:
+        title, _, text = markdown(path).partition("\n\n")
+        assert title.startswith("# "), path.name
+        assert re.match(r"\*[^*]+\?\*", text), f"{path.name} does not begin with its question"
+        sections = re.findall(r"^## (.*)$", markdown(path), re.MULTILINE)
+        answers = "In one look" if path.stem == "08_claims" else "What this page answers"
+        assert answers in sections[:1] + sections[-2:], f"{path.name} does not end with its answer"
 
 
 def test_pre_commit_runs_what_make_lint_runs() -> None:

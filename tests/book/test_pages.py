@@ -1,19 +1,27 @@
 """The rendered pages: numbered figures with alt text, captions, the run at a click, nothing from the network."""
 
 import re
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
+from urllib.parse import unquote, urldefrag
+from zipfile import ZipFile
 
 import pytest
+import yaml
 from bs4 import BeautifulSoup
 
+from slotnorm.chapters import CHAPTERS
 from slotnorm.claims import CLAIMS
-from tests.book.chapter import HTML, calls, read, tags, toc_pages
+from tests.book.chapter import HTML, ROOT, calls, read, tags, toc_pages
 from tests.book.test_notebooks import NOTEBOOKS
 
 pytestmark = pytest.mark.slow
 
 
+@cache
 def page(name: str) -> BeautifulSoup:
+    """A built page, which nobody may change."""
     path = HTML / f"{name}.html"
     if not path.exists():
         pytest.fail(f"{path.name} is not built: run `make book`")
@@ -33,9 +41,68 @@ def test_shows_no_error_and_no_raw_markup(name: str) -> None:
     article = page(name).select_one("article")
     assert article is not None
     assert article.select(".stderr, .traceback, .problematic, .system-message") == []
-    for code in article.select("pre, code"):
-        code.decompose()
-    assert re.findall(r"\{\w+(?::\w+)?\}`|:::|```", article.get_text()) == []
+    texts = [text for text in article.find_all(string=True) if not text.find_parent(["pre", "code"])]
+    assert re.findall(r"\{\w+(?::\w+)?\}`|:::|```", " ".join(texts)) == []
+
+
+@pytest.mark.parametrize("name", toc_pages())
+def test_every_internal_link_leads_somewhere(name: str) -> None:
+    here, broken = HTML / f"{name}.html", []
+    for link in page(name).select("a[href]"):
+        address, fragment = urldefrag(link["href"])
+        if re.match(r"\w+:", address):
+            continue
+        target = (here.parent / unquote(address)).resolve() if address else here
+        if not target.is_file() or (fragment and target.suffix == ".html" and not has_anchor(target, fragment)):
+            broken.append(link["href"])
+    assert broken == []
+
+
+def has_anchor(path: Path, fragment: str) -> bool:
+    soup = page(str(path.relative_to(HTML).with_suffix("")))
+    return fragment == "" or soup.find(id=unquote(fragment)) is not None
+
+
+@pytest.mark.parametrize("name", toc_pages())
+def test_headings_are_in_order(name: str) -> None:
+    levels = [int(heading.name[1]) for heading in page(name).select("article :is(h1, h2, h3, h4, h5, h6)")]
+    assert levels.count(1) == 1
+    assert [(a, b) for a, b in pairwise(levels) if b > a + 1] == []
+
+
+@pytest.mark.parametrize("name", toc_pages())
+def test_previous_and_next_follow_the_table_of_contents(name: str) -> None:
+    pages = toc_pages()
+    place, soup = pages.index(name), page(name)
+    for label, other in (("left-prev", place - 1), ("right-next", place + 1)):
+        link = soup.select_one(f".prev-next-area a.{label}")
+        assert (link is not None) == (0 <= other < len(pages))
+        if link is not None:
+            target = (HTML / f"{name}.html").parent / link["href"]
+            assert target.resolve() == HTML / f"{pages[other]}.html"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_chapter_offers_what_it_was_made_from(path: Path) -> None:
+    here = HTML / "book" / "chapters" / f"{path.stem}.html"
+    links = page(f"book/chapters/{path.stem}").select("nav.page-files a[download]")
+    files = {(here.parent / link["href"]).resolve().suffix: (here.parent / link["href"]).resolve() for link in links}
+    assert read(files[".ipynb"]) == read(ROOT / "book" / "chapters" / path.name)
+    parameters = yaml.safe_load(files[".yaml"].read_text())
+    run = page(f"book/chapters/{path.stem}").select_one("details.run-info")
+    assert run is not None
+    told = {row.th.get_text(): row.td.get_text() for row in reversed(run.select("tr"))}  # the first device is asked for
+    checked = CHAPTERS[path.stem].parse(parameters)
+    assert {name: told[name] for name in parameters} == {name: repr(getattr(checked, name)) for name in parameters}
+    assert (".zip" in files) == bool(parameters.get("store"))
+
+
+def test_the_records_are_all_runs_without_weights() -> None:
+    with ZipFile(HTML / "_downloads" / "chapters" / "records.zip") as archive:
+        names = archive.namelist()
+    runs = sorted(path.parent.name for path in (ROOT / "book" / "results").glob("*/record.json"))
+    assert sorted(name.split("/")[1] for name in names if name.endswith("record.json")) == runs
+    assert {Path(name).suffix for name in names} == {".json", ".parquet"}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -13,31 +12,26 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.browser.test_pages import CHROMIUM, DRIVER, HTML, TIMEOUT_S, Screen
+from tests.book.chapter import HTML
+from tests.browser.screen import NEEDS_CHROMIUM, SCROLLS_SIDEWAYS, TIMEOUT_S, Screen
 
 PAGE = "book/chapters/80_explorer"
 WEIGHT_LIMIT = 5_000_000
 TARGET = 44
 """CSS pixels that a finger needs."""
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium and chromedriver are not installed"),
-]
+pytestmark = NEEDS_CHROMIUM
 
 
 class Explorer(Screen):
     """A browser on the explorer's page."""
 
     def load(self, address: str = "") -> None:
-        self.open(PAGE)
-        if address:
-            self.driver.get(f"{(HTML / PAGE).as_uri()}.html{address}")
-            self.driver.refresh()
+        self.open(PAGE, address)
         self.sets = json.loads(self.ask("document.querySelector('.explorer script').textContent"))
-        self.wait(lambda: self.ask("document.querySelector('.explorer-card canvas').width != 300"))
+        self.wait("document.querySelector('.explorer-card canvas').width != 300")
 
-    def wait(self, condition: Any) -> None:
+    def until(self, condition: Any) -> None:
         WebDriverWait(self.driver, TIMEOUT_S).until(lambda _: condition())
 
     def find(self, selector: str) -> WebElement:
@@ -54,7 +48,7 @@ class Explorer(Screen):
         """Whether pictures change after an action."""
         before = self.drawn()
         act()
-        self.wait(lambda: self.drawn() != before)
+        self.until(lambda: self.drawn() != before)
         return True
 
     def state(self) -> tuple[str, int, int]:
@@ -85,8 +79,8 @@ class Explorer(Screen):
 
 
 @pytest.fixture(scope="module", params=["small-light", "desktop-dark"])
-def browser(request: pytest.FixtureRequest) -> Iterator[Explorer]:
-    browser = Explorer(*request.param.split("-"))
+def browser(request: pytest.FixtureRequest, site: str) -> Iterator[Explorer]:
+    browser = Explorer(request.param, site)
     yield browser
     browser.driver.quit()
 
@@ -105,11 +99,11 @@ def close(a: dict[str, str], b: dict[str, str]) -> bool:
 def test_it_is_light_quiet_and_offline(browser: Explorer) -> None:
     browser.load()
     addresses = browser.requests()
-    assert [url for url in addresses if not url.startswith(("file:", "data:", "blob:"))] == []
-    files = {Path(unquote(urlsplit(url).path)) for url in addresses if url.startswith("file:")}
+    assert browser.strange(addresses) == []
+    files = {HTML / unquote(urlsplit(url).path).lstrip("/") for url in addresses if url.startswith(browser.site)}
     assert sum(file.stat().st_size for file in files) < WEIGHT_LIMIT
     assert browser.errors() == []
-    assert browser.ask("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    assert browser.ask(SCROLLS_SIDEWAYS) <= 0
 
 
 def test_it_begins_as_in_training(explorer: Explorer) -> None:
@@ -176,7 +170,7 @@ def test_a_finger_moves_everything(explorer: Explorer) -> None:
     assert explorer.state()[2] == explorer.sets[0]["slots"][-1]
     thumb = explorer.box(explorer.label("scenes", 1))
     explorer.tap(thumb["x"] + thumb["width"] / 2, thumb["y"] + thumb["height"] / 2)
-    explorer.wait(lambda: explorer.state()[1] == 2)
+    explorer.until(lambda: explorer.state()[1] == 2)
     explorer.driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
 
 
@@ -225,7 +219,7 @@ def test_what_is_drawn_is_told(explorer: Explorer) -> None:
 def test_without_javascript_a_figure_stands_in(browser: Explorer) -> None:
     browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
-        browser.driver.get(f"{(HTML / PAGE).as_uri()}.html")
+        browser.driver.get(browser.address(PAGE))
         assert "needs JavaScript" in browser.find(".explorer-off").text
         assert not browser.find(".explorer-on").is_displayed()
         assert browser.find("#fig-explorer img").is_displayed()

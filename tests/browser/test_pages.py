@@ -1,126 +1,139 @@
-"""The built pages in headless Chromium: four screens, no console error, no request, no sideways scroll, right colors.
+"""The built pages in headless Chromium: whole, quiet, of one origin, in dark and light, on paper, for all readers."""
 
-Pictures of each page are left in _build/screenshots.
-"""
+from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from importlib.resources import files
 
 import pytest
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.book.chapter import HTML, toc_pages
+from tests.browser.screen import NEEDS_CHROMIUM, SCROLLS_SIDEWAYS, Screen
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-SCREENS = {"desktop": (1280, 900), "phone": (390, 844), "small": (360, 740)}
-SCREENSHOTS = HTML.parent / "screenshots"
-CUT = 1600
-TIMEOUT_S = 30
+pytestmark = NEEDS_CHROMIUM
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium and chromedriver are not installed"),
-]
-
-
-class Screen:
-    """A browser of one size and color scheme."""
-
-    def __init__(self, size: str, scheme: str) -> None:
-        self.name, self.scheme = f"{size}-{scheme}", scheme
-        self.width, self.height = SCREENS[size]
-        options = webdriver.ChromeOptions()
-        options.binary_location = CHROMIUM or ""
-        for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-            options.add_argument(argument)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        self.driver = webdriver.Chrome(service=Service(DRIVER), options=options)
-        preference = {"name": "prefers-color-scheme", "value": scheme}
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [preference]})
-
-    def resize(self, height: int) -> None:
-        phone = self.width < 600
-        metrics = {"width": self.width, "height": height, "deviceScaleFactor": 1 + phone, "mobile": phone}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-
-    def open(self, page: str) -> None:
-        path = HTML / f"{page}.html"
-        if not path.exists():
-            pytest.fail(f"{path.name} is not built: run `make book`")
-        self.driver.get_log("browser")
-        self.driver.get_log("performance")
-        self.resize(self.height)
-        self.driver.get(path.as_uri())
-        typeset = "return [...document.querySelectorAll('.math')].every(e => e.querySelector('mjx-container'))"
-        WebDriverWait(self.driver, TIMEOUT_S).until(lambda driver: driver.execute_script(typeset))
-
-    def ask(self, expression: str) -> Any:
-        return self.driver.execute_script(f"return {expression}")
-
-    def errors(self) -> list[str]:
-        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
-
-    def requests(self) -> list[str]:
-        events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
-        return [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
-
-    def photograph(self, page: str) -> None:
-        """Leave the whole page in _build/screenshots, in numbered pictures one screen high."""
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        self.resize(CUT)
-        total = self.ask("document.documentElement.scrollHeight")
-        for number, top in enumerate(range(0, total, CUT), 1):
-            self.driver.execute_script(f"window.scrollTo({{top: {top}, behavior: 'instant'}})")
-            name = f"{page.replace('/', '-')}-{self.name}-{number}.png"
-            self.driver.save_screenshot(str(SCREENSHOTS / name))
+PAGES = toc_pages()
+CHAPTERS = [page for page in PAGES if page.startswith("book/chapters/")]
+AXE = files("axe_playwright_python") / "axe.min.js"
+RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice")
+FINDINGS = """
+const done = arguments[arguments.length - 1];
+axe.run(document, {runOnly: arguments[0], resultTypes: ['violations']}).then(found => done(
+  found.violations.filter(rule => ['serious', 'critical'].includes(rule.impact)).flatMap(rule => rule.nodes.map(
+    node => `${rule.id}: ${node.target.join(' ')}: ${(node.any[0] || node.all[0] || node.none[0] || {}).message}`))));
+"""
+DARK = "invert(0.93) hue-rotate(180deg)"
 
 
-@pytest.fixture(scope="module", params=["desktop-light", "desktop-dark", "phone-light", "phone-dark"])
-def screen(request: pytest.FixtureRequest) -> Iterator[Screen]:
-    screen = Screen(*request.param.split("-"))
+@dataclass(frozen=True)
+class Visit:
+    """What was seen of a page on a screen."""
+
+    errors: list[str]
+    strange_requests: list[str]
+    theme: str
+    scrolls_sideways: int
+    broken_images: list[str]
+    typesetting_errors: int
+    figures: list[dict[str, float]]
+    filters: list[tuple[bool, str]]
+    findings: list[str] | None
+
+
+@pytest.fixture(scope="module", params=["desktop-light", "desktop-dark", "phone-dark", "small-light"])
+def screen(request: pytest.FixtureRequest, site: str) -> Iterator[Screen]:
+    screen = Screen(request.param, site)
     yield screen
     screen.driver.quit()
 
 
-@pytest.mark.parametrize("page", toc_pages())
-def test_page_is_whole(screen: Screen, page: str) -> None:
-    screen.open(page)
-    assert screen.errors() == []
-    assert [url for url in screen.requests() if not url.startswith(("file:", "data:", "blob:"))] == []
-    assert screen.ask("document.documentElement.dataset.theme") == screen.scheme
-    assert screen.ask("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 1
-    assert screen.ask("[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)") == []
-    screen.photograph(page)
+@pytest.fixture(scope="module")
+def visits(screen: Screen) -> dict[str, Visit]:
+    """Pages that were looked at on this screen."""
+    return {}
 
 
-@pytest.mark.parametrize("page", toc_pages())
-def test_figures_fit_the_screen_or_scroll_in_their_frame(screen: Screen, page: str) -> None:
-    screen.open(page)
-    for figure in screen.driver.find_elements(By.CSS_SELECTOR, "article figure"):
-        frame = figure.find_element(By.XPATH, "./*[1]")
-        assert figure.rect["width"] <= screen.width
-        assert figure.find_element(By.TAG_NAME, "img").rect["width"] > 0.6 * min(screen.width, 600)
-        assert frame.rect["width"] <= figure.rect["width"] + 1
-
-
-def test_dark_mode_darkens_plots_and_leaves_pictures(screen: Screen) -> None:
-    filters = []
-    for page in toc_pages():
+@pytest.fixture
+def visit(screen: Screen, visits: dict[str, Visit], page: str, request: pytest.FixtureRequest) -> Visit:
+    if page not in visits:
         screen.open(page)
-        images = "[...document.querySelectorAll('article figure img')]"
-        filters += screen.ask(f"{images}.map(i => [!!i.closest('figure.plot'), getComputedStyle(i).filter])")
-    plots = {style for is_plot, style in filters if is_plot}
-    pictures = {style for is_plot, style in filters if not is_plot}
-    assert plots == ({"invert(0.93) hue-rotate(180deg)"} if screen.scheme == "dark" else {"none"})
-    assert pictures == {"none"}
+        visits[page] = look(screen)
+        if request.config.getoption("--screenshots", default=False):
+            screen.photograph(page)
+    return visits[page]
 
 
-@pytest.mark.parametrize("page", [page for page in toc_pages() if page.startswith("book/chapters/")])
+def look(screen: Screen) -> Visit:
+    images = "[...document.querySelectorAll('article figure img')]"
+    sizes = """(figure => ({figure: figure.getBoundingClientRect().width,
+        frame: figure.firstElementChild.getBoundingClientRect().width,
+        image: figure.querySelector('img').getBoundingClientRect().width}))"""
+    return Visit(
+        errors=screen.errors(),
+        strange_requests=screen.strange(screen.requests()),
+        theme=screen.ask("document.documentElement.dataset.theme"),
+        scrolls_sideways=screen.ask(SCROLLS_SIDEWAYS),
+        broken_images=screen.ask("[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"),
+        typesetting_errors=screen.ask("document.querySelectorAll('mjx-merror, [data-mjx-error]').length"),
+        figures=screen.ask(f"[...document.querySelectorAll('article figure')].map({sizes})"),
+        filters=[
+            tuple(pair)
+            for pair in screen.ask(f"{images}.map(i => [!!i.closest('figure.plot'), getComputedStyle(i).filter])")
+        ],
+        findings=findings(screen) if screen.name.startswith("desktop") else None,
+    )
+
+
+def findings(screen: Screen) -> list[str]:
+    """What axe-core calls serious or critical."""
+    screen.driver.execute_script(AXE.read_text(encoding="utf-8"))
+    found: list[str] = screen.driver.execute_async_script(FINDINGS, RULES)
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_is_whole(visit: Visit, screen: Screen) -> None:
+    assert visit.errors == []
+    assert visit.strange_requests == []
+    assert visit.theme == screen.scheme
+    assert visit.scrolls_sideways <= 1
+    assert visit.broken_images == []
+    assert visit.typesetting_errors == 0
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_figures_fit_the_screen_or_scroll_in_their_frame(visit: Visit, screen: Screen) -> None:
+    for figure in visit.figures:
+        assert figure["figure"] <= screen.width
+        assert figure["image"] > 0.6 * min(screen.width, 600)
+        assert figure["frame"] <= figure["figure"] + 1
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_dark_mode_darkens_plots_and_leaves_pictures(visit: Visit, screen: Screen) -> None:
+    plots = DARK if screen.scheme == "dark" else "none"
+    assert [style for is_plot, style in visit.filters] == [plots if is_plot else "none" for is_plot, _ in visit.filters]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_axe_finds_nothing_serious(visit: Visit) -> None:
+    if visit.findings is None:
+        pytest.skip("looked for on the desktop, in both themes")
+    assert visit.findings == []
+
+
+def test_axe_would_find_something(screen: Screen) -> None:
+    screen.open(PAGES[0])
+    faint = "<p style='color: #999; background: #aaa'>faint</p><img src='data:image/gif;base64,R0lGODlhAQABAAAAACw='>"
+    screen.driver.execute_script(
+        "document.querySelector('article').insertAdjacentHTML('beforeend', arguments[0])", faint
+    )
+    assert {finding.split(":")[0] for finding in findings(screen)} == {"color-contrast", "image-alt"}
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
 def test_the_run_opens_at_a_click(screen: Screen, page: str) -> None:
     screen.open(page)
     run = screen.driver.find_element(By.CSS_SELECTOR, "details.run-info")
@@ -129,4 +142,40 @@ def test_the_run_opens_at_a_click(screen: Screen, page: str) -> None:
     run.find_element(By.TAG_NAME, "summary").click()
     assert table.is_displayed()
     assert "seed" in table.text
-    assert screen.ask("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 1
+    assert screen.ask(SCROLLS_SIDEWAYS) <= 1
+
+
+def test_search_finds_the_weighted_sum(screen: Screen) -> None:
+    screen.open("search", "?q=weighted+sum")
+    screen.wait("document.querySelectorAll('#search-results li').length > 5")
+    found = screen.ask("[...document.querySelectorAll('#search-results li > a')].map(a => a.pathname.slice(1))")
+    assert {"book/chapters/01_vmf_em.html", "book/chapters/02_clevr.html"} <= set(found)
+    assert screen.errors() == []
+    assert screen.strange(screen.requests()) == []
+
+
+def test_on_paper_there_is_the_article_alone(screen: Screen) -> None:
+    screen.open("book/chapters/02_clevr")
+    screen.emulate("print")
+    try:
+        gone = (
+            "header.bd-header, .bd-sidebar-primary, .bd-sidebar-secondary, .bd-header-article, .prev-next-area, footer"
+        )
+        shown = f"[...document.querySelectorAll('{gone}')].filter(e => e.getClientRects().length).map(e => e.className)"
+        assert screen.ask(shown) == []
+        style = "getComputedStyle(document.querySelector('{}')).{}"
+        assert screen.ask(style.format("body", "backgroundColor")) in ("rgb(255, 255, 255)", "rgba(0, 0, 0, 0)")
+        assert screen.ask(style.format("article p", "color")) == "rgb(0, 0, 0)"
+        assert screen.ask(style.format("article figure.plot img", "filter")) == "none"
+        assert screen.ask(style.format("article figure", "breakInside")) == "avoid"
+    finally:
+        screen.emulate("screen")
+
+
+@pytest.mark.parametrize("page", ["book/intro", "book/chapters/80_explorer"])
+def test_opens_from_a_folder_too(screen: Screen, page: str) -> None:
+    screen.open(page)
+    screen.driver.get((HTML / f"{page}.html").as_uri())
+    assert screen.errors() == []
+    assert [url for url in screen.requests() if url.startswith("http") and not url.startswith(screen.site)] == []
+    assert screen.ask("document.querySelector('article h1') != null")

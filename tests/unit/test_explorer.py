@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slotnorm.explorer import FURTHER, SPARE, frames, roles, spread
+from slotnorm.plots import LABELS
+from slotnorm.plots.explorer import answer
 from slotnorm.results import collect
 from slotnorm.store import RunStore
 from tests.unit import tiny
@@ -107,3 +109,14 @@ def test_the_truth_keeps_its_labels(truth):
 @given(labels, st.permutations(range(6)))
 def test_the_order_of_unequal_slots_does_not_matter(truth, order):
     assert np.array_equal(roles(torch.tensor(order)[truth], truth), truth.numpy())
+
+
+def test_the_answer_has_each_variant_at_the_slots_of_the_training_and_at_the_most(results):
+    rows = results.scenes[
+        (results.scenes["test"] == "all") & (results.scenes["variant"] == results.recipe.variants[-1])
+    ]
+    few, many = rows.groupby("slots")["f_ari"].mean()[[2, 3]]
+    text = answer([frames(results, scenes=3)])
+    assert text.startswith("- all, 2 → 3 slots: ")
+    assert f"{LABELS[results.recipe.variants[-1]]} {few:.2f} → {many:.2f}" in text
+    assert answer([]) == "- no set can be shown yet"

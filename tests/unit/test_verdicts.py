@@ -10,7 +10,7 @@ from slotnorm.claims import CLAIMS, Criterion, Measurement
 from slotnorm.recipes import BEYOND, EXPERIMENTS, recipe
 from slotnorm.results import Results
 from slotnorm.stats import Share
-from slotnorm.verdicts import MEASURES, Evidence, Ruling, judge, ledger_table
+from slotnorm.verdicts import MEASURES, Evidence, Ruling, answer, judge, ledger_table
 from slotnorm.verdicts.ruling import rule, worst
 from slotnorm.verdicts.table import distance
 from tests.unit.worlds import evidence
@@ -178,3 +178,17 @@ def test_models_that_detect_nothing_are_inconclusive() -> None:
 def test_only_the_claims_asked_for_are_judged() -> None:
     some = judge({"clevr-6-7": evidence(1)["clevr-6-7"]}, ["R3", "R2"], resamples=100)
     assert [ruling.claim.id for ruling in some] == ["R3", "R2"]
+
+
+def test_the_answer_says_of_every_claim_what_came_of_it() -> None:
+    found = [rulings(1)["R1"], rulings(-1)["R2"], rulings(0)["R3"], Ruling(CLAIMS["R4"], None, lacking="no runs")]
+    lines = answer(found).splitlines()
+    said = ["Holds here", "Does not hold here as it stands", "Undecided by these runs", "Not run"]
+    assert lines == [
+        f"- **{words}.** *{name}*: {CLAIMS[name].statement}."
+        for words, name in zip(said, ["R1", "R2", "R3", "R4"], strict=True)
+    ]
+    smoke = answer([replace(found[0], scale="smoke")])
+    assert "none of this says anything about the paper" in smoke
+    with pytest.raises(ValueError, match="without claims"):
+        answer([])

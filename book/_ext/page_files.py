@@ -1,0 +1,62 @@
+"""Sphinx extension: every chapter ends with what it was made from, to download: notebook, parameters, records.
+
+``book/execute.py`` leaves the executed notebook and its parameters side by side in ``book/chapters``; the records are
+those of ``book/results`` without the trained weights, in one archive for all chapters that show runs.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+import yaml
+from docutils import nodes
+from sphinx.application import Sphinx
+
+CHAPTERS = "book/chapters/"
+FOLDER = "_downloads/chapters"
+RECORDS = f"{FOLDER}/records.zip"
+KEPT = ("record.json", "*.parquet")
+LINE = """<nav class="page-files" aria-label="Downloads">
+<p>What this page was made from: {links}.</p>
+</nav>"""
+
+
+def records(source: Path) -> list[Path]:
+    """Files of the committed runs but for their weights, in order."""
+    return sorted(path for kind in KEPT for path in (source / "book" / "results").glob(f"*/{kind}"))
+
+
+def add_links(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document) -> None:
+    """Put the links at the end of a chapter."""
+    if not page.startswith(CHAPTERS) or doctree is None:
+        return
+    name = page.removeprefix(CHAPTERS)
+    files = {"notebook": f"{FOLDER}/{name}.ipynb", "parameters": f"{FOLDER}/{name}.yaml"}
+    parameters = yaml.safe_load((Path(app.srcdir) / f"{page}.yaml").read_text(encoding="utf-8"))
+    if parameters.get("store"):
+        size = sum(path.stat().st_size for path in records(Path(app.srcdir))) / 1e6
+        files[f"records of all runs, {size:.0f} MB"] = RECORDS
+    links = [f'<a href="{context["pathto"](target, 1)}" download>{text}</a>' for text, target in files.items()]
+    context["body"] += LINE.format(links=" · ".join(links))
+
+
+def copy_files(app: Sphinx, error: Exception | None) -> None:
+    """Put the files where the links lead."""
+    if error is not None or app.builder.format != "html":
+        return
+    source, target = Path(app.srcdir), Path(app.outdir, FOLDER)
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted((source / CHAPTERS).glob("*.*")):
+        if path.suffix in (".ipynb", ".yaml"):
+            shutil.copyfile(path, target / path.name)
+    with ZipFile(Path(app.outdir, RECORDS), "w", ZIP_DEFLATED) as archive:
+        for path in records(source):  # without times, so that the same records give the same archive
+            archive.writestr(ZipInfo(str(path.relative_to(source / "book"))), path.read_bytes())
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the extension."""
+    app.connect("html-page-context", add_links)
+    app.connect("build-finished", copy_files)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
