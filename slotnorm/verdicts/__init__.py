@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from slotnorm.bootstrap import RESAMPLES
 from slotnorm.claims import CLAIMS
 from slotnorm.verdicts import clevr, movi, properties
-from slotnorm.verdicts.answer import answer
+from slotnorm.verdicts.answer import answer, more_slots
 from slotnorm.verdicts.evidence import Evidence, Findings, leave_out_spatial
 from slotnorm.verdicts.panel import LackingError, Quantities
 from slotnorm.verdicts.ruling import Ruling, rule, with_false_discovery_rates
 from slotnorm.verdicts.table import ledger_table
 
-__all__ = ["MEASURES", "Evidence", "Measure", "Ruling", "answer", "judge", "ledger_table"]
+__all__ = ["MEASURES", "Evidence", "Measure", "Ruling", "answer", "judge", "ledger_table", "more_slots"]
 
 _MOVI_C, _MOVI_D = ("movi-c-10-11", "movi-c-6-7", "movi-c-6-11"), ("movi-d-10-11", "movi-d-6-7", "movi-d-6-11")
 

@@ -10,7 +10,7 @@ from slotnorm.claims import CLAIMS, Criterion, Measurement
 from slotnorm.recipes import BEYOND, EXPERIMENTS, recipe
 from slotnorm.results import Results
 from slotnorm.stats import Share
-from slotnorm.verdicts import MEASURES, Evidence, Ruling, answer, judge, ledger_table
+from slotnorm.verdicts import MEASURES, Evidence, Ruling, answer, judge, ledger_table, more_slots
 from slotnorm.verdicts.ruling import rule, worst
 from slotnorm.verdicts.table import distance
 from tests.unit.worlds import evidence
@@ -192,3 +192,17 @@ def test_the_answer_says_of_every_claim_what_came_of_it() -> None:
     assert "none of this says anything about the paper" in smoke
     with pytest.raises(ValueError, match="without claims"):
         answer([])
+
+
+def test_more_slots_tells_the_median_run_of_each_variant_at_both_counts() -> None:
+    rows = [
+        (variant, seed, "many", slots, scene, base + seed / 10 + scene / 100 - (slots > 7) * loss)
+        for variant, base, loss in (("a", 0.4, 0.2), ("b", 0.3, 0.0))
+        for seed in (0, 1, 4)
+        for slots in (7, 9, 21)
+        for scene in (0, 2)
+    ]
+    scenes = pd.DataFrame(rows, columns=["variant", "seed", "test", "slots", "scene_id", "f_ari"])
+    # The median run is that of seed 1, its scenes' mean 0.01 above the first.
+    assert more_slots(scenes, "many", 7, 21, {"a": "A", "b": "B"}) == "A 0.51 → 0.31, B 0.41 → 0.41"
+    assert more_slots(pd.DataFrame(), "many", 7, 21, {}) == "not run"
