@@ -1,7 +1,7 @@
 r"""The maps behind Section 3's analogy: what layer normalization, attention and the update codes hold.
 
 Lemmas 1-3 find the affine subspace of keys and values, Eq. 6 splits attention along its offset, and Propositions 1
-and 2 say what the update codes know of the mixture weights :math:`\pi_k`. :mod:`slotnorm.embedding` puts them
+and 2 say what the update codes know of the mixture weights :math:`\pi_k`. ``slotnorm.embedding`` puts them
 to work.
 
 Shape letters: B batch, K slots, N input tokens, D slot dimension.
@@ -17,6 +17,17 @@ from torch import Tensor, nn
 
 from slotnorm.attention import SlotAttention
 
+__all__ = [
+    "AffineSubspace",
+    "affine_subspace",
+    "layer_norm_hull",
+    "AttentionFactors",
+    "factorize_attention",
+    "update_codes",
+    "identical_slots",
+    "recover_column_means",
+]
+
 
 @dataclass(frozen=True, eq=False)
 class AffineSubspace:
@@ -25,6 +36,11 @@ class AffineSubspace:
     Args:
         offset: :math:`a`, the point of :math:`A` nearest to the origin, shape (D,); zero where :math:`A` contains it.
         basis: orthonormal basis of :math:`V` in columns, shape (D, rank).
+
+    Example:
+        >>> plane = AffineSubspace(offset=torch.tensor([0.0, 0.0, 2.0]), basis=torch.eye(3)[:, :2])
+        >>> plane.rank, plane.distance(torch.tensor([5.0, 5.0, 3.0])).item()
+        (2, 1.0)
     """
 
     offset: Float[Tensor, " dim"]
@@ -51,6 +67,11 @@ def affine_subspace(point: Float[Tensor, " dim"], span: Float[Tensor, "dim vecto
 
     Returns:
         Its unique form; numerical rank and a vanishing offset are judged as ``numpy.linalg.matrix_rank`` does.
+
+    Example:
+        >>> line = affine_subspace(torch.tensor([1.0, 2.0]), torch.tensor([[1.0], [0.0]]))
+        >>> line.rank, line.offset.tolist()
+        (1, [0.0, 2.0])
     """
     left, singular, _ = torch.linalg.svd(span, full_matrices=False)
     tolerance = max(span.shape) * torch.finfo(span.dtype).eps
@@ -91,6 +112,11 @@ class AttentionFactors:
     Args:
         slot_logits: :math:`a^\top p_a(q_k) / \sqrt D`, the analogue of :math:`\log \pi_k`, shape (B, K).
         data_logits: :math:`p_V(k_n)^\top p_V(q_k) / \sqrt D`, shape (B, K, N).
+
+    Example:
+        >>> factors = AttentionFactors(torch.tensor([[0.0, 0.0]]), torch.zeros(1, 2, 3))
+        >>> factors.slot_weights.tolist(), factors.attention.shape
+        ([[0.5, 0.5]], torch.Size([1, 2, 3]))
     """
 
     slot_logits: Float[Tensor, "batch slots"]
@@ -98,7 +124,7 @@ class AttentionFactors:
 
     @property
     def slot_weights(self) -> Float[Tensor, "batch slots"]:
-        r"""The slot factors, scaled to sum one over the slots: what stands where :math:`\pi_k` stands in Eq. 5."""
+        r"""The slot factors over their sum, which stand where :math:`\pi_k` stands in Eq. 5, shape (B, K)."""
         return self.slot_logits.softmax(dim=1)
 
     @property
@@ -119,6 +145,12 @@ def factorize_attention(
         module: its LayerNorm and key map give the subspace of the keys.
         inputs: input tokens before layer normalization, shape (B, N, input_dim).
         slots: slots before layer normalization, shape (B, K, D).
+
+    Example:
+        >>> module, inputs, slots = SlotAttention(8, 8, num_slots=3), torch.randn(1, 5, 8), torch.randn(1, 3, 8)
+        >>> factors = factorize_attention(module, inputs, slots)
+        >>> torch.allclose(factors.attention, module.attend(slots, module.keys_and_values(inputs)[0]), atol=1e-5)
+        True
     """
     hull = layer_norm_hull(module.norm_inputs, module.to_k)
     keys_BND, _ = module.keys_and_values(inputs)
@@ -142,6 +174,12 @@ def update_codes(
 
     Returns:
         The codes, shape (B, K, D), and the attention, shape (B, K, N).
+
+    Example:
+        >>> module = SlotAttention(8, 8, num_slots=3, normalization="weighted_sum")
+        >>> codes, attention = update_codes(module, torch.randn(1, 5, 8), torch.randn(1, 3, 8))
+        >>> codes.shape, attention.shape
+        (torch.Size([1, 3, 8]), torch.Size([1, 3, 5]))
     """
     keys_BND, values_BND = module.keys_and_values(inputs)
     attn_BKN = module.attend(slots, keys_BND)
@@ -150,13 +188,19 @@ def update_codes(
 
 
 def identical_slots(slot: Float[Tensor, " dim"], num_slots: int) -> Float[Tensor, "1 slots dim"]:
-    r"""The construction of Prop. 1's proof (App. C): K copies of one slot, which share every token.
+    r"""K copies of one slot, which share every token: the proof that Eq. 9 has no solution (Prop. 1, App. C).
 
     Their weighted-mean codes do not depend on K, while the column means of the attention are 1/K.
 
     Args:
         slot: the slot to repeat, shape (D,); the paper takes zero.
         num_slots: K.
+
+    Example:
+        >>> module = SlotAttention(8, 8, num_slots=3)
+        >>> _, attention = update_codes(module, torch.randn(1, 5, 8), identical_slots(torch.zeros(8), num_slots=4))
+        >>> attention.mean(dim=2).tolist()  # the column means, the same for every input
+        [[0.25, 0.25, 0.25, 0.25]]
     """
     return slot.expand(1, num_slots, -1)
 
@@ -164,7 +208,7 @@ def identical_slots(slot: Float[Tensor, " dim"], num_slots: int) -> Float[Tensor
 def recover_column_means(
     codes: Float[Tensor, "batch slots dim"], values: AffineSubspace, scale_per_input: float = 1.0
 ) -> Float[Tensor, "batch slots"]:
-    r"""Prop. 2's :math:`f(u) = C a^\top u / (N \lVert a \rVert^2)`: the column means from weighted-sum codes (Eq. 35).
+    r"""Prop. 2's :math:`f(u) = C a^\top u / (N \lVert a \rVert^2)`: column means from weighted-sum codes (Eqs. 10, 35).
 
     Args:
         codes: :math:`u_k`, shape (B, K, D).
@@ -176,6 +220,14 @@ def recover_column_means(
 
     Raises:
         ValueError: where the subspace of the values contains the origin: Prop. 2's null set.
+
+    Example:
+        >>> module = SlotAttention(8, 8, num_slots=3, normalization="weighted_sum").double()
+        >>> _ = torch.nn.init.normal_(module.norm_inputs.bias)
+        >>> codes, attention = update_codes(module, torch.randn(1, 5, 8).double(), torch.randn(1, 3, 8).double())
+        >>> found = recover_column_means(codes, layer_norm_hull(module.norm_inputs, module.to_v))
+        >>> torch.allclose(found, attention.mean(dim=2))
+        True
     """
     squared = values.offset.square().sum()
     if squared == 0:

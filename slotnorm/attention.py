@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from slotnorm.normalization import Normalization, at_least_float32, make_normalization
 
+__all__ = ["SlotAttention"]
+
 
 class SlotAttention(nn.Module):
     r"""Refines K slots that compete for N input tokens (Sec. 2.1, Eqs. 1-4).
@@ -147,7 +149,7 @@ class SlotAttention(nn.Module):
     def attend(
         self, slots: Float[Tensor, "batch slots dim"], keys: Float[Tensor, "batch inputs dim"]
     ) -> Float[Tensor, "batch slots inputs"]:
-        """Attention (Eqs. 1-2): softmax over the slots with temperature √D, in at least single precision.
+        """Attention (Eqs. 1, 2): softmax over the slots with temperature √D, in at least single precision.
 
         Args:
             slots: slots before layer normalization, shape (B, K, D).

@@ -20,8 +20,10 @@ from torch import Tensor
 
 from slotnorm.properties import CLASS_COUNTS, COORDINATES, NUM_CLASS_ENTRIES, REAL
 
+__all__ = ["THRESHOLDS", "average_precision"]
+
 THRESHOLDS = (math.inf, 1.0, 0.5, 0.25, 0.125)
-"""Of the distance, in world units: those of Locatello et al. (2020); Figs. 13 and 15 show all but the first."""
+"""Distances in world units, those of Locatello et al. (2020); Figs. 13 and 15 show all but the first."""
 
 
 def average_precision(

@@ -1,4 +1,4 @@
-"""Batches on the training device, addressed by step: `loader[step]` is a pure function of (seed, step)."""
+"""Batches on the training device, addressed by step: ``loader[step]`` is a pure function of (seed, step)."""
 
 from __future__ import annotations
 
@@ -19,14 +19,29 @@ Compute = Callable[[Tensor], Tensor]
 
 
 class Loader:
-    """Endless shuffled batches: `loader[step]` depends on the data, the batch size, the seed and the step alone.
+    """Endless shuffled batches: ``loader[step]`` depends on the data, the batch size, the seed and the step alone.
 
     Epochs are permutations of the data put end to end, so that every scene is seen equally often whatever the batch
-    size. A batch is a dict of tensors on the device: `image` float32 (B, 3, H, W) in [-1, 1], `segmentation` and other
-    integer arrays int64, floating arrays float32. Each scene is flipped left to right with probability 1/2 if `flip`.
-    The data lie in the device's memory when they fit; else a thread reads ahead into pinned memory.
+    size. A batch is a dict of tensors on the device: ``image`` float32 (B, 3, H, W) in [-1, 1], ``segmentation`` and
+    other integer arrays int64, floating arrays float32. Each scene is flipped left to right with probability 1/2 if
+    ``flip``. The data lie in the device's memory when they fit; else a thread reads ahead into pinned memory.
 
-    With `world_size` processes, `batch_size` is the global one and each rank gets its equal share of it.
+    Args:
+        source: where the items come from; :meth:`slotnorm.data.Split.loader` makes one.
+        batch_size: scenes in a step, over all processes.
+        seed: of order and flips.
+        flip: whether scenes are flipped at random.
+        rank: this process.
+        world_size: processes that share each batch equally.
+
+    Raises:
+        ValueError: for a batch size that the processes cannot share, or a rank that there is not.
+
+    Example:
+        >>> from slotnorm.data import open_split
+        >>> loader = open_split(FOLDER).loader(batch_size=4, seed=0, flip=True)
+        >>> loader[0]["image"].shape, bool((loader[7]["image"] == loader[7]["image"]).all())  # a step has one batch
+        (torch.Size([4, 3, 8, 8]), True)
     """
 
     def __init__(
@@ -69,14 +84,14 @@ class Loader:
 
 
 class Source:
-    """Rows of some arrays, gathered in two halves: `stage` on the host in any thread, `deliver` on the device.
+    """Rows of some arrays, gathered in two halves: ``stage`` on the host in any thread, ``deliver`` on the device.
 
     Args:
         arrays: Arrays by name, items first, usually memory-mapped.
         rows: The rows that belong to the data; positions count along it.
         device: Where batches go.
         resident: Whether to keep the rows in the device's memory; None: on a GPU when they fit.
-        computed: What a batch holds besides, by name: functions of `image` as delivered, called on the device.
+        computed: What a batch holds besides, by name: functions of ``image`` as delivered, called on the device.
         fields: What a batch holds of both; None: everything.
     """
 
@@ -112,7 +127,7 @@ class Source:
         return tensor.pin_memory() if self.device.type == "cuda" else tensor
 
     def deliver(self, staged: Batch, flips: Bool[Tensor, " batch"] | None = None) -> Batch:
-        """The batch on the device, turned left to right where `flips` says so."""
+        """The batch on the device, turned left to right where ``flips`` says so."""
         moved = {key: tensor.to(self.device, non_blocking=True) for key, tensor in staged.items()}
         if self.resident:
             moved = {key: stored[moved["positions"]] for key, stored in self._stored.items()}
@@ -125,7 +140,7 @@ class Source:
 
 
 class Ahead:
-    """Calls `make(step)` in a thread for the next steps while the current one is being used."""
+    """Calls ``make(step)`` in a thread for the next steps while the current one is being used."""
 
     def __init__(self, make: Callable[[int], Any], steps: int | None = None, depth: int = 2) -> None:
         self._make, self._steps, self._depth = make, steps, depth
@@ -133,7 +148,7 @@ class Ahead:
         self._pending: dict[int, Future[Any]] = {}
 
     def __call__(self, step: int) -> Any:
-        """What `make(step)` returns; calls for consecutive steps find it ready."""
+        """What ``make(step)`` returns; calls for consecutive steps find it ready."""
         end = step + 1 + self._depth
         wanted = range(step, end if self._steps is None else min(end, self._steps))
         for stale in self._pending.keys() - set(wanted):

@@ -164,7 +164,7 @@ def duration(seconds: float) -> str:
     """A time in the unit that suits it, to two digits.
 
     Example:
-        >>> duration(95), duration(5400), duration(3e5), duration(1e9)
+        >>> duration(95.0), duration(5400.0), duration(3e5), duration(1e9)
         ('95 s', '90 min', '3.5 days', '32 years')
     """
     units = (("years", 365.25 * DAY, 2), ("days", DAY, 2), ("h", 3600, 2), ("min", 60, 2), ("s", 1, 0))

@@ -1,7 +1,7 @@
 """Prepared splits: opened without copying, checked, filtered, and turned into batches on the training device.
 
-A split is a folder of `.npy` arrays and a `manifest.json`, made by `python -m data_tools`. Order and augmentation are
-a pure function of (seed, step), so a run that resumes at step n sees what the uninterrupted run would have seen.
+A split is a folder of ``.npy`` arrays and a ``manifest.json``, made by ``python -m data_tools``. Order and augmentation
+are a pure function of (seed, step), so a run that resumes at step n sees what the uninterrupted run would have seen::
 
     split = open_split("data/clevr/train").filter(max_objects=6)
     loader = split.loader(batch_size=64, seed=0, device="cuda", flip=True)
@@ -30,12 +30,25 @@ __all__ = ["FORMAT_VERSION", "ArrayEntry", "Batch", "Loader", "Manifest", "Split
 
 
 class SplitError(ValueError):
-    """A prepared split that cannot be used; the message names the file and what is wrong."""
+    """A prepared split that cannot be used; the message names the file and what is wrong.
+
+    Example:
+        >>> try:
+        ...     open_split("nowhere")
+        ... except SplitError as error:
+        ...     print(error)
+        nowhere/manifest.json: missing; not a prepared split, or one whose making was not finished
+    """
 
 
 @dataclass(frozen=True)
 class ArrayEntry:
-    """What a manifest says of one array; `shape` has the items first."""
+    """What a manifest says of one array; ``shape`` has the items first.
+
+    Example:
+        >>> open_split(FOLDER).manifest.arrays["num_objects"].dtype
+        'int64'
+    """
 
     dtype: str
     shape: tuple[int, ...]
@@ -44,7 +57,13 @@ class ArrayEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a prepared split is, where it comes from, and how it was made."""
+    """What a prepared split is, where it comes from, and how it was made.
+
+    Example:
+        >>> manifest = open_split(FOLDER).manifest
+        >>> manifest.count, len(manifest.digest)
+        (10, 64)
+    """
 
     name: str
     source: str
@@ -60,8 +79,13 @@ class Manifest:
 class Split:
     """A prepared split, or a part of one: memory-mapped arrays and the rows of them that belong to it.
 
-    The arrays and their names are described in `data_tools.store`; `image` is uint8 (N, H, W, 3), `segmentation` uint8
-    (N, H, W) with 0 the background, `num_objects` and `scene_id` int64 (N,).
+    The arrays and their names are described in ``data_tools.store``; ``image`` is uint8 (N, H, W, 3), ``segmentation``
+    uint8 (N, H, W) with 0 the background, ``num_objects`` and ``scene_id`` int64 (N,).
+
+    Example:
+        >>> split = open_split(FOLDER).filter(max_objects=2)
+        >>> len(split), split["num_objects"].tolist(), split.loader(batch_size=2, seed=0)[0]["image"].shape
+        (6, [1, 2, 1, 2, 1, 2], torch.Size([2, 3, 8, 8]))
     """
 
     folder: Path
@@ -69,7 +93,7 @@ class Split:
     arrays: Mapping[str, npt.NDArray[Any]]
     index: npt.NDArray[np.int64]
     computed: Mapping[str, Compute] = field(default_factory=dict)
-    """What batches hold besides the arrays; see `with_features`."""
+    """What batches hold besides the arrays; see ``with_features``."""
 
     def __len__(self) -> int:
         return len(self.index)
@@ -79,9 +103,9 @@ class Split:
         return np.asarray(self._select_arrays((field,))[field][self.index])
 
     def filter(self, *, min_objects: int = 0, max_objects: int | None = None) -> Split:
-        """The scenes with `min_objects` to `max_objects` objects, both included, without copying.
+        """The scenes with ``min_objects`` to ``max_objects`` objects, both included, without copying.
 
-        CLEVR6 of the paper is `filter(max_objects=6)`.
+        CLEVR6 of the paper is ``filter(max_objects=6)``.
 
         Raises:
             SplitError: No scene is left.
@@ -99,7 +123,7 @@ class Split:
         return replace(self, index=self.index[np.asarray(positions, dtype=np.int64)])
 
     def with_features(self, backbone: Compute, about: Mapping[str, Any]) -> Split:
-        """The same scenes with `features` that are computed from a batch's images instead of being stored.
+        """The same scenes with ``features`` that are computed from a batch's images instead of being stored.
 
         Args:
             backbone: Maps images in [-1, 1], (B, 3, H, W), to features; a module is moved to where the batches go.
@@ -121,21 +145,21 @@ class Split:
         rank: int = 0,
         world_size: int = 1,
     ) -> Loader:
-        """Shuffled training batches, addressed by step: `loader[step]["image"]`. See `Loader`.
+        """Shuffled training batches, addressed by step: ``loader[step]["image"]``. See ``Loader``.
 
         Args:
             batch_size: Scenes per step over all ranks.
             seed: Determines order and flips.
             device: Where the batches go.
             fields: Arrays that a batch holds.
-            flip: Flip left to right at random; only for `image` and `segmentation`, since nothing else would follow.
+            flip: Flip left to right at random; only ``image`` and ``segmentation``, nothing else would follow.
             resident: Keep the data in the device's memory; None: on a GPU when they fit.
             rank: This process.
             world_size: Number of processes that share each batch.
 
         Raises:
             SplitError: The split has no such array.
-            ValueError: `flip` with other fields; a batch size that the ranks cannot share.
+            ValueError: ``flip`` with other fields; a batch size that the ranks cannot share.
         """
         if flip and (others := sorted(set(fields) - {*FLIPPABLE, *self.computed})):
             raise ValueError(
@@ -151,7 +175,7 @@ class Split:
         device: torch.device | str = "cpu",
         fields: Sequence[str] = ("image", "segmentation"),
     ) -> Iterator[Batch]:
-        """Every scene once, in order, for evaluation; the last batch may be smaller. Batches as in `Loader`."""
+        """Every scene once, in order, for evaluation; the last batch may be smaller. Batches as in ``Loader``."""
         return in_order(self._source(fields, device, resident=False), batch_size)
 
     def _source(self, fields: Sequence[str], device: torch.device | str, resident: bool | None) -> Source:
@@ -170,10 +194,14 @@ class Split:
 def open_split(folder: str | Path) -> Split:
     """Open a prepared split: arrays memory-mapped and compared with the manifest, cheaply (no checksums).
 
-    `python -m data_tools verify FOLDER` compares the checksums too.
+    ``python -m data_tools verify FOLDER`` compares the checksums too.
 
     Raises:
         SplitError: Naming the file that is missing, damaged, or not what the manifest says.
+
+    Example:
+        >>> sorted(open_split(FOLDER).arrays)
+        ['image', 'num_objects', 'scene_id', 'segmentation', 'x']
     """
     folder = Path(folder)
     manifest = _read_manifest(folder / "manifest.json")

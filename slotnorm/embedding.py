@@ -87,7 +87,7 @@ def embed(
         point_dim: P, dimension of the points' ambient space.
         temperature: :math:`\tau` of the mixture.
         slot_dim: D, at least P + 3.
-        normalization: as for :class:`slotnorm.SlotAttention`.
+        normalization: as for :class:`slotnorm.attention.SlotAttention`.
 
     Raises:
         ValueError: for too few slot dimensions.

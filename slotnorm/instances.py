@@ -27,7 +27,7 @@ def random_slot_attention(
     Args:
         dim: features of tokens and slots, D.
         generator: source of the parameters.
-        normalization: as for :class:`slotnorm.SlotAttention`.
+        normalization: as for :class:`slotnorm.attention.SlotAttention`.
         sharpness: scale of the query map; the larger, the more a token prefers one slot.
     """
     module = SlotAttention(dim, dim, num_slots=1, normalization=normalization).double().requires_grad_(False)
@@ -98,7 +98,8 @@ def sample_codes(
 
     Args:
         module: its maps are used; its own normalization is not.
-        normalizations: names in :data:`slotnorm.NORMALIZATIONS`; in evaluation mode, at their initial parameters.
+        normalizations: names in :data:`slotnorm.normalization.NORMALIZATIONS`; in evaluation mode, at their initial
+            parameters.
         slot_counts: each scene draws one of them.
         scenes: how many scenes.
         num_inputs: tokens of a scene.

@@ -14,6 +14,8 @@ from jaxtyping import Float, Int, Integer
 from torch import Tensor
 from torch.nn.functional import pad
 
+__all__ = ["adjusted_rand_index", "foreground_adjusted_rand_index", "contingency"]
+
 MAX_LABELS = 1024
 PIXELS_AT_ONCE = 2**17
 """Pixels counted in one go on a CPU: few enough for its cache."""
@@ -33,6 +35,10 @@ def contingency(
 
     Raises:
         ValueError: for shapes that differ, negative labels, or labels of 1024 and above.
+
+    Example:
+        >>> contingency(torch.tensor([[0, 0, 1, 1]]), torch.tensor([[0, 2, 2, 2]])).tolist()
+        [[[1, 0, 1], [0, 0, 2]]]
     """
     if true.shape != pred.shape:
         raise ValueError(f"label maps must have one shape; true is {tuple(true.shape)}, pred is {tuple(pred.shape)}")

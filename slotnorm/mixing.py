@@ -52,7 +52,7 @@ class WithMixtureWeights(nn.Module):
         self.strength = strength
 
     def initial_slots(self, noise: Float[Tensor, "batch slots dim"]) -> Float[Tensor, "batch slots dim"]:
-        """See :meth:`slotnorm.SlotAttention.initial_slots`; in double precision."""
+        """See :meth:`slotnorm.attention.SlotAttention.initial_slots`; in double precision."""
         return self.trained.initial_slots(noise.double())
 
     @torch.no_grad()
@@ -64,7 +64,7 @@ class WithMixtureWeights(nn.Module):
         slots: Float[Tensor, "batch slots dim"],
         generator: torch.Generator | None = None,
     ) -> tuple[Float[Tensor, "batch slots dim"], Float[Tensor, "batch slots inputs"]]:
-        """Slots and attention after the last iteration, as of :meth:`slotnorm.SlotAttention.forward`.
+        """Slots and attention after the last iteration, as of :meth:`slotnorm.attention.SlotAttention.forward`.
 
         Args:
             inputs: input tokens, shape (B, N, input_dim).

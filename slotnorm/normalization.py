@@ -1,7 +1,7 @@
 r"""The update normalizations: what happens between the attention matrix and the slot update.
 
 Slot Attention aggregates values into unnormalized update codes :math:`\tilde u_k = \sum_n \gamma_{n,k} v_n` (Eq. 3).
-The paper's subject is what is done to them next. Each answer is one final class behind one signature,
+The paper's subject is what is done to them next. Each answer is one final class behind one signature, ::
 
     updates, statistics = normalization(values, attention, statistics)
 
@@ -26,6 +26,20 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
+__all__ = [
+    "NORMALIZATIONS",
+    "Normalization",
+    "Statistics",
+    "aggregate",
+    "WeightedMean",
+    "LayerNorm",
+    "WeightedSum",
+    "BatchNorm",
+    "KDLayerNorm",
+    "make_normalization",
+    "scale_factor",
+]
+
 Statistics = tuple[Tensor, Tensor]
 """Mean and variance that the first iteration hands to the later ones."""
 
@@ -41,6 +55,10 @@ def aggregate(
 
     Returns:
         :math:`\tilde u_k`, shape (B, K, D); float32 for values in half precision and under autocast.
+
+    Example:
+        >>> aggregate(torch.ones(1, 4, 2), torch.full((1, 3, 4), 0.25)).tolist()
+        [[[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]]
     """
     return at_least_float32(attention @ at_least_float32(values))
 
@@ -51,7 +69,15 @@ def at_least_float32(tensor: Tensor) -> Tensor:
 
 
 class Normalization(nn.Module, ABC):
-    """Maps values and attention to update codes; see the module's docstring for the protocol."""
+    """Maps values and attention to update codes; see the module's docstring for the protocol.
+
+    Example:
+        >>> class Sum(Normalization):
+        ...     def forward(self, values, attention, statistics=None):
+        ...         return aggregate(values, attention), None
+        >>> Sum()(torch.ones(1, 4, 2), torch.full((1, 1, 4), 0.5))[0].tolist()
+        [[[2.0, 2.0]]]
+    """
 
     @abstractmethod
     def forward(
@@ -83,6 +109,11 @@ class WeightedMean(Normalization):
     Args:
         dim: slot dimension D; not used, every normalization takes it.
         eps: added to every attention weight.
+
+    Example:
+        >>> values, attention = torch.tensor([[[1.0], [3.0]]]), torch.tensor([[[0.5, 0.0], [0.25, 0.75]]])
+        >>> WeightedMean(dim=1)(values, attention)[0].round(decimals=4).tolist()
+        [[[1.0], [2.5]]]
     """
 
     def __init__(self, dim: int, eps: float = 1e-8) -> None:
@@ -109,6 +140,11 @@ class LayerNorm(Normalization):
     Args:
         dim: slot dimension D.
         eps: :math:`\epsilon` of Eq. 14.
+
+    Example:
+        >>> values, attention = torch.tensor([[[1.0, 3.0]]]), torch.tensor([[[1.0], [100.0]]])
+        >>> LayerNorm(dim=2)(values, attention)[0].round(decimals=2).tolist()  # the scale is forgotten
+        [[[-1.0, 1.0], [-1.0, 1.0]]]
     """
 
     def __init__(self, dim: int, eps: float = 1e-5) -> None:
@@ -141,6 +177,11 @@ class WeightedSum(Normalization):
 
     Raises:
         ValueError: for a scale or factor that is not positive.
+
+    Example:
+        >>> values, attention = torch.tensor([[[1.0], [3.0]]]), torch.tensor([[[0.5, 0.0], [0.25, 0.75]]])
+        >>> WeightedSum(dim=1)(values, attention)[0].tolist()
+        [[[0.25], [1.25]]]
     """
 
     def __init__(self, dim: int, scale: float | None = None, factor: float = 1.0) -> None:
@@ -196,6 +237,11 @@ class BatchNorm(_ScalarAffine):
         eps: :math:`\epsilon` of Eq. 13.
         momentum: weight of the new batch in the moving average.
         correction: 0 divides by LKD as Algorithm 2 and the authors' code do, 1 by LKD - 1 as Eq. 12 is printed.
+
+    Example:
+        >>> codes, statistics = BatchNorm(dim=8)(torch.randn(4, 30, 8), torch.rand(4, 5, 30))
+        >>> codes.shape, [tuple(number.shape) for number in statistics]
+        (torch.Size([4, 5, 8]), [(), ()])
     """
 
     running_mean: Tensor
@@ -256,6 +302,11 @@ class KDLayerNorm(_ScalarAffine):
     Args:
         dim: slot dimension D; not used, every normalization takes it.
         eps: :math:`\epsilon` of Eq. 13.
+
+    Example:
+        >>> codes, _ = KDLayerNorm(dim=8)(torch.randn(4, 30, 8), torch.rand(4, 5, 30))
+        >>> codes.mean(dim=(1, 2)).abs().max().item() < 1e-5  # over slots and features of each instance
+        True
     """
 
     def __init__(self, dim: int, eps: float = 1e-5) -> None:
@@ -281,7 +332,7 @@ NORMALIZATIONS: dict[str, Callable[[int], Normalization]] = {
     "kd_layer_norm": KDLayerNorm,
     "unnormalized": partial(WeightedSum, scale=1.0),
 }
-"""Name to constructor, in the paper's order: the four variants of Section 5, then the two ablations of Appendix J."""
+"""Name to constructor, in the paper's order. First the four variants of Section 5, then Appendix J's two ablations."""
 
 SCALED = "weighted_sum@"
 """Head of the names of weighted sums with another scale: what follows is C / N, as in ``weighted_sum@0.25``."""

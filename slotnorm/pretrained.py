@@ -28,7 +28,7 @@ def load_pretrained(
 
     Args:
         experiment: a name in :data:`slotnorm.recipes.EXPERIMENTS`, such as ``"clevr-6-7"``.
-        variant: a name in :data:`slotnorm.NORMALIZATIONS`.
+        variant: a name in :data:`slotnorm.normalization.NORMALIZATIONS`.
         scale: ``"smoke"``, ``"cpu"``, ``"gpu"`` or ``"paper"``.
         seed: of the run.
         store: folder or fsspec address of a run store; by default the records committed with the book.
@@ -42,6 +42,11 @@ def load_pretrained(
         SpecError: for an unknown experiment, scale or variant.
         RunError: the store has no such run, or keeps no weights of it.
         ModuleNotFoundError: the extra ``train`` is not installed.
+
+    Example:
+        >>> model = load_pretrained("movi-c-6-7", "weighted_sum")
+        >>> model(torch.zeros(1, 100, 96), num_slots=21).masks.shape
+        torch.Size([1, 21, 10, 10])
     """
     with needs("train"):
         from slotnorm.recipes import recipe

@@ -18,6 +18,16 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn.functional import huber_loss, pad
 
+__all__ = [
+    "PROPERTY_FIELDS",
+    "COORDINATE_SCALINGS",
+    "CoordinateScaling",
+    "property_targets",
+    "match_objects",
+    "hungarian_huber_losses",
+    "hungarian_huber_loss",
+]
+
 CLASS_COUNTS = {"shape": 3, "size": 2, "material": 2, "color": 8}
 """Entries of each one-hot code, in their order in the vector."""
 NUM_CLASS_ENTRIES = sum(CLASS_COUNTS.values())
@@ -36,6 +46,10 @@ class CoordinateScaling:
         lowest: the point that becomes 0.
         extent: the length that becomes 1.
         absent: coordinate entries of absent objects.
+
+    Example:
+        >>> COORDINATE_SCALINGS["google"].extent
+        (6.0, 6.0, 6.0)
     """
 
     lowest: tuple[float, float, float]
@@ -121,6 +135,11 @@ def match_objects(
 
     Returns:
         Indices of slots, ascending, and of the objects matched with them, each of shape (B, min(K, M)).
+
+    Example:
+        >>> objects = torch.eye(19)[None, :3]
+        >>> [indices.tolist() for indices in match_objects(objects.flip(1), objects)]
+        [[[0, 1, 2]], [[2, 1, 0]]]
     """
     offset_BKMF = predictions.unsqueeze(2) - targets.unsqueeze(1)
     cost_BKM = huber_loss(offset_BKMF, torch.zeros_like(offset_BKMF), reduction="none").mean(dim=-1)
@@ -135,7 +154,19 @@ def hungarian_huber_losses(
 ) -> Float[Tensor, " batch"]:
     """Loss of every scene: Huber (δ = 1), averaged over the entries and over the matched pairs.
 
-    Shapes as in :func:`match_objects`. With more slots than objects, slots are left over and cost nothing.
+    With more slots than objects, slots are left over and cost nothing.
+
+    Args:
+        predictions: shape (B, K, F).
+        targets: shape (B, M, F).
+
+    Returns:
+        Shape (B,).
+
+    Example:
+        >>> objects = torch.eye(19)[None, :3]
+        >>> hungarian_huber_losses(objects[:, :2], objects).tolist()  # two of the three are found, none is wrong
+        [0.0]
     """
     slot_BP, object_BP = match_objects(predictions, targets)
     matched_BPF = predictions.take_along_dim(slot_BP.unsqueeze(-1), dim=1)
@@ -148,6 +179,10 @@ def hungarian_huber_loss(
     predictions: Float[Tensor, "batch slots entries"], targets: Float[Tensor, "batch objects entries"]
 ) -> Float[Tensor, ""]:
     """Mean of :func:`hungarian_huber_losses` (App. I); Locatello et al. (2020) add up a scene's pairs instead.
+
+    Args:
+        predictions: shape (B, K, F).
+        targets: shape (B, M, F).
 
     Example:
         >>> objects = torch.eye(19)[None, :3]

@@ -16,6 +16,8 @@ from slotnorm.runs import Run
 from slotnorm.spec import RunSpec
 from slotnorm.store import RunStore
 
+__all__ = ["Results", "collect"]
+
 Missing = Literal["train", "report"]
 
 
@@ -27,6 +29,12 @@ class Results:
         recipe: what was asked for.
         runs: those that were found or made, in the recipe's order.
         missing: those that were not.
+
+    Example:
+        >>> from slotnorm.recipes import recipe
+        >>> results = collect(recipe("clevr-6-7", "smoke"), RunStore("memory://none"))
+        >>> results.summary, len(results.scenes)
+        ('0 of 2 runs at smoke scale', 0)
     """
 
     recipe: Recipe
@@ -35,7 +43,7 @@ class Results:
 
     @cached_property
     def scenes(self) -> pd.DataFrame:
-        """One row per run, scene and setting: ``variant``, ``seed``, ``test``, then :data:`evaluation.COLUMNS`.
+        """One row per run, scene and setting, with ``variant``, ``seed``, ``test``, then ``evaluation.COLUMNS``.
 
         Only what the recipe asks for: its tests by label, its slot counts and iterations.
         """
@@ -43,7 +51,7 @@ class Results:
 
     @cached_property
     def sets(self) -> pd.DataFrame:
-        """One row per run, setting and measure of all scenes together, such as ``ap@1``: ``measure`` and ``value``."""
+        """One row per run, setting and measure of all scenes together, with ``measure``, as ``ap@1``, and ``value``."""
         return self._stacked(lambda run: run.evaluation.sets, SET_COLUMNS)
 
     @cached_property
@@ -93,7 +101,13 @@ def collect(recipe: Recipe, store: RunStore, missing: Missing = "report", execut
         execution: how they are made.
 
     Raises:
-        Whatever :func:`slotnorm.engine.obtain` does.
+        RunError: a run in the store cannot be used.
+        slotnorm.training.TrainingDivergedError: in training, a loss or gradient is no number any more.
+
+    Example:
+        >>> from slotnorm.recipes import recipe
+        >>> collect(recipe("clevr-6-7", "smoke").select(["weighted_sum"], [0]), RunStore("memory://none")).missing[0].variant
+        'weighted_sum'
     """
     found: list[Run] = []
     lacking: list[RunSpec] = []

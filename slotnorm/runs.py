@@ -22,12 +22,24 @@ from slotnorm.checkpoint import Curve
 from slotnorm.evaluation import Evaluation
 from slotnorm.spec import RunSpec, SpecError
 
+__all__ = ["Run", "RunError"]
+
 FORMAT_VERSION = 1
 RECORD, WEIGHTS = "record.json", "model.safetensors"
 
 
 class RunError(RuntimeError):
-    """A run in a store that cannot be used; the message names the file. The other runs of the store still can."""
+    """A run in a store that cannot be used; the message names the file. The other runs of the store still can.
+
+    Example:
+        >>> from slotnorm.recipes import recipe
+        >>> from slotnorm.store import RunStore
+        >>> try:
+        ...     RunStore("memory://none").get(recipe("clevr-6-7", "smoke").runs()[0])
+        ... except RunError as error:
+        ...     print(str(error)[:45])
+        memory://none: has no run weighted_mean-seed0
+    """
 
 
 @dataclass(frozen=True)
@@ -37,9 +49,16 @@ class Run:
     Args:
         address: of its folder.
         spec: what was run.
-        provenance: where and how, see :func:`slotnorm.provenance.provenance`.
+        provenance: where and how, see ``slotnorm.provenance``.
         evaluations: by :attr:`slotnorm.spec.EvaluationSpec.key`, what the rows of the table were asked for.
         files: name to SHA-256.
+
+    Example:
+        >>> from slotnorm.pretrained import COMMITTED
+        >>> from slotnorm.store import RunStore
+        >>> run = next(iter(RunStore(COMMITTED)))
+        >>> run.has_weights, len(run.curve) == run.spec.schedule.steps
+        (True, True)
     """
 
     address: str
@@ -51,7 +70,7 @@ class Run:
 
     @property
     def curve(self) -> pd.DataFrame:
-        """One row per step: ``step``, ``loss``, ``gradient_norm``, and ``f_ari`` where it was probed, else NaN."""
+        """One row per step, with ``step``, ``loss``, ``gradient_norm``, and ``f_ari`` where it was probed, else NaN."""
         return self._table("curve.parquet")
 
     @property

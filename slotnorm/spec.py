@@ -18,13 +18,23 @@ from typing import Any, Literal
 from slotnorm.normalization import NORMALIZATIONS, is_known
 from slotnorm.tasks import TASKS, Task
 
+__all__ = ["RunSpec", "Data", "Schedule", "Optimizer", "EvaluationSpec", "SpecError", "digest"]
+
 Precision = Literal["fp32", "tf32", "bf16"]
 PRECISIONS = ("fp32", "tf32", "bf16")
 ID_LENGTH = 12
 
 
 class SpecError(ValueError):
-    """A specification that cannot work; the message names the field and what would be right."""
+    """A specification that cannot work; the message names the field and what would be right.
+
+    Example:
+        >>> try:
+        ...     Schedule(steps=0)
+        ... except SpecError as error:
+        ...     print(str(error)[:51])
+        steps, peak and half_life must be positive and warm
+    """
 
 
 def _positive(value: float | int) -> bool:
@@ -80,6 +90,10 @@ class Optimizer:
 
     Raises:
         SpecError: for a setting out of range.
+
+    Example:
+        >>> Optimizer(clip_norm=1.0)
+        Optimizer(epsilon=1e-08, epsilon_hat=False, clip_norm=1.0)
     """
 
     epsilon: float = 1e-8
@@ -100,6 +114,13 @@ class Data:
         identity: hash of what the scenes are made from: of a prepared split its manifest, checksums included; of a
             stand-in what its manifest says without the checksums, since another processor may round a pixel otherwise.
         max_objects: scenes with more are left out; ``None`` for none.
+
+    Raises:
+        SpecError: for ``max_objects`` below 1.
+
+    Example:
+        >>> Data("synth-clevr", identity="fa8e", max_objects=6).name
+        'synth-clevr'
     """
 
     name: str
@@ -118,7 +139,7 @@ class RunSpec:
     Args:
         task: model and loss, see :mod:`slotnorm.tasks`.
         data: scenes trained on.
-        variant: the normalization, a name that :func:`slotnorm.make_normalization` knows.
+        variant: the normalization, a name that :func:`slotnorm.normalization.make_normalization` knows.
         seed: of the weights, the order of the scenes, their flips and the initial slots.
         schedule: steps and learning rate.
         optimizer: Adam's settings.
@@ -127,6 +148,12 @@ class RunSpec:
 
     Raises:
         SpecError: for a setting that cannot work.
+
+    Example:
+        >>> from slotnorm.tasks import ObjectDiscovery
+        >>> spec = RunSpec(ObjectDiscovery(), Data("synth-clevr", "fa8e"), "weighted_sum", seed=0, schedule=Schedule())
+        >>> spec.name[:19], RunSpec.from_json(spec.to_json()) == spec
+        ('weighted_sum-seed0-', True)
     """
 
     task: Task
@@ -192,6 +219,12 @@ class EvaluationSpec:
 
     Raises:
         SpecError: for a setting that cannot work.
+
+    Example:
+        >>> data = Data("synth-clevr", "fa8e")
+        >>> test = EvaluationSpec("CLEVR10", data, scenes=1280, slots=(7, 11, 21), iterations=(3,))
+        >>> len(test.key)
+        12
     """
 
     label: str
@@ -222,6 +255,10 @@ def digest(content: Mapping[str, Any]) -> str:
 
     Raises:
         SpecError: for infinity or NaN.
+
+    Example:
+        >>> digest({"a": 1.0, "b": [2]}) == digest({"b": [2], "a": 1})
+        True
     """
     try:
         canonical = json.dumps(_canonical(content), sort_keys=True, separators=(",", ":"), allow_nan=False)

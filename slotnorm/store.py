@@ -1,5 +1,7 @@
 """The run store: a folder of finished runs, each whole or absent, named by what it was asked to do.
 
+::
+
     STORE/weighted_mean-seed0-1f2e3d4c5b6a/
         record.json          the spec, where and how it ran, checksums of the other files
         curve.parquet        loss and gradient norm of every step, F-ARI on a few scenes now and then
@@ -27,11 +29,18 @@ from slotnorm.evaluation import Evaluation
 from slotnorm.runs import RECORD, WEIGHTS, Run, RunError, evaluation_files, open_run, record_file, run_files
 from slotnorm.spec import RunSpec
 
+__all__ = ["RunStore", "BusyError"]
+
 RUNNING, OLD, NEW = ".running", ".old", ".new"
 
 
 class BusyError(RuntimeError):
-    """Another process is at this run."""
+    """Another process is at this run.
+
+    Example:
+        >>> issubclass(BusyError, RuntimeError)
+        True
+    """
 
 
 class RunStore:

@@ -20,6 +20,19 @@ from torch import Tensor
 
 from slotnorm._bessel import log_scaled_bessel
 
+__all__ = [
+    "log_normalizer",
+    "mean_resultant_length",
+    "log_density",
+    "sample",
+    "VonMisesFisherMixture",
+    "e_step",
+    "m_step",
+    "directions_of",
+    "Fit",
+    "fit",
+]
+
 
 def log_normalizer(dim: int, temperature: float) -> float:
     r"""Log of the normalizing constant :math:`Z(d, \tau)` (Sec. 2.2), in double precision in any dimension.
@@ -51,6 +64,10 @@ def mean_resultant_length(dim: int, temperature: float) -> float:
 
     Raises:
         ValueError: for a dimension below 2 or a temperature that is not positive and finite.
+
+    Example:
+        >>> round(mean_resultant_length(3, temperature=1.0), 6)  # coth(1) - 1
+        0.313035
     """
     _check(dim, temperature)
     log_ratio = log_scaled_bessel(dim / 2, 1 / temperature) - log_scaled_bessel(dim / 2 - 1, 1 / temperature)
@@ -69,6 +86,11 @@ def log_density(
 
     Returns:
         Natural logarithms of densities, shape (N, K).
+
+    Example:
+        >>> density = log_density(torch.eye(2), torch.eye(2), temperature=1.0)
+        >>> round((density[0, 0] - density[0, 1]).item(), 6)  # of a right angle
+        1.0
     """
     return points @ directions.T / temperature - log_normalizer(points.shape[1], temperature)
 
@@ -91,6 +113,12 @@ def sample(
 
     Raises:
         ValueError: for a dimension below 2 or a temperature that is not positive and finite.
+
+    Example:
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> points = sample(torch.eye(3)[:1].expand(1000, 3), temperature=0.01, generator=generator)
+        >>> points.shape, bool((points[:, 0] > 0.8).all())
+        (torch.Size([1000, 3]), True)
     """
     count, dim = directions.shape
     _check(dim, temperature)
@@ -136,6 +164,12 @@ class VonMisesFisherMixture:
 
     Raises:
         ValueError: for directions off the sphere, weights off the simplex or a temperature that is not positive.
+
+    Example:
+        >>> mixture = VonMisesFisherMixture(torch.eye(3), torch.tensor([0.5, 0.3, 0.2]), temperature=0.1)
+        >>> points, labels = mixture.sample(10, torch.Generator().manual_seed(0))
+        >>> points.shape, labels.shape
+        (torch.Size([10, 3]), torch.Size([10]))
     """
 
     directions: Float[Tensor, "components dim"]
@@ -173,6 +207,11 @@ def e_step(points: Float[Tensor, "points dim"], mixture: VonMisesFisherMixture) 
     Args:
         points: :math:`x_n`, shape (N, D).
         mixture: the current estimate.
+
+    Example:
+        >>> mixture = VonMisesFisherMixture(torch.eye(2), torch.tensor([0.5, 0.5]), temperature=0.01)
+        >>> e_step(torch.eye(2), mixture).round().tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
     """
     return mixture.log_joint(points).softmax(1)
 
@@ -192,6 +231,11 @@ def m_step(
         responsibilities: :math:`\gamma_{n,k}`, shape (N, K).
         mixture: the current estimate.
         estimate_weights: whether Eq. 8 is applied; otherwise the weights stay.
+
+    Example:
+        >>> mixture = VonMisesFisherMixture(torch.eye(2), torch.tensor([0.5, 0.5]))
+        >>> m_step(torch.eye(2)[[0, 0, 1, 0]], torch.eye(2)[[0, 0, 1, 0]], mixture).weights.tolist()
+        [0.75, 0.25]
     """
     directions = directions_of(responsibilities.T @ points, mixture.directions)
     weights = responsibilities.mean(0) if estimate_weights else mixture.weights
@@ -201,7 +245,12 @@ def m_step(
 def directions_of(
     vectors: Float[Tensor, "components dim"], previous: Float[Tensor, "components dim"]
 ) -> Float[Tensor, "components dim"]:
-    """Each vector over its length (Eq. 7), and the previous direction in the place of a vector that vanishes."""
+    """Each vector over its length (Eq. 7), and the previous direction in the place of a vector that vanishes.
+
+    Example:
+        >>> directions_of(torch.tensor([[0.0, 2.0], [0.0, 0.0]]), previous=torch.eye(2)).tolist()
+        [[0.0, 1.0], [0.0, 1.0]]
+    """
     lengths_K1 = vectors.norm(dim=1, keepdim=True)
     defined_K1 = lengths_K1 > torch.finfo(vectors.dtype).tiny
     return torch.where(defined_K1, vectors / torch.where(defined_K1, lengths_K1, 1.0), previous)
@@ -216,6 +265,12 @@ class Fit:
         responsibilities: Eq. 5 under the estimate, shape (N, K).
         log_likelihood: nats per point before each iteration and after the last, shape (iterations + 1,).
         converged: whether the last iteration gained no more than the tolerance.
+
+    Example:
+        >>> points = torch.eye(3)
+        >>> found = fit(points, 3, torch.Generator().manual_seed(0), temperature=0.1)
+        >>> found.responsibilities.shape, bool(found.log_likelihood[-1] >= found.log_likelihood[0])
+        (torch.Size([3, 3]), True)
     """
 
     mixture: VonMisesFisherMixture

@@ -22,14 +22,20 @@ BROADCAST_SIZE = 8
 
 
 class Decomposition(NamedTuple):
-    """What an object-centric autoencoder makes of a batch of inputs."""
+    """What an object-centric autoencoder makes of a batch of inputs.
+
+    Example:
+        >>> out = ConvAutoencoder(image_size=32, num_slots=3)(torch.zeros(1, 3, 32, 32))
+        >>> out.segmentation.shape, out.masks.shape
+        (torch.Size([1, 32, 32]), torch.Size([1, 3, 32, 32]))
+    """
 
     reconstruction: Float[Tensor, "batch channels height width"]
     """The slots' reconstructions, mixed by their masks, shape (B, C, H, W)."""
     components: Float[Tensor, "batch slots channels height width"]
     """One reconstruction per slot, shape (B, K, C, H, W)."""
     masks: Float[Tensor, "batch slots height width"]
-    """Alpha masks: softmax over the slots at every pixel, shape (B, K, H, W)."""
+    """Alpha masks, the softmax over the slots at every pixel, shape (B, K, H, W)."""
     slots: Float[Tensor, "batch slots dim"]
     """Slots after the last iteration, shape (B, K, D)."""
     attention: Float[Tensor, "batch slots inputs"]
@@ -157,7 +163,7 @@ class ConvAutoencoder(nn.Module):
         encoder_layers: 5x5 convolutions of the encoder.
         hidden_dim: width of Slot Attention's residual MLP.
         iterations: Slot Attention iterations in training; the paper evaluates with 5.
-        normalization: a name in :data:`slotnorm.NORMALIZATIONS`, or a module of your own.
+        normalization: a name in :data:`slotnorm.normalization.NORMALIZATIONS`, or a module of your own.
 
     Raises:
         ValueError: for an image size that is not a power of two of at least 16, or a count below 1.
@@ -202,10 +208,10 @@ class ConvAutoencoder(nn.Module):
 
         Args:
             image: RGB in [-1, 1], shape (B, 3, H, W).
-            num_slots, iterations, slots, generator: see :meth:`slotnorm.SlotAttention.forward`.
+            num_slots, iterations, slots, generator: see :meth:`slotnorm.attention.SlotAttention.forward`.
 
         Raises:
-            ValueError: see :meth:`encode` and :meth:`slotnorm.SlotAttention.forward`.
+            ValueError: see :meth:`encode` and :meth:`slotnorm.attention.SlotAttention.forward`.
         """
         return self.decompose(self.encode(image), num_slots, iterations, slots, generator)
 

@@ -23,16 +23,22 @@ INITS = ("torch", "glorot")
 """``"torch"``: as ``nn.Linear`` draws, the paper's code. ``"glorot"``: Glorot-uniform kernels and zero biases."""
 
 PATCHES_AT_ONCE = 112
-"""Patches that :class:`FeatureDecoder` decodes at a time, a seventh of the paper's 784."""
+"""Patches that ``FeatureDecoder`` decodes at a time, a seventh of the paper's 784."""
 
 
 class FeatureDecomposition(NamedTuple):
-    """What the feature autoencoder makes of a batch; there are no reconstructions per slot, see the decoder."""
+    """What the feature autoencoder makes of a batch; there are no reconstructions per slot, see the decoder.
+
+    Example:
+        >>> out = FeatureAutoencoder(grid_size=4, feature_dim=8, num_slots=3, decoder_dim=16)(torch.zeros(1, 16, 8))
+        >>> out.masks.shape, out.segment(32).shape
+        (torch.Size([1, 3, 4, 4]), torch.Size([1, 32, 32]))
+    """
 
     reconstruction: Float[Tensor, "batch patches features"]
     """The slots' reconstructions, mixed by their masks, shape (B, N, F)."""
     masks: Float[Tensor, "batch slots rows columns"]
-    """Alpha masks: softmax over the slots at every patch, shape (B, K, √N, √N)."""
+    """Alpha masks, the softmax over the slots at every patch, shape (B, K, √N, √N)."""
     slots: Float[Tensor, "batch slots dim"]
     """Slots after the last iteration, shape (B, K, D)."""
     attention: Float[Tensor, "batch slots patches"]
@@ -184,9 +190,10 @@ class FeatureAutoencoder(nn.Module):
         decoder_layers: hidden layers of the decoder.
         hidden_dim: width of Slot Attention's residual MLP.
         iterations: Slot Attention iterations, in the paper 3 in training and evaluation.
-        normalization: a name in :data:`slotnorm.NORMALIZATIONS`, or a module of your own.
+        normalization: a name in :data:`slotnorm.normalization.NORMALIZATIONS`, or a module of your own.
         position_scale: standard deviation of the decoder's initial positions.
-        init: how encoder and decoder are drawn, see :data:`INITS`; Slot Attention has its own.
+        init: how encoder and decoder are drawn, ``"torch"`` as ``nn.Linear`` draws, which is the paper's code,
+            or ``"glorot"`` with zero biases; Slot Attention has its own.
 
     Raises:
         ValueError: for a size or count below 1, a negative ``position_scale`` or an unknown ``init``.
@@ -240,7 +247,7 @@ class FeatureAutoencoder(nn.Module):
 
         Args:
             features: patch features without the class token, shape (B, N, F).
-            num_slots, iterations, slots, generator: see :meth:`slotnorm.SlotAttention.forward`.
+            num_slots, iterations, slots, generator: see :meth:`slotnorm.attention.SlotAttention.forward`.
 
         Raises:
             ValueError: for another number of patches or features than the model's.
@@ -278,7 +285,7 @@ class FeatureAutoencoder(nn.Module):
     ) -> Float[Tensor, ""]:
         """Mean squared error between features and their reconstruction (App. F, Training), differentiable once.
 
-        That of :meth:`forward`'s reconstruction up to rounding, in less memory, see :class:`FeatureDecoder`.
+        That of :meth:`forward`'s reconstruction up to rounding, in less memory, see ``FeatureDecoder``.
 
         Args:
             features: patch features, shape (B, N, F).

@@ -21,7 +21,13 @@ from slotnorm.properties import NUM_PROPERTIES
 
 
 class SetPrediction(NamedTuple):
-    """What the set predictor makes of a batch of images."""
+    """What the set predictor makes of a batch of images (App. I).
+
+    Example:
+        >>> out = SetPredictor(image_size=32, num_slots=3)(torch.zeros(1, 3, 32, 32))
+        >>> out.predictions.shape, out.slots.shape
+        (torch.Size([1, 3, 19]), torch.Size([1, 3, 64]))
+    """
 
     predictions: Float[Tensor, "batch slots 19"]
     """One object per slot, entries in [0, 1] as in :mod:`slotnorm.properties`, shape (B, K, 19)."""
@@ -54,7 +60,7 @@ class SetPredictor(nn.Module):
         strides: of each 5x5 convolution of the encoder.
         hidden_dim: width of Slot Attention's residual MLP.
         iterations: Slot Attention iterations, 3 in training and evaluation.
-        normalization: a name in :data:`slotnorm.NORMALIZATIONS`, or a module of your own.
+        normalization: a name in :data:`slotnorm.normalization.NORMALIZATIONS`, or a module of your own.
 
     Raises:
         ValueError: for an image size, strides or widths that do not fit.
@@ -98,10 +104,10 @@ class SetPredictor(nn.Module):
 
         Args:
             image: RGB in [-1, 1], shape (B, 3, H, W).
-            num_slots, iterations, slots, generator: see :meth:`slotnorm.SlotAttention.forward`.
+            num_slots, iterations, slots, generator: see :meth:`slotnorm.attention.SlotAttention.forward`.
 
         Raises:
-            ValueError: see :meth:`encode` and :meth:`slotnorm.SlotAttention.forward`.
+            ValueError: see :meth:`encode` and :meth:`slotnorm.attention.SlotAttention.forward`.
         """
         return self.decompose(self.encode(image), num_slots, iterations, slots, generator)
 

@@ -11,7 +11,7 @@ from typing import final
 import matplotlib as mpl
 from matplotlib.colors import to_hex
 
-from slotnorm.normalization import scale_factor
+from slotnorm.normalization import NORMALIZATIONS, scale_factor
 from slotnorm.plots.style import OKABE_ITO, PHONE_WIDTH
 
 __all__ = ["LABELS", "OKABE_ITO", "PHONE_WIDTH", "VARIANTS", "Variant", "scaled_look"]
@@ -34,9 +34,11 @@ class _Looks(dict[str, Variant]):
         if name in _BESIDE:
             return self.setdefault(name, _BESIDE[name])
         factor = scale_factor(name)
-        if factor is None:
+        if factor is not None:
+            return self.setdefault(name, scaled_look(factor))
+        if name not in NORMALIZATIONS:
             raise KeyError(name)
-        return self.setdefault(name, scaled_look(factor))
+        return self.setdefault(name, Variant(name, OKABE_ITO["sky"], "p"))
 
 
 def scaled_look(factor: float) -> Variant:
@@ -60,9 +62,10 @@ _BESIDE = {
     "em_equal": Variant("EM, equal weights", "#7F7F7F", "*"),
 }
 VARIANTS: dict[str, Variant] = _Looks(_PAPER)
-"""Normalization name to its look, in the order of :data:`slotnorm.NORMALIZATIONS`.
+"""Normalization name to its look, in the order of :data:`slotnorm.normalization.NORMALIZATIONS`.
 
-It also knows ``weighted_sum@0.25`` and the like, and the EM of :mod:`slotnorm.clustering`.
+It also knows ``weighted_sum@0.25`` and the like, the EM of :mod:`slotnorm.clustering`, and by its name a normalization
+that somebody has added.
 """
 
 LABELS = {name: look.label for name, look in _PAPER.items()}

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from slotnorm.explorer import FURTHER, SPARE, Frames, roles
-from slotnorm.plots import LABELS, PHONE_WIDTH, VARIANTS
+from slotnorm.plots import PHONE_WIDTH, VARIANTS
 from slotnorm.plots.clevr import BACKGROUND_GRAY, note, to_rgb
 
 GRAYS = (0.62, 0.9, 0.72, 0.54, 0.87, 0.67, 0.94, 0.58)
@@ -94,8 +94,7 @@ def answer(sets: Sequence[Frames]) -> str:
     entries = []
     for each in sets:
         first, last = each.slots.index(each.train_slots), len(each.slots) - 1
-        means = [
-            f"{LABELS[name]} {view.average[first]:.2f} → {view.average[last]:.2f}" for name, view in each.views.items()
-        ]
+        pairs = {VARIANTS[name].label: view.average[[first, last]] for name, view in each.views.items()}
+        means = [f"{label} {few:.2f} → {many:.2f}" for label, (few, many) in pairs.items()]
         entries.append(f"- {each.test.label}, {each.train_slots} → {each.slots[last]} slots: {', '.join(means)}")
     return "\n".join(entries) or "- no set can be shown yet"

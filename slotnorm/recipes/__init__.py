@@ -2,7 +2,8 @@
 
 ``paper`` is the paper's protocol to the letter, ``gpu`` takes minutes per run on a data-center GPU, ``cpu`` minutes on
 a laptop's core, ``smoke`` seconds. The scales of one experiment differ in numbers only, never in code. A recipe is
-tuned on the weighted mean alone, and frozen before any other variant is run with it.
+tuned on the weighted mean alone, and frozen before any other variant is run with it; how CLEVR's ``cpu`` recipe came
+about after an earlier one is told in ``slotnorm.recipes.clevr``. ::
 
     python -m slotnorm.sweep --list        what there is
 """
@@ -52,7 +53,7 @@ def recipe(experiment: str, scale: str) -> Recipe:
 
     Args:
         experiment: a name in :data:`EXPERIMENTS`.
-        scale: one of :data:`SCALES`.
+        scale: ``"smoke"``, ``"cpu"``, ``"gpu"`` or ``"paper"``.
 
     Raises:
         SpecError: for an unknown name; the message lists those that exist.

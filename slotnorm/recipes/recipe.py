@@ -33,6 +33,11 @@ class TestSet:
         slots: slot counts.
         iterations: Slot Attention iterations.
         draw: seed with which the scenes are drawn; ``None`` takes the first ones.
+
+    Example:
+        >>> from slotnorm.recipes import recipe
+        >>> [(test.label, test.max_objects, test.scenes) for test in recipe("clevr-6-7", "paper").tests]
+        [('CLEVR6', 6, 1280), ('CLEVR10', None, 1280)]
     """
 
     __test__ = False  # not a test, though pytest would think so
@@ -57,7 +62,7 @@ class Recipe:
 
     Args:
         experiment: its name, such as ``"clevr-6-7"``: trained on at most 6 objects with 7 slots.
-        scale: one of :data:`SCALES`.
+        scale: ``"smoke"``, ``"cpu"``, ``"gpu"`` or ``"paper"``.
         locus: section, figures and tables of the paper.
         task: model and loss.
         train: scenes trained on.
@@ -66,6 +71,12 @@ class Recipe:
         tests: what the trained models are evaluated on.
         variants: normalizations.
         seeds: one run each.
+
+    Example:
+        >>> from slotnorm.recipes import recipe
+        >>> some = recipe("clevr-6-7", "cpu").select(variants=["weighted_mean", "weighted_sum"], seeds=[0])
+        >>> [spec.variant for spec in some.runs()]
+        ['weighted_mean', 'weighted_sum']
     """
 
     experiment: str

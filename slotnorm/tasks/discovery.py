@@ -13,7 +13,12 @@ from slotnorm.tasks.task import Batch, Measured
 
 @dataclass(frozen=True)
 class ObjectDiscovery:
-    """Reconstruct images from slots (Sec. 5.1, App. E); fields as in :class:`slotnorm.models.ConvAutoencoder`."""
+    """Reconstruct images from slots (Sec. 5.1, App. E); fields as in :class:`slotnorm.models.ConvAutoencoder`.
+
+    Example:
+        >>> ObjectDiscovery(image_size=32, num_slots=7).build("weighted_sum").slot_attention.normalization
+        WeightedSum(scale=N)
+    """
 
     fields: ClassVar[tuple[str, ...]] = ("image",)
     evaluation_fields: ClassVar[tuple[str, ...]] = ("image", "segmentation")
@@ -64,7 +69,12 @@ class ObjectDiscovery:
 
 @dataclass(frozen=True)
 class FeatureDiscovery:
-    """Reconstruct frozen features (Sec. 5.2, App. F); fields as in :class:`slotnorm.models.FeatureAutoencoder`."""
+    """Reconstruct frozen features (Sec. 5.2, App. F); fields as in :class:`slotnorm.models.FeatureAutoencoder`.
+
+    Example:
+        >>> FeatureDiscovery(grid_size=10, feature_dim=96).build("layer_norm").grid_size
+        10
+    """
 
     fields: ClassVar[tuple[str, ...]] = ("features",)
     evaluation_fields: ClassVar[tuple[str, ...]] = ("features", "segmentation")

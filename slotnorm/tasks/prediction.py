@@ -26,6 +26,13 @@ class PropertyPrediction:
 
     Args:
         coordinates: how positions are scaled, a name in :data:`slotnorm.properties.COORDINATE_SCALINGS`.
+
+    Raises:
+        ValueError: for another name.
+
+    Example:
+        >>> PropertyPrediction(image_size=32).build("weighted_mean").slot_attention.num_slots
+        10
     """
 
     fields: ClassVar[tuple[str, ...]] = ("image", *PROPERTY_FIELDS)

@@ -12,7 +12,14 @@ Batch = Mapping[str, Tensor]
 
 
 class Measured(NamedTuple):
-    """What a model makes of some scenes."""
+    """What a model makes of some scenes.
+
+    Example:
+        >>> import torch
+        >>> labels, loss = torch.zeros(2, 8, 8, dtype=torch.int64), torch.zeros(2)
+        >>> Measured(truth=labels, segmentation=labels, loss=loss).detections
+        ()
+    """
 
     truth: Int[Tensor, "batch height width"]
     """Ground-truth labels at the resolution at which the task compares, 0 the background."""
@@ -26,7 +33,13 @@ class Measured(NamedTuple):
 
 @runtime_checkable
 class Task(Protocol):
-    """The protocol; see the package's docstring."""
+    """The protocol; see the package's docstring.
+
+    Example:
+        >>> from slotnorm.tasks import ObjectDiscovery
+        >>> isinstance(ObjectDiscovery(), Task)
+        True
+    """
 
     fields: ClassVar[tuple[str, ...]]
     """Arrays of a training batch."""

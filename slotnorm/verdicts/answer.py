@@ -62,4 +62,4 @@ def more_slots(scenes: pd.DataFrame, test: str, few: int, many: int, names: Mapp
     rows = scenes[(scenes["test"] == test) & scenes["slots"].isin([few, many])]
     runs = rows.groupby(["variant", "seed", "slots"], sort=False)["f_ari"].mean()
     medians = runs.groupby(["variant", "slots"], sort=False).median().unstack()
-    return ", ".join(f"{names[name]} {row[few]:.2f} → {row[many]:.2f}" for name, row in medians.iterrows())
+    return ", ".join(f"{names.get(name, name)} {row[few]:.2f} → {row[many]:.2f}" for name, row in medians.iterrows())

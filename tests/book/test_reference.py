@@ -1,0 +1,107 @@
+"""The reference: its pages list the public modules, and every public name has what a reader needs."""
+
+import ast
+import doctest
+import importlib
+import inspect
+import re
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.book.chapter import ROOT
+from tests.unit.toy_split import make
+
+PAGES = sorted((ROOT / "book" / "reference").glob("*.md"))
+MODULES = [name for page in PAGES for name in re.findall(r"automodule:: (\S+)", page.read_text())]
+SOURCES = sorted(".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "slotnorm").rglob("*.py"))
+NAMES = [(module, name) for module in MODULES for name in importlib.import_module(module).__all__]
+DOCUMENTED = [
+    pytest.param(getattr(importlib.import_module(module), name), id=f"{module}.{name}")
+    for module, name in NAMES
+    if inspect.isclass(getattr(importlib.import_module(module), name))
+    or inspect.isfunction(getattr(importlib.import_module(module), name))
+]
+CITED = re.compile(r"Eqs?\. (\d+(?:(?:, |-|–| and )\d+)*)")
+TAKES_TENSORS = re.compile(r"(?:Float|Int|Integer)\[")
+SHAPE = re.compile(r"shape|\([A-Z][A-Za-z0-9, √.*]*\)")
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a prepared split with ten scenes, which the examples call ``FOLDER``."""
+    return make(tmp_path_factory.mktemp("toy") / "split")
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_every_example_is_right(module: str, folder: Path) -> None:
+    found = importlib.import_module(module.removesuffix(".__init__"))
+    outcome = doctest.testmod(found, extraglobs={"FOLDER": folder})
+    assert outcome.failed == 0
+
+
+def test_the_first_page_lists_all_modules() -> None:
+    table = (ROOT / "book" / "reference" / "index.md").read_text()
+    assert set(re.findall(r"`(slotnorm[\w.]*)`", table)) - {"slotnorm"} == set(MODULES)
+    assert len(MODULES) == len(set(MODULES))
+
+
+@pytest.mark.parametrize("documented", DOCUMENTED)
+def test_a_public_name_has_an_example(documented: Any) -> None:
+    assert re.search(r"^Example:\n +>>> ", inspect.getdoc(documented) or "", re.MULTILINE)
+
+
+@pytest.mark.parametrize("documented", DOCUMENTED)
+def test_a_public_name_tells_its_errors(documented: Any) -> None:
+    tree = ast.parse(textwrap.dedent(inspect.getsource(documented))).body[0]
+    assert isinstance(tree, ast.ClassDef | ast.FunctionDef)
+    makers = {"__init__", "__post_init__"}
+    bodies = [n for n in tree.body if isinstance(n, ast.FunctionDef)] if isinstance(tree, ast.ClassDef) else [tree]
+    for body in bodies:
+        docstring = inspect.getdoc(documented) if body.name in makers or body is tree else ast.get_docstring(body)
+        raised = {
+            node.exc.func.id
+            for node in ast.walk(body)
+            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and isinstance(node.exc.func, ast.Name)
+        }
+        if body.name in makers or not body.name.startswith("_"):
+            assert {error for error in raised if f"{error}:" not in (docstring or "")} == set(), body.name
+
+
+@pytest.mark.parametrize("documented", DOCUMENTED)
+def test_a_public_name_tells_the_shapes_of_its_tensors(documented: Any) -> None:
+    function = documented.__init__ if inspect.isclass(documented) else documented
+    if TAKES_TENSORS.search(str(inspect.get_annotations(function))):
+        assert SHAPE.search(inspect.getdoc(documented) or "")
+
+
+def equations(text: str) -> set[int]:
+    """Numbers of the paper's equations that a text cites; ``Eqs. 1-4`` are four."""
+    found: set[int] = set()
+    for cited in CITED.findall(text):
+        for part in re.split(r", | and ", cited):
+            first, *last = map(int, re.split("[-–]", part))
+            found |= set(range(first, (last or [first])[0] + 1))
+    return found
+
+
+def test_notation_and_docstrings_name_the_same_equations() -> None:
+    table = (ROOT / "book" / "notation.md").read_text().split("| equation |")[1].split(":::")[0]
+    listed = {
+        number: re.findall(r"`(\w+)`", names)
+        for numbers, names in re.findall(r"^\| ([\d, ]+) \|.*\| (.*) \|$", table, re.MULTILINE)
+        for number in map(int, numbers.split(", "))
+    }
+    cited: dict[str, set[int]] = {}
+    everywhere: set[int] = set()
+    for path in (ROOT / "slotnorm").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.Module):
+                numbers = equations(ast.get_docstring(node) or "")
+                everywhere |= numbers
+                if not isinstance(node, ast.Module):
+                    cited[node.name] = cited.get(node.name, set()) | numbers
+    assert set(listed) == everywhere
+    assert {(number, name) for number, names in listed.items() for name in names if number not in cited[name]} == set()
