@@ -95,6 +95,8 @@ class FrozenBackbone(nn.Module):
             DataError: An unknown name, no file, or a file that holds another network.
         """
         _check_name(name)
+        if size is not None and size < 1:
+            raise DataError(f"{name}: size must be a positive multiple of the patch, got {size}")
         path, tensors, made_here = read_weights(name, weights)
         architecture = made_here.get("name", name)
         model = _create(architecture, made_here.get("kwargs", {}) | ({} if size is None else {"img_size": size}))

@@ -7,13 +7,16 @@ slots.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from slotnorm.average_precision import THRESHOLDS, average_precision
 from slotnorm.evaluation import evaluate, first_scenes
@@ -26,6 +29,8 @@ from slotnorm.tasks import PropertyPrediction
 
 COLUMNS = ["detail", "variant", "seed", "slots", "plain", "changed"]
 AP_COLUMNS = ["variant", "seed", "threshold", "world", "code"]
+ENLARGED = 4
+"""How much larger the pictures are that :func:`scaled_nearest` scales down."""
 Change = Callable[[Any, RunSpec], None]
 TENSORFLOW_EPS = 1e-3
 """Of layer normalization in Keras, with which Locatello et al. (2020) trained."""
@@ -113,6 +118,50 @@ def at_inference(results: Results, test: TestSet, *, scenes: int, slots: Sequenc
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
+def scaled_nearest(results: Results, test: TestSet, *, scenes: int, slots: Sequence[int]) -> pd.DataFrame:
+    """What trained models make of pictures that were scaled as the paper's code does, nearest, and not bilinearly.
+
+    The scenes are opened at :data:`ENLARGED` times the side and scaled down in both ways, neither of them antialiased;
+    masks are those of the test set.
+
+    Args:
+        results: of object discovery; runs that keep no weights are left out.
+        test: one of the recipe's.
+        scenes: how many of its first scenes, at most all.
+        slots: slot counts.
+
+    Returns:
+        As of :func:`at_inference`: ``plain`` is bilinear, ``changed`` nearest.
+    """
+    small, spec = first_scenes(test, scenes, slots)
+    source = replace(test.source, image_size=ENLARGED * test.source.image_size)
+    large, _ = first_scenes(replace(test, source=source), scenes, slots)
+    pictures = {mode: _scaled(large["image"], test.source.image_size, mode) for mode in ("bilinear", "nearest")}
+    index = np.arange(scenes)
+    kept = {name: small[name] for name in small.arrays}
+    splits = {m: replace(small, arrays={**kept, "image": image}, index=index) for m, image in pictures.items()}
+    rows = []
+    for run in results.runs:
+        if not run.has_weights:
+            continue
+        model = run.load_model()
+        plain, changed = (
+            _means(evaluate(run.spec.task, model, split, spec, bar=False).scenes) for split in splits.values()
+        )
+        rows += [
+            _row("pictures scaled nearest", run.spec.variant, run.spec.seed, k, plain[k], changed[k]) for k in slots
+        ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _scaled(pictures: npt.NDArray[np.uint8], size: int, mode: str) -> npt.NDArray[np.uint8]:
+    """uint8 (N, H, W, 3) to (N, size, size, 3)."""
+    channels_first = torch.from_numpy(pictures).permute(0, 3, 1, 2).float()
+    options = {"align_corners": False} if mode == "bilinear" else {}
+    scaled: npt.NDArray[np.float32] = interpolate(channels_first, size=(size, size), mode=mode, **options).numpy()
+    return scaled.round().astype(np.uint8).transpose(0, 2, 3, 1)
+
+
 def in_training(results: Results, changed: Mapping[str, Results], label: str, slots: Sequence[int]) -> pd.DataFrame:
     """What a detail of the training changes: runs with it beside those of the same variant and seed without.
 
@@ -198,16 +247,16 @@ def precision_table(precisions: pd.DataFrame, labels: Mapping[str, str]) -> pd.D
         labels: variant to what the table calls it.
 
     Returns:
-        A row per variant and threshold.
+        A row per variant with the number of its runs and a column per threshold: per cent in world units | in the
+        code's.
     """
+    names = {threshold: "∞" if threshold == float("inf") else f"{threshold:g}" for threshold in THRESHOLDS}
     rows = []
-    for (variant, threshold), runs in precisions.groupby(["variant", "threshold"], sort=False):
-        name = "∞" if threshold == float("inf") else f"{threshold:g}"
-        medians = (runs["world"].median(), runs["code"].median())
-        rows.append((labels.get(variant, variant), len(runs), name, *(f"{100 * value:.2f}" for value in medians)))
-    return pd.DataFrame(
-        rows, columns=["variant", "runs", "threshold", "AP, world units (%)", "AP, the code's units (%)"]
-    )
+    for variant, runs in precisions.groupby("variant", sort=False):
+        medians = 100 * runs.groupby("threshold")[["world", "code"]].median()
+        cells = [f"{medians.loc[t, 'world']:.2f} / {medians.loc[t, 'code']:.2f}" for t in names]
+        rows.append((labels.get(variant, variant), runs["seed"].nunique(), *cells))
+    return pd.DataFrame(rows, columns=["variant", "runs", *names.values()])
 
 
 def between_seeds(results: Results, label: str, slots: Sequence[int]) -> float:

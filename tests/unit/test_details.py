@@ -10,6 +10,7 @@ import torch
 from slotnorm import SlotAttention, make_normalization
 from slotnorm.average_precision import THRESHOLDS
 from slotnorm.details import (
+    AP_COLUMNS,
     COLUMNS,
     InBothUnits,
     at_inference,
@@ -19,14 +20,17 @@ from slotnorm.details import (
     largest,
     precision_table,
     scaled_mean,
+    scaled_nearest,
     tensorflow_eps,
     unbiased_variance,
 )
 from slotnorm.properties import COORDINATES, property_targets
 from slotnorm.recipes import recipe
-from slotnorm.results import Results
+from slotnorm.results import Results, collect
 from slotnorm.spec import Data, Optimizer, RunSpec, Schedule
+from slotnorm.store import RunStore
 from slotnorm.tasks import FeatureDiscovery
+from tests.unit import tiny
 
 
 def model(variant: str) -> SimpleNamespace:
@@ -112,3 +116,21 @@ def test_an_error_in_z_counts_as_in_the_papers_code():
     found = InBothUnits().summarize((predictions, targets))
     assert [found[f"ap@{threshold:g}"] for threshold in THRESHOLDS] == [1.0] * 5
     assert [found[f"code ap@{threshold:g}"] for threshold in THRESHOLDS] == [1.0, 1.0, 0.0, 0.0, 0.0]
+
+
+def test_nearest_and_bilinear_pictures_are_compared_on_the_same_scenes(tmp_path):
+    store = RunStore(tmp_path)
+    made = collect(recipe("clevr-6-7", "smoke").select(["weighted_mean"], [0]), store, "train", tiny.QUIET)
+    test = made.recipe.tests[-1]
+    found = scaled_nearest(made, test, scenes=2, slots=[3, 5])
+    assert list(found) == COLUMNS
+    assert found["slots"].tolist() == [3, 5]
+    assert found[["plain", "changed"]].notna().all(axis=None)
+    assert scaled_nearest(Results(made.recipe, (), ()), test, scenes=2, slots=[3]).empty
+
+
+def test_a_row_of_precisions_has_both_units_by_threshold():
+    rows = [("weighted_sum", seed, threshold, 0.1 * (seed + 1), 0.01) for seed in (0, 1, 2) for threshold in THRESHOLDS]
+    table = precision_table(pd.DataFrame(rows, columns=AP_COLUMNS), {"weighted_sum": "WS"})
+    assert list(table) == ["variant", "runs", "∞", "1", "0.5", "0.25", "0.125"]
+    assert table.iloc[0].tolist() == ["WS", 3, *["20.00 / 1.00"] * 5]
