@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from io import BytesIO
 from threading import Thread
 from typing import Any
 
 import pytest
-from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.book.chapter import HTML
@@ -116,18 +112,6 @@ class Screen:
     def strange(self, addresses: list[str]) -> list[str]:
         """Those that are not of the book."""
         return [url for url in addresses if not url.startswith((f"{self.site}/", "data:", "blob:", "about:"))]
-
-    def picture(self, element: WebElement) -> Image.Image:
-        """An element as it is seen now, whole, in color."""
-        box = self.driver.execute_script(
-            "const b = arguments[0].getBoundingClientRect();"
-            "return {x: b.x + scrollX, y: b.y + scrollY, width: b.width, height: b.height, scale: 1}",
-            element,
-        )
-        taken = self.driver.execute_cdp_cmd(
-            "Page.captureScreenshot", {"format": "png", "clip": box, "captureBeyondViewport": True}
-        )
-        return Image.open(BytesIO(b64decode(taken["data"]))).convert("RGB")
 
     def photograph(self, page: str) -> None:
         """Leave the whole page in _build/screenshots, in numbered pictures one screen high."""

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 
-import numpy as np
 import pytest
 from selenium.webdriver.common.by import By
-from selenium.webdriver.remote.webelement import WebElement
 
 from tests.book.chapter import HTML, toc_pages
+from tests.browser.questions import FINDINGS, GROUND_AND_INK, RAW_TEX
 from tests.browser.screen import NEEDS_CHROMIUM, SCROLLS_SIDEWAYS, Screen
 
 pytestmark = NEEDS_CHROMIUM
@@ -20,26 +19,9 @@ PAGES = toc_pages()
 CHAPTERS = [page for page in PAGES if page.startswith("book/chapters/")]
 AXE = files("axe_playwright_python") / "axe.min.js"
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice")
-FINDINGS = """
-const done = arguments[arguments.length - 1];
-axe.run(document, {runOnly: arguments[0], resultTypes: ['violations']}).then(found => done(
-  found.violations.filter(rule => ['serious', 'critical'].includes(rule.impact)).flatMap(rule => rule.nodes.map(
-    node => `${rule.id}: ${node.target.join(' ')}: ${(node.any[0] || node.all[0] || node.none[0] || {}).message}`))));
-"""
-PLOTS = "article figure.plot img"
 CONTRAST = 7
 """Of a plot's axes and text, which are black on white before dark mode turns them; WCAG's AAA."""
 DARK = "invert(0.93) hue-rotate(180deg)"
-RAW_TEX = r"""
-const found = [], walker = document.createTreeWalker(document.querySelector('article'), NodeFilter.SHOW_TEXT);
-while (walker.nextNode()) {
-  const {data, parentElement} = walker.currentNode;
-  if (parentElement.closest('pre, code, script, style, mjx-container')) continue;
-  if (/\\[(\[a-zA-Z]|\$/.test(data)) found.push(data);
-}
-return found;
-"""
-"""Text that should have been typeset."""
 
 
 @dataclass(frozen=True)
@@ -102,18 +84,9 @@ def look(screen: Screen) -> Visit:
             tuple(pair)
             for pair in screen.ask(f"{images}.map(i => [!!i.closest('figure.plot'), getComputedStyle(i).filter])")
         ],
-        plots=[luminances(screen, image) for image in screen.driver.find_elements(By.CSS_SELECTOR, PLOTS)],
+        plots=[tuple(pair) for pair in screen.driver.execute_script(GROUND_AND_INK)],
         findings=findings(screen),
     )
-
-
-def luminances(screen: Screen, image: WebElement) -> tuple[float, float]:
-    """Of a plot as it is seen: of its ground, and of its ink, which is what is furthest from that, specks left out."""
-    values = np.asarray(screen.picture(image)) / 255
-    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-    seen = linear @ [0.2126, 0.7152, 0.0722]
-    ground = float(np.median(seen))
-    return ground, float(np.quantile(seen, 0.005 if ground > 0.5 else 0.995))
 
 
 def findings(screen: Screen) -> list[str]:
@@ -179,6 +152,16 @@ def test_the_run_opens_at_a_click(screen: Screen, page: str) -> None:
     assert table.is_displayed()
     assert "seed" in table.text
     assert screen.ask(SCROLLS_SIDEWAYS) <= 1
+
+
+def test_the_opening_page_says_in_one_screen_what_it_is_about(screen: Screen) -> None:
+    screen.open(PAGES[0])
+    opening = screen.ask("[...document.querySelectorAll('article section > p')].slice(0, 4).map(p => p.textContent)")
+    for paragraph, words in zip(opening[1:], ("What the paper claims.", "What we found.", "Where to go."), strict=True):
+        assert paragraph.startswith(words)
+    if screen.name.startswith("desktop"):
+        last = "document.querySelectorAll('article section > p')[3].getBoundingClientRect().bottom"
+        assert screen.ask(last) <= screen.height
 
 
 def test_search_finds_the_weighted_sum(screen: Screen) -> None:
