@@ -57,7 +57,7 @@ test-browser: book ## install Debian's chromium if it is missing, test the pages
 chromium:
 	@command -v apt-get >/dev/null || { echo "no apt-get here: install chromium and chromedriver yourself"; exit 1; }
 	apt-get update
-	apt-get install -y --no-install-recommends chromium chromium-driver fonts-liberation
+	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium chromium-driver fonts-liberation
 
 test-lowest: $(INSTALLED) ## quick tests with the lowest versions that pyproject.toml allows, in .venv-lowest (needs uv)
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-lowest

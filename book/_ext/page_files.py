@@ -5,6 +5,8 @@ those of ``book/results`` without the trained weights, in one archive for all ch
 """
 
 import shutil
+from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
@@ -18,13 +20,21 @@ FOLDER = "_downloads/chapters"
 RECORDS = f"{FOLDER}/records.zip"
 KEPT = ("record.json", "*.parquet")
 LINE = """<nav class="page-files" aria-label="Downloads">
-<p>What this page was made from: {links}.</p>
+<p>What this page was made from: {links}. <a href="{cite}">Cite this</a>.</p>
 </nav>"""
 
 
-def records(source: Path) -> list[Path]:
-    """Files of the committed runs but for their weights, in order."""
-    return sorted(path for kind in KEPT for path in (source / "book" / "results").glob(f"*/{kind}"))
+@cache
+def records(source: Path) -> bytes:
+    """An archive of the committed runs without their weights; the same records give the same bytes."""
+    book = source / "book"
+    archive = BytesIO()
+    with ZipFile(archive, "w") as file:
+        for path in sorted(path for kind in KEPT for path in (book / "results").glob(f"*/{kind}")):
+            without_time = ZipInfo(str(path.relative_to(book)))
+            without_time.external_attr = 0o644 << 16
+            file.writestr(without_time, path.read_bytes(), ZIP_DEFLATED)
+    return archive.getvalue()
 
 
 def add_links(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document) -> None:
@@ -35,10 +45,9 @@ def add_links(app: Sphinx, page: str, template: str, context: dict[str, Any], do
     files = {"notebook": f"{FOLDER}/{name}.ipynb", "parameters": f"{FOLDER}/{name}.yaml"}
     parameters = yaml.safe_load((Path(app.srcdir) / f"{page}.yaml").read_text(encoding="utf-8"))
     if parameters.get("store"):
-        size = sum(path.stat().st_size for path in records(Path(app.srcdir))) / 1e6
-        files[f"records of all runs, {size:.0f} MB"] = RECORDS
+        files[f"records of all runs, {len(records(Path(app.srcdir))) / 1e6:.0f} MB"] = RECORDS
     links = [f'<a href="{context["pathto"](target, 1)}" download>{text}</a>' for text, target in files.items()]
-    context["body"] += LINE.format(links=" · ".join(links))
+    context["body"] += LINE.format(links=" · ".join(links), cite=context["pathto"]("book/cite"))
 
 
 def copy_files(app: Sphinx, error: Exception | None) -> None:
@@ -50,9 +59,7 @@ def copy_files(app: Sphinx, error: Exception | None) -> None:
     for path in sorted((source / CHAPTERS).glob("*.*")):
         if path.suffix in (".ipynb", ".yaml"):
             shutil.copyfile(path, target / path.name)
-    with ZipFile(Path(app.outdir, RECORDS), "w", ZIP_DEFLATED) as archive:
-        for path in records(source):  # without times, so that the same records give the same archive
-            archive.writestr(ZipInfo(str(path.relative_to(source / "book"))), path.read_bytes())
+    Path(app.outdir, RECORDS).write_bytes(records(source))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -12,6 +12,8 @@ import slotnorm
 from slotnorm.chapters import CHAPTERS, ChapterParameters
 from tests.book.chapter import BOOK_PAGES, NOTEBOOKS, ROOT, calls, citations, markdown, toc_pages
 
+COMMANDS = "Run it again|Make it again|The same scenes as files"
+"""Sections that may follow a chapter's answer."""
 MODULES = sorted((ROOT / "slotnorm").rglob("*.py"))
 
 
@@ -85,9 +87,13 @@ def test_a_chapter_begins_with_a_question_and_ends_with_its_answer() -> None:
         title, _, text = markdown(path).partition("\n\n")
         assert title.startswith("# "), path.name
         assert re.match(r"\*[^*]+\?\*", text), f"{path.name} does not begin with its question"
-        sections = re.findall(r"^## (.*)$", markdown(path), re.MULTILINE)
-        answers = "In one look" if path.stem == "08_claims" else "What this page answers"
-        assert answers in sections[:1] + sections[-2:], f"{path.name} does not end with its answer"
+        *_, (last, answer) = (
+            (heading, body)
+            for heading, body in re.findall(r"^## (.*)$([\s\S]*?)(?=^## |\Z)", markdown(path), re.MULTILINE)
+            if not re.fullmatch(COMMANDS, heading)
+        )
+        assert last == "What this page answers", f"{path.name} does not end with its answer"
+        assert "{glue:" in answer, f"{path.name} answers without anything computed"
 
 
 def test_pre_commit_runs_what_make_lint_runs() -> None:
