@@ -2,11 +2,13 @@
 
 FINDINGS = """
 const done = arguments[arguments.length - 1];
-axe.run(document, {runOnly: arguments[0], resultTypes: ['violations']}).then(found => done(
+const rules = {'color-contrast': {enabled: arguments[1]}};
+const options = {runOnly: arguments[0], rules, resultTypes: ['violations']};
+axe.run(document, options).then(found => done(
   found.violations.filter(rule => ['serious', 'critical'].includes(rule.impact)).flatMap(rule => rule.nodes.map(
     node => `${rule.id}: ${node.target.join(' ')}: ${(node.any[0] || node.all[0] || node.none[0] || {}).message}`))));
 """
-"""What axe-core calls serious or critical, by the rules of some kinds."""
+"""What axe-core calls serious or critical, by the rules of some kinds, with or without those on contrast."""
 GROUND_AND_INK = """
 return [...document.querySelectorAll('article figure.plot img')].map(image => {
   const [card, seen] = [0, 1].map(() => Object.assign(document.createElement('canvas'),
