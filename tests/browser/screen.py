@@ -73,7 +73,7 @@ class Screen:
         self.emulate("screen")
 
     def emulate(self, medium: str) -> None:
-        """Show the page as on a ``screen`` or in ``print``."""
+        """Show the page as on a ``screen`` or in ``print``; ``""`` leaves it to what is done with it."""
         preference = {"name": "prefers-color-scheme", "value": self.scheme}
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": medium, "features": [preference]})
 

@@ -21,6 +21,7 @@ AXE = files("axe_playwright_python") / "axe.min.js"
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice")
 CONTRAST = 7
 """Of a plot's axes and text, which are black on white before dark mode turns them; WCAG's AAA."""
+OFF_PAPER = "header.bd-header, .bd-sidebar-primary, .bd-sidebar-secondary, .bd-header-article, .prev-next-area, footer"
 DARK = "invert(0.93) hue-rotate(180deg)"
 
 
@@ -180,24 +181,38 @@ def test_search_finds_the_weighted_sum(screen: Screen) -> None:
     assert {"book/chapters/01_vmf_em.html", "book/chapters/02_clevr.html"} <= set(found)
     assert screen.errors() == []
     assert screen.strange(screen.requests()) == []
+    assert screen.ask(SCROLLS_SIDEWAYS) <= 1
+    assert findings(screen) == []
 
 
-def test_on_paper_there_is_the_article_alone(screen: Screen) -> None:
-    screen.open("book/chapters/02_clevr")
+@pytest.mark.parametrize("page", ["book/chapters/02_clevr", "book/chapters/80_explorer", "book/reference/attention"])
+def test_on_paper_there_is_the_article_alone_and_it_is_light(screen: Screen, page: str) -> None:
+    screen.open(page)
     screen.emulate("print")
     try:
-        gone = (
-            "header.bd-header, .bd-sidebar-primary, .bd-sidebar-secondary, .bd-header-article, .prev-next-area, footer"
-        )
-        shown = f"[...document.querySelectorAll('{gone}')].filter(e => e.getClientRects().length).map(e => e.className)"
-        assert screen.ask(shown) == []
-        style = "getComputedStyle(document.querySelector('{}')).{}"
-        assert screen.ask(style.format("body", "backgroundColor")) in ("rgb(255, 255, 255)", "rgba(0, 0, 0, 0)")
-        assert screen.ask(style.format("article p", "color")) == "rgb(0, 0, 0)"
-        assert screen.ask(style.format("article figure.plot img", "filter")) == "none"
-        assert screen.ask(style.format("article figure", "breakInside")) == "avoid"
+        shown = f"[...document.querySelectorAll('{OFF_PAPER}')].filter(e => e.getClientRects().length)"
+        assert screen.ask(f"{shown}.map(e => e.className)") == []
+        screen.wait("document.documentElement.dataset.theme === 'light'")
+        assert findings(screen) == []
+        styles = "[...document.querySelectorAll('article figure')].map(figure => getComputedStyle(figure).breakInside)"
+        assert set(screen.ask(styles)) <= {"avoid"}
+        filters = "[...document.querySelectorAll('article figure img')].map(image => getComputedStyle(image).filter)"
+        assert set(screen.ask(filters)) <= {"none"}
     finally:
         screen.emulate("screen")
+    screen.wait(f"document.documentElement.dataset.theme === '{screen.scheme}'")
+
+
+def test_the_printer_gets_the_light_theme_and_the_reader_keeps_the_own(screen: Screen) -> None:
+    screen.open("book/cite")
+    screen.emulate("")
+    screen.driver.execute_script(
+        "addEventListener('beforeprint', () => { window.printed = document.documentElement.dataset.theme; })"
+    )
+    screen.driver.execute_cdp_cmd("Page.printToPDF", {})
+    assert screen.ask("window.printed") == "light"
+    assert screen.ask("document.documentElement.dataset.theme") == screen.scheme
+    screen.emulate("screen")
 
 
 @pytest.mark.parametrize("page", ["book/intro", "book/chapters/80_explorer"])
