@@ -232,7 +232,7 @@ class ConvAutoencoder(nn.Module):
         slots: Float[Tensor, "batch slots dim"] | None = None,
         generator: torch.Generator | None = None,
     ) -> Decomposition:
-        """The rest of :meth:`forward`, from tokens that :meth:`encode` made."""
+        """The rest of :meth:`forward`, from tokens of shape (B, N, C) that :meth:`encode` made."""
         slots, attention = self.slot_attention(tokens, num_slots, iterations, slots, generator)
         components, alpha = self.decoder(slots)
         components, masks = at_least_float32(components), at_least_float32(alpha).softmax(dim=1)

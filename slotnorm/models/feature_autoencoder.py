@@ -274,7 +274,7 @@ class FeatureAutoencoder(nn.Module):
         slots: Float[Tensor, "batch slots dim"] | None = None,
         generator: torch.Generator | None = None,
     ) -> FeatureDecomposition:
-        """The rest of :meth:`forward`, from tokens that :meth:`encode` made."""
+        """The rest of :meth:`forward`, from tokens of shape (B, N, D) that :meth:`encode` made."""
         slots, attention = self.slot_attention(tokens, num_slots, iterations, slots, generator)
         reconstruction, masks_BKN = self.decoder(slots)
         masks = masks_BKN.unflatten(-1, (self.grid_size, self.grid_size))

@@ -128,7 +128,7 @@ class SetPredictor(nn.Module):
         slots: Float[Tensor, "batch slots dim"] | None = None,
         generator: torch.Generator | None = None,
     ) -> SetPrediction:
-        """The rest of :meth:`forward`, from tokens that :meth:`encode` made."""
+        """The rest of :meth:`forward`, from tokens of shape (B, N, C) that :meth:`encode` made."""
         slots, attention = self.slot_attention(tokens, num_slots, iterations, slots, generator)
         logits: Tensor = self.head(slots)
         return SetPrediction(at_least_float32(logits).sigmoid(), slots, attention)
