@@ -163,7 +163,7 @@ class ConvAutoencoder(nn.Module):
         encoder_layers: 5x5 convolutions of the encoder.
         hidden_dim: width of Slot Attention's residual MLP.
         iterations: Slot Attention iterations in training; the paper evaluates with 5.
-        normalization: a name in :data:`slotnorm.normalization.NORMALIZATIONS`, or a module of your own.
+        normalization: a name that :func:`~slotnorm.normalization.make_normalization` knows, or a module of your own.
 
     Raises:
         ValueError: for an image size that is not a power of two of at least 16, or a count below 1.

@@ -190,7 +190,7 @@ class FeatureAutoencoder(nn.Module):
         decoder_layers: hidden layers of the decoder.
         hidden_dim: width of Slot Attention's residual MLP.
         iterations: Slot Attention iterations, in the paper 3 in training and evaluation.
-        normalization: a name in :data:`slotnorm.normalization.NORMALIZATIONS`, or a module of your own.
+        normalization: a name that :func:`~slotnorm.normalization.make_normalization` knows, or a module of your own.
         position_scale: standard deviation of the decoder's initial positions.
         init: how encoder and decoder are drawn, ``"torch"`` as ``nn.Linear`` draws, which is the paper's code,
             or ``"glorot"`` with zero biases; Slot Attention has its own.

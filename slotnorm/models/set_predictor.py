@@ -60,7 +60,7 @@ class SetPredictor(nn.Module):
         strides: of each 5x5 convolution of the encoder.
         hidden_dim: width of Slot Attention's residual MLP.
         iterations: Slot Attention iterations, 3 in training and evaluation.
-        normalization: a name in :data:`slotnorm.normalization.NORMALIZATIONS`, or a module of your own.
+        normalization: a name that :func:`~slotnorm.normalization.make_normalization` knows, or a module of your own.
 
     Raises:
         ValueError: for an image size, strides or widths that do not fit.
