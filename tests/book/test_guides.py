@@ -30,7 +30,8 @@ def files() -> dict[str, str]:
 
 
 def commands() -> list[list[str]]:
-    return [shlex.split(line) for line in re.findall(r"^    \.venv/bin/(.*)$", OWN.read_text(), re.MULTILINE)]
+    page = OWN.read_text().replace("\\\n", "")
+    return [shlex.split(line) for line in re.findall(r"^    \.venv/bin/(.*)$", page, re.MULTILINE)]
 
 
 @pytest.mark.parametrize("page", [USE, OWN], ids=lambda page: page.stem)
