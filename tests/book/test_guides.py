@@ -38,7 +38,7 @@ def commands() -> list[list[str]]:
 def test_examples_are_right(page: Path) -> None:
     scope: dict[str, Any] = {}
     if page is OWN:
-        exec(files()["power_mean/power_mean.py"], scope)
+        exec(files()["power_mean.py"], scope)
     test = doctest.DocTestParser().get_doctest("\n".join(blocks(page, "python")), scope, page.name, str(page), 0)
     outcome = doctest.DocTestRunner().run(test)
     assert outcome.attempted >= 5
@@ -60,9 +60,9 @@ def test_the_lines_to_change_are_the_two_normalizations(sign: str, name: str) ->
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the page's package is installed, as its first command says but beside the environment."""
     folder = tmp_path_factory.mktemp("own")
+    (folder / "power_mean").mkdir()
     for name, content in files().items():
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_text(content)
+        (folder / "power_mean" / name).write_text(content)
     command = [*commands()[0], "--quiet", "--no-deps", "--no-index", "--target", str(folder / "site")]
     ran(command, cwd=folder)
     return folder / "site"
@@ -92,7 +92,7 @@ def test_the_normalization_of_the_guide_passes_the_conformance_suite(installed: 
 
 @pytest.mark.slow
 def test_a_formula_that_is_not_the_references_fails(installed: Path, tmp_path: Path) -> None:
-    wrong = files()["power_mean/power_mean.py"].replace("share**self.exponent", "share")
+    wrong = files()["power_mean.py"].replace("share**self.exponent", "share")
     (tmp_path / "power_mean.py").write_text(wrong)
     with pytest.raises(AssertionError, match="test_agrees_with_the_slow_reference"):
         ran([*commands()[1], "-p", "no:cacheprovider", "-x"], site=Path(f"{tmp_path}{os.pathsep}{installed}"))
