@@ -52,7 +52,7 @@ class AffineSubspace:
         return self.basis.shape[1]
 
     def distance(self, points: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch"]:
-        """Euclidean distance of each point from the subspace."""
+        """Euclidean distance of each point, of shape (…, D), from the subspace, shape (…)."""
         residual = points - self.offset
         normal = residual - residual @ self.basis @ self.basis.T
         return normal.square().sum(dim=-1).sqrt()

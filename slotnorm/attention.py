@@ -30,7 +30,7 @@ class SlotAttention(nn.Module):
         num_slots: slots K that :meth:`forward` makes unless it is told otherwise.
         iterations: refinement steps unless :meth:`forward` is told otherwise; the paper trains with 3.
         hidden_dim: width of the residual MLP; 128 for CLEVR, 512 for MOVi.
-        normalization: a name in :data:`slotnorm.normalization.NORMALIZATIONS`, or a module of your own.
+        normalization: a name that :func:`~slotnorm.normalization.make_normalization` knows, or a module of your own.
         eps: of the three layer normalizations; the TensorFlow reference has 1e-3.
 
     Raises:

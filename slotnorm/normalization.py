@@ -6,8 +6,9 @@ The paper's subject is what is done to them next. Each answer is one final class
     updates, statistics = normalization(values, attention, statistics)
 
 where ``statistics`` is ``None`` in the first iteration of a forward pass and afterwards whatever the first iteration
-returned. Only :class:`BatchNorm` has something to hand on. A new normalization is one class and one row in
-:data:`NORMALIZATIONS`; the conformance suite in ``tests/conformance`` picks it up from there.
+returned. Only :class:`BatchNorm` has something to hand on. The paper's normalizations are the rows of
+:data:`NORMALIZATIONS`. Another package adds its own by an entry point in the group ``slotnorm.normalizations``; from
+there models, runs and the conformance suite in ``tests/conformance`` know it by name.
 
 Shape letters: B batch, K slots, N input tokens, D slot dimension.
 """
@@ -17,7 +18,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
+from importlib.metadata import EntryPoint, entry_points
 from typing import final
 
 import torch
@@ -37,8 +39,12 @@ __all__ = [
     "BatchNorm",
     "KDLayerNorm",
     "make_normalization",
+    "known_names",
     "scale_factor",
 ]
+
+GROUP = "slotnorm.normalizations"
+"""Group of the entry points with which another package adds normalizations."""
 
 Statistics = tuple[Tensor, Tensor]
 """Mean and variance that the first iteration hands to the later ones."""
@@ -361,17 +367,33 @@ def scale_factor(name: str) -> float | None:
     return factor if 0 < factor < math.inf and name == scaled_name(factor) else None
 
 
+@cache
+def _installed() -> dict[str, EntryPoint]:
+    """Other packages' normalizations, not loaded yet: they import this module. No name of the paper's is given away."""
+    return {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in NORMALIZATIONS}
+
+
+def known_names() -> list[str]:
+    """All names but the scaled sums': those of :data:`NORMALIZATIONS`, then those that other packages have installed.
+
+    Example:
+        >>> known_names()[:6] == list(NORMALIZATIONS)
+        True
+    """
+    return [*NORMALIZATIONS, *_installed()]
+
+
 def is_known(name: str) -> bool:
     """Whether :func:`make_normalization` knows the name."""
-    return name in NORMALIZATIONS or scale_factor(name) is not None
+    return name in known_names() or scale_factor(name) is not None
 
 
 def make_normalization(normalization: str | Normalization, dim: int) -> Normalization:
     """The normalization of that name for slots of ``dim`` features; an instance is passed through.
 
     Args:
-        normalization: a name in :data:`NORMALIZATIONS`, ``weighted_sum@0.25`` for a weighted sum with C = N / 4 and
-            likewise any other multiple of N, or a :class:`Normalization` of your own.
+        normalization: one of :func:`known_names`, ``weighted_sum@0.25`` for a weighted sum with C = N / 4 and likewise
+            any other multiple of N, or a :class:`Normalization` of your own.
         dim: slot dimension D.
 
     Raises:
@@ -385,7 +407,10 @@ def make_normalization(normalization: str | Normalization, dim: int) -> Normaliz
         return normalization
     if normalization in NORMALIZATIONS:
         return NORMALIZATIONS[normalization](dim)
+    if normalization in _installed():
+        made: Normalization = _installed()[normalization].load()(dim)
+        return made
     factor = scale_factor(normalization)
     if factor is None:
-        raise ValueError(f"unknown normalization {normalization!r}; there are {', '.join(NORMALIZATIONS)}")
+        raise ValueError(f"unknown normalization {normalization!r}; there are {', '.join(known_names())}")
     return WeightedSum(dim, factor=factor)

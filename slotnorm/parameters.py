@@ -13,8 +13,8 @@ import torch
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from slotnorm.normalization import NORMALIZATIONS
 from slotnorm.normalization import is_known as is_normalization
+from slotnorm.normalization import known_names
 from slotnorm.sources import is_known, stand_ins
 
 _INJECTED = "# Parameters"
@@ -36,7 +36,7 @@ def usable_device(device: str) -> str:
 def known_normalization(name: str) -> str:
     """The name, if a normalization has it."""
     if not is_normalization(name):
-        raise ValueError(f"unknown normalization {name!r}; there are {', '.join(NORMALIZATIONS)}")
+        raise ValueError(f"unknown normalization {name!r}; there are {', '.join(known_names())}")
     return name
 
 

@@ -28,7 +28,7 @@ def load_pretrained(
 
     Args:
         experiment: a name in :data:`slotnorm.recipes.EXPERIMENTS`, such as ``"clevr-6-7"``.
-        variant: a name in :data:`slotnorm.normalization.NORMALIZATIONS`.
+        variant: a name that :func:`~slotnorm.normalization.make_normalization` knows.
         scale: ``"smoke"``, ``"cpu"``, ``"gpu"`` or ``"paper"``.
         seed: of the run.
         store: folder or fsspec address of a run store; by default the records committed with the book.

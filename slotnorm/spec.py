@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from slotnorm.normalization import NORMALIZATIONS, is_known
+from slotnorm.normalization import is_known, known_names
 from slotnorm.tasks import TASKS, Task
 
 __all__ = ["RunSpec", "Data", "Schedule", "Optimizer", "EvaluationSpec", "SpecError", "digest"]
@@ -167,7 +167,7 @@ class RunSpec:
 
     def __post_init__(self) -> None:
         if not is_known(self.variant):
-            raise SpecError(f"unknown variant {self.variant!r}; there are {', '.join(NORMALIZATIONS)}")
+            raise SpecError(f"unknown variant {self.variant!r}; there are {', '.join(known_names())}")
         if self.seed < 0 or self.batch_size < 1:
             raise SpecError(f"seed must not be negative and batch_size at least 1, got {self.seed}, {self.batch_size}")
         if self.precision not in PRECISIONS:

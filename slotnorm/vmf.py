@@ -190,7 +190,7 @@ class VonMisesFisherMixture:
         return self.weights.log() + log_density(points, self.directions, self.temperature)
 
     def log_likelihood(self, points: Float[Tensor, "points dim"]) -> float:
-        """Mean of :math:`\\log g(x_n)` over the points, in nats per point."""
+        """Mean of :math:`\\log g(x_n)` over points of shape (N, D), in nats per point."""
         return self.log_joint(points).logsumexp(1).mean().item()
 
     def sample(

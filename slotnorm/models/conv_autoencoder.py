@@ -163,7 +163,7 @@ class ConvAutoencoder(nn.Module):
         encoder_layers: 5x5 convolutions of the encoder.
         hidden_dim: width of Slot Attention's residual MLP.
         iterations: Slot Attention iterations in training; the paper evaluates with 5.
-        normalization: a name in :data:`slotnorm.normalization.NORMALIZATIONS`, or a module of your own.
+        normalization: a name that :func:`~slotnorm.normalization.make_normalization` knows, or a module of your own.
 
     Raises:
         ValueError: for an image size that is not a power of two of at least 16, or a count below 1.
@@ -232,7 +232,7 @@ class ConvAutoencoder(nn.Module):
         slots: Float[Tensor, "batch slots dim"] | None = None,
         generator: torch.Generator | None = None,
     ) -> Decomposition:
-        """The rest of :meth:`forward`, from tokens that :meth:`encode` made."""
+        """The rest of :meth:`forward`, from tokens of shape (B, N, C) that :meth:`encode` made."""
         slots, attention = self.slot_attention(tokens, num_slots, iterations, slots, generator)
         components, alpha = self.decoder(slots)
         components, masks = at_least_float32(components), at_least_float32(alpha).softmax(dim=1)

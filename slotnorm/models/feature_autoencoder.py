@@ -190,7 +190,7 @@ class FeatureAutoencoder(nn.Module):
         decoder_layers: hidden layers of the decoder.
         hidden_dim: width of Slot Attention's residual MLP.
         iterations: Slot Attention iterations, in the paper 3 in training and evaluation.
-        normalization: a name in :data:`slotnorm.normalization.NORMALIZATIONS`, or a module of your own.
+        normalization: a name that :func:`~slotnorm.normalization.make_normalization` knows, or a module of your own.
         position_scale: standard deviation of the decoder's initial positions.
         init: how encoder and decoder are drawn, ``"torch"`` as ``nn.Linear`` draws, which is the paper's code,
             or ``"glorot"`` with zero biases; Slot Attention has its own.
@@ -274,7 +274,7 @@ class FeatureAutoencoder(nn.Module):
         slots: Float[Tensor, "batch slots dim"] | None = None,
         generator: torch.Generator | None = None,
     ) -> FeatureDecomposition:
-        """The rest of :meth:`forward`, from tokens that :meth:`encode` made."""
+        """The rest of :meth:`forward`, from tokens of shape (B, N, D) that :meth:`encode` made."""
         slots, attention = self.slot_attention(tokens, num_slots, iterations, slots, generator)
         reconstruction, masks_BKN = self.decoder(slots)
         masks = masks_BKN.unflatten(-1, (self.grid_size, self.grid_size))

@@ -60,7 +60,7 @@ class SetPredictor(nn.Module):
         strides: of each 5x5 convolution of the encoder.
         hidden_dim: width of Slot Attention's residual MLP.
         iterations: Slot Attention iterations, 3 in training and evaluation.
-        normalization: a name in :data:`slotnorm.normalization.NORMALIZATIONS`, or a module of your own.
+        normalization: a name that :func:`~slotnorm.normalization.make_normalization` knows, or a module of your own.
 
     Raises:
         ValueError: for an image size, strides or widths that do not fit.
@@ -128,7 +128,7 @@ class SetPredictor(nn.Module):
         slots: Float[Tensor, "batch slots dim"] | None = None,
         generator: torch.Generator | None = None,
     ) -> SetPrediction:
-        """The rest of :meth:`forward`, from tokens that :meth:`encode` made."""
+        """The rest of :meth:`forward`, from tokens of shape (B, N, C) that :meth:`encode` made."""
         slots, attention = self.slot_attention(tokens, num_slots, iterations, slots, generator)
         logits: Tensor = self.head(slots)
         return SetPrediction(at_least_float32(logits).sigmoid(), slots, attention)

@@ -11,7 +11,7 @@ from typing import final
 import matplotlib as mpl
 from matplotlib.colors import to_hex
 
-from slotnorm.normalization import NORMALIZATIONS, scale_factor
+from slotnorm.normalization import known_names, scale_factor
 from slotnorm.plots.style import OKABE_ITO, PHONE_WIDTH
 
 __all__ = ["LABELS", "OKABE_ITO", "PHONE_WIDTH", "VARIANTS", "Variant", "scaled_look"]
@@ -36,7 +36,7 @@ class _Looks(dict[str, Variant]):
         factor = scale_factor(name)
         if factor is not None:
             return self.setdefault(name, scaled_look(factor))
-        if name not in NORMALIZATIONS:
+        if name not in known_names():
             raise KeyError(name)
         return self.setdefault(name, Variant(name, OKABE_ITO["sky"], "p"))
 

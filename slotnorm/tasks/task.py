@@ -1,4 +1,7 @@
-"""What a task is; the paper's are its implementations."""
+"""What a task is; the paper's are its implementations.
+
+Shape letters: B batch, K slots, N input tokens, D slot dimension.
+"""
 
 from __future__ import annotations
 
@@ -64,15 +67,15 @@ class Task(Protocol):
         """The model with that normalization, freshly drawn."""
 
     def loss(self, model: nn.Module, batch: Batch, noise: Float[Tensor, "batch slots dim"]) -> Float[Tensor, ""]:
-        """Mean loss of a batch, with initial slots made from standard normal ``noise``."""
+        """Mean loss of a batch, with initial slots made from standard normal ``noise`` of shape (B, K, D)."""
 
     def encode(self, model: nn.Module, batch: Batch) -> Float[Tensor, "batch inputs dim"]:
-        """Input tokens of a batch, which serve any number of slots."""
+        """Input tokens of a batch, shape (B, N, D), which serve any number of slots."""
 
     def measure(
         self, model: nn.Module, batch: Batch, tokens: Tensor, noise: Float[Tensor, "batch slots dim"], iterations: int
     ) -> Measured:
-        """What the model makes of a batch from its tokens; the noise has as many slots as are wanted."""
+        """What the model makes of a batch from its tokens, with as many slots as the noise, of shape (B, K, D), has."""
 
     def summarize(self, detections: tuple[Tensor, ...]) -> dict[str, float]:
         """Measures of a set of scenes as a whole, from the :attr:`Measured.detections` of all of them."""

@@ -17,16 +17,18 @@ from tests.unit.toy_split import make
 PAGES = sorted((ROOT / "book" / "reference").glob("*.md"))
 MODULES = [name for page in PAGES for name in re.findall(r"automodule:: (\S+)", page.read_text())]
 SOURCES = sorted(".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "slotnorm").rglob("*.py"))
-NAMES = [(module, name) for module in MODULES for name in importlib.import_module(module).__all__]
+PUBLIC = ["slotnorm", *MODULES]
+NAMES = [(module, name) for module in PUBLIC for name in importlib.import_module(module).__all__]
 DOCUMENTED = [
     pytest.param(getattr(importlib.import_module(module), name), id=f"{module}.{name}")
     for module, name in NAMES
     if inspect.isclass(getattr(importlib.import_module(module), name))
     or inspect.isfunction(getattr(importlib.import_module(module), name))
 ]
-CITED = re.compile(r"Eqs?\. (\d+(?:(?:, |-|–| and )\d+)*)")
-TAKES_TENSORS = re.compile(r"(?:Float|Int|Integer)\[")
-SHAPE = re.compile(r"shape|\([A-Z][A-Za-z0-9, √.*]*\)")
+CITED = re.compile(r"\bEq(?:s?\.|uations?) (\d+(?:(?:, |-|–| and )\d+)*)")
+EQUATIONS = range(1, 40)  # the paper's last, of App. F, is 39
+TAKES_TENSORS = re.compile(r"(?:Float|Int|Integer|Bool)\[")
+SHAPE = re.compile(r"shape|\([A-Z][A-Za-z0-9, √.*]*\)|[Ss]ee :meth:")
 
 
 @pytest.fixture(scope="session")
@@ -72,9 +74,17 @@ def test_a_public_name_tells_its_errors(documented: Any) -> None:
 
 @pytest.mark.parametrize("documented", DOCUMENTED)
 def test_a_public_name_tells_the_shapes_of_its_tensors(documented: Any) -> None:
-    function = documented.__init__ if inspect.isclass(documented) else documented
-    if TAKES_TENSORS.search(str(inspect.get_annotations(function))):
-        assert SHAPE.search(inspect.getdoc(documented) or "")
+    made_by = documented.__init__ if inspect.isclass(documented) else documented
+    assert tells_shapes(made_by, inspect.getdoc(documented))
+    for name, method in inspect.getmembers(documented, inspect.isfunction):
+        if not name.startswith("_") and method.__module__.startswith("slotnorm"):
+            assert tells_shapes(method, inspect.getdoc(method)), name
+
+
+def tells_shapes(function: Any, docstring: str | None) -> bool:
+    """Whether no shape is lacking: none is wanted, or the docstring has one or says which other method has it."""
+    wanted = TAKES_TENSORS.search(str(inspect.get_annotations(function)))
+    return not wanted or bool(SHAPE.search(docstring or ""))
 
 
 def equations(text: str) -> set[int]:
@@ -87,21 +97,44 @@ def equations(text: str) -> set[int]:
     return found
 
 
-def test_notation_and_docstrings_name_the_same_equations() -> None:
+def rows_of_the_notation() -> dict[int, set[str]]:
+    """Equation to the names that the notation's table gives for it."""
     table = (ROOT / "book" / "notation.md").read_text().split("| equation |")[1].split(":::")[0]
-    listed = {
-        number: re.findall(r"`(\w+)`", names)
+    return {
+        number: set(re.findall(r"`(\w+)`", names))
         for numbers, names in re.findall(r"^\| ([\d, ]+) \|.*\| (.*) \|$", table, re.MULTILINE)
         for number in map(int, numbers.split(", "))
     }
+
+
+def citing(module: Path) -> dict[str, set[int]]:
+    """Equations that a module's docstrings cite, by the name of class, function or method; its own by ''."""
     cited: dict[str, set[int]] = {}
-    everywhere: set[int] = set()
-    for path in (ROOT / "slotnorm").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.Module):
-                numbers = equations(ast.get_docstring(node) or "")
-                everywhere |= numbers
-                if not isinstance(node, ast.Module):
-                    cited[node.name] = cited.get(node.name, set()) | numbers
-    assert set(listed) == everywhere
-    assert {(number, name) for number, names in listed.items() for name in names if number not in cited[name]} == set()
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.Module):
+            name = "" if isinstance(node, ast.Module) else node.name
+            cited[name] = cited.get(name, set()) | equations(ast.get_docstring(node) or "")
+    return cited
+
+
+def test_the_equations_that_docstrings_cite_are_the_papers_and_in_the_notation() -> None:
+    cited = [numbers for path in (ROOT / "slotnorm").rglob("*.py") for numbers in citing(path).values()]
+    assert set().union(*cited) == set(rows_of_the_notation())
+    assert set(rows_of_the_notation()) <= set(EQUATIONS)
+
+
+def test_a_name_in_the_notation_cites_its_equations() -> None:
+    modules = [citing(path) for path in (ROOT / "slotnorm").rglob("*.py")]
+    lacking = {
+        (number, name)
+        for number, names in rows_of_the_notation().items()
+        for name in names
+        if not any(number in cited.get(name, set()) for cited in modules)
+    }
+    assert lacking == set()
+
+
+@pytest.mark.parametrize("documented", DOCUMENTED)
+def test_the_notation_has_a_public_name_at_the_equations_it_cites(documented: Any) -> None:
+    rows, cited = rows_of_the_notation(), equations(inspect.getdoc(documented) or "")
+    assert {number for number in cited if documented.__name__ not in rows[number]} == set()

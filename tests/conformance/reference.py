@@ -6,6 +6,7 @@ paper's order (the package keeps attention as [b, k, n]) and returns u[b, k, d].
 
 import math
 from functools import partial
+from importlib.metadata import entry_points
 
 import torch
 
@@ -93,6 +94,7 @@ REFERENCES = {
     "kd_layer_norm": kd_layer_norm,
     "unnormalized": unnormalized,
     **{name: partial(scaled_sum, factor=factor) for name, factor in SCALED.items()},
+    **{entry.name: entry.load() for entry in entry_points(group="slotnorm.references")},
 }
 
 
