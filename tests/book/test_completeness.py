@@ -18,8 +18,9 @@ MODULES = sorted((ROOT / "slotnorm").rglob("*.py"))
 
 
 def leaves(cls: type[ChapterParameters]) -> set[type[ChapterParameters]]:
-    """The subclasses that have none themselves."""
-    return set().union(*map(leaves, cls.__subclasses__())) or {cls}
+    """The package's subclasses that have none themselves; tests make some of their own."""
+    below = [each for each in cls.__subclasses__() if each.__module__.startswith("slotnorm.")]
+    return set().union(*map(leaves, below)) or {cls}
 
 
 def test_notebooks_toc_and_parameters_agree() -> None:
