@@ -30,9 +30,9 @@ from slotnorm.tasks import Batch
 LABELS = 32
 """More than a scene has true segments: :func:`roles` below it are true segments."""
 FURTHER = LABELS
-"""First role of the slots that share an object with a larger one."""
+"""First role of the slots on an object of which another slot has more."""
 SPARE = 2 * FURTHER
-"""First role of the slots that share the background with a larger one."""
+"""First role of the slots on the background that have no object."""
 
 
 @dataclass(frozen=True)
@@ -144,9 +144,10 @@ def frames(results: Results, scenes: int) -> Frames | None:
 def roles(segmentation: Int[Tensor, "height width"], truth: Int[Tensor, "height width"]) -> npt.NDArray[np.uint8]:
     """Number every pixel by what its slot is to the scene, so that the same thing has the same number in every view.
 
-    A slot belongs to the true segment that most of its pixels lie on. The slot with most pixels on a segment takes the
-    segment's label; every further one a number of its own, larger slots first, from :data:`FURTHER` on if the segment
-    is an object and from :data:`SPARE` on if it is the background.
+    Of the slots that lie mostly on the background, the one with most of it is the background. Of the others, the one with
+    the most pixels of an object takes the object's label, however much background comes along: F-ARI does not count it.
+    If it has that of several objects, it takes the label of which it has more. What is left has numbers of its own, larger
+    slots first: from :data:`FURTHER` on if it lies mostly on an object, and from :data:`SPARE` on if on the background.
 
     Args:
         segmentation: slot indices.
@@ -159,17 +160,19 @@ def roles(segmentation: Int[Tensor, "height width"], truth: Int[Tensor, "height 
     places = inverse.reshape(-1) * LABELS + truth.numpy().reshape(-1)
     shared = np.bincount(places, minlength=len(slots) * LABELS).reshape(len(slots), LABELS)
     home, overlap = shared.argmax(axis=1), shared.max(axis=1)
+    holds = (np.arange(len(slots))[:, None] == shared.argmax(axis=0)) & (shared > 0)
+    background = int(np.where(home == 0, overlap, -1).argmax()) if (home == 0).any() else None
     role = np.zeros(len(slots), dtype=np.uint8)
-    taken: set[int] = set()
     free = {False: SPARE, True: FURTHER}
     for slot in np.argsort(-overlap, kind="stable"):
-        segment = int(home[slot])
-        if segment in taken:
-            role[slot] = free[segment > 0]
-            free[segment > 0] += 1
+        held = np.where(holds[slot], shared[slot], 0)[1:]
+        if slot == background:
+            role[slot] = 0
+        elif held.any():
+            role[slot] = 1 + held.argmax()
         else:
-            role[slot] = segment
-            taken.add(segment)
+            role[slot] = free[home[slot] > 0]
+            free[home[slot] > 0] += 1
     numbered: npt.NDArray[np.uint8] = role[inverse].reshape(segmentation.shape)
     return numbered
 

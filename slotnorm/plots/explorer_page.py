@@ -44,7 +44,7 @@ def explorer_html(sets: Sequence[Frames]) -> str:
     variants = [name for name in VARIANTS if any(name in frames.views for frames in sets)]
     data = json.dumps([set_data(frames) for frames in sets], separators=(",", ":")).replace("</", "<\\/")
     most = max(len(frames.scene_ids) for frames in sets)
-    return (
+    page = (
         '<div class="explorer">'
         '<p class="explorer-off">The explorer needs JavaScript and the book\'s pages. '
         "Without them, the figure below shows one scene.</p>"
@@ -60,6 +60,7 @@ def explorer_html(sets: Sequence[Frames]) -> str:
         '<p class="explorer-status" aria-live="polite"></p>'
         "</div></div>"
     )
+    return page.replace("><", "> <")  # or the search page runs the words of neighbors together
 
 
 def set_data(frames: Frames) -> dict[str, Any]:

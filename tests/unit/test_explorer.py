@@ -88,6 +88,13 @@ def test_roles_by_hand():
     assert np.array_equal(roles(segmentation, truth), expected)
 
 
+def test_a_slot_takes_the_object_it_holds_although_most_of_it_is_background():
+    truth = grid("000000", "010203", "000000")
+    # three stripes, each with an object: 4 has most background, so its object is not found
+    segmentation = grid("444556", "444556", "444455")
+    assert np.array_equal(roles(segmentation, truth), grid("000223", "000223", "000022").numpy())
+
+
 def test_two_objects_of_one_slot_have_one_role():
     assert set(roles(grid("4444"), grid("1112")).flat) == {1}
 
