@@ -64,19 +64,20 @@ class Estimate:
 
     Args:
         value: of the sample itself.
-        replicates: of the resamples; all NaN where nothing is known of their spread.
+        replicates: of the resamples; NaN where the statistic has no value, all NaN for a single run.
     """
 
     value: float
     replicates: Float[np.ndarray, " resamples"]
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
-        """Percentile interval, widened to hold the value itself; unbounded where value or spread is unknown."""
-        known = self.replicates[~np.isnan(self.replicates)]
-        if not np.isfinite(self.value) or not len(known):
+        """Percentile interval, widened to hold the value itself; an unknown replicate may lie on either side."""
+        if not np.isfinite(self.value):
             return -np.inf, np.inf
         tail = (1 - level) / 2
-        low, high = np.quantile(known, [tail, 1 - tail], method="nearest")
+        unknown = np.isnan(self.replicates)
+        low = np.quantile(np.where(unknown, -np.inf, self.replicates), tail, method="nearest")
+        high = np.quantile(np.where(unknown, np.inf, self.replicates), 1 - tail, method="nearest")
         return min(float(low), self.value), max(float(high), self.value)
 
     def tail(self, side: Side, bound: float) -> float:
@@ -110,7 +111,6 @@ class Bootstrap:
         """Those that there are scores of."""
         return list(self._runs)
 
-    @np.errstate(divide="ignore", invalid="ignore")
     def estimate(self, statistic: Statistic, *variants: str) -> Estimate:
         """A statistic of the means of these variants, on the sample and on every resample of it.
 

@@ -144,10 +144,10 @@ def frames(results: Results, scenes: int) -> Frames | None:
 def roles(segmentation: Int[Tensor, "height width"], truth: Int[Tensor, "height width"]) -> npt.NDArray[np.uint8]:
     """Number every pixel by what its slot is to the scene, so that the same thing has the same number in every view.
 
-    Of the slots that lie mostly on the background, the one with most of it is the background. Of the others, the one with
-    the most pixels of an object takes the object's label, however much background comes along: F-ARI does not count it.
-    If it has that of several objects, it takes the label of which it has more. What is left has numbers of its own, larger
-    slots first: from :data:`FURTHER` on if it lies mostly on an object, and from :data:`SPARE` on if on the background.
+    Of the slots that lie mostly on the background, the one with most of it is the background. Of the others, the one
+    with the most pixels of an object takes the object's label, however much background comes along, as F-ARI does not
+    count it. If it has that of several objects, it takes the label of which it has more. Other slots have numbers of
+    their own, larger ones first: from :data:`FURTHER` on if most of it lies on an object, else from :data:`SPARE` on.
 
     Args:
         segmentation: slot indices.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from jaxtyping import Float
 from scipy import stats
@@ -53,6 +54,12 @@ def change(
 ) -> Float[np.ndarray, "*batch"]:
     """What the fitted line gains from the first setting to the last."""
     return np.asarray(slope(values, settings) * (settings[-1] - settings[0]))
+
+
+def ratio(part: npt.ArrayLike, whole: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """A share of something positive; NaN where that is not positive, as stretched resamples of runs can make it."""
+    parts, wholes = np.broadcast_arrays(part, whole)
+    return np.asarray(np.divide(parts, wholes, out=np.full(wholes.shape, np.nan), where=wholes > 0))
 
 
 def rank_correlation(values: Float[np.ndarray, "*batch settings"]) -> Float[np.ndarray, "*batch"]:

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from slotnorm.bootstrap import Bootstrap, Estimate, Statistic
-from slotnorm.stats import Side, change, rank_correlation
+from slotnorm.stats import Side, change, rank_correlation, ratio
 
 
 class LackingError(LookupError):
@@ -94,7 +94,7 @@ class Panel:
 
     def relative_loss(self, variant: str) -> Estimate:
         """The same as a share of the mean over settings."""
-        return self.estimate(lambda mean: -self._change(mean) / mean.mean(axis=-1), variant)
+        return self.estimate(lambda mean: ratio(-self._change(mean), mean.mean(axis=-1)), variant)
 
     def trend(self, variant: str) -> Estimate:
         """Rank correlation of the measure with the setting."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from slotnorm.stats import ratio
 from slotnorm.verdicts.clevr import losses
 from slotnorm.verdicts.evidence import BASELINE, BATCH_NORM, LAYER_NORM, VARIANTS, WEIGHTED_SUM, Findings
 from slotnorm.verdicts.panel import Quantities, joined
@@ -41,7 +42,7 @@ def ablated(findings: Findings) -> Quantities:
     base = slots.index(11)
     return {
         "unnormalized_share": [
-            panel.estimate(lambda left, right, k=k: left[..., k] / right[..., base], UNNORMALIZED, BASELINE)
+            panel.estimate(lambda left, right, k=k: ratio(left[..., k], right[..., base]), UNNORMALIZED, BASELINE)
             for k in range(len(slots))
         ],
         "kd_loss": [panel.only(11, 21).loss(KD_LAYER_NORM)],
@@ -57,4 +58,4 @@ def shortfall(best: np.ndarray, other: np.ndarray) -> np.ndarray:
         other: the same of the other variant.
     """
     left, right = (mean.reshape(*mean.shape[:-1], len(THRESHOLDS), -1).mean(axis=-1) for mean in (best, other))
-    return np.asarray((1 - right / left).mean(axis=-1))
+    return np.asarray((1 - ratio(right, left)).mean(axis=-1))

@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from slotnorm.bootstrap import Bootstrap, Estimate, intervals, samples
+from slotnorm.stats import ratio
 
 
 def first(mean: np.ndarray) -> np.ndarray:
@@ -117,6 +118,25 @@ def test_interval_and_tail_by_hand() -> None:
     assert Estimate(2.0, np.linspace(0, 1, 101)).interval(0.9) == pytest.approx((0.05, 2.0))
 
 
+def test_a_replicate_without_a_value_may_lie_on_either_side() -> None:
+    known = np.linspace(0, 1, 100)
+    estimate = Estimate(0.5, np.append(known, [np.nan] * 4))
+    assert estimate.interval(0.95) == (-math.inf, math.inf)
+    low, high = estimate.interval(0.9)
+    assert 0 < low < 0.05
+    assert 0.95 < high < 1
+
+
+def test_a_share_that_one_run_decides_alone_has_no_interval() -> None:
+    """Without the other runs' zeros the share would be the same in every resample, as if it were certain."""
+    scores = np.zeros((3, 20, 2))
+    scores[0] = [0.2, 0.1]
+    estimate = Bootstrap({"a": scores}).estimate(lambda mean: ratio(mean[..., 1], mean[..., 0]), "a")
+    assert estimate.value == pytest.approx(0.5)
+    assert estimate.interval() == (-math.inf, math.inf)
+    assert estimate.tail("at least", 0.1) > 0.2
+
+
 def test_more_certainty_is_wider_and_resampling_repeats() -> None:
     scores = {"a": np.random.default_rng(0).normal(size=(3, 20, 1))}
     narrow, wide = (Bootstrap(scores).estimate(first, "a").interval(level) for level in (0.9, 0.99))
@@ -175,10 +195,8 @@ def test_four_hundred_resamples_of_twelve_runs_are_quick() -> None:
 def test_a_ratio_without_a_value_tells_nothing() -> None:
     bootstrap = Bootstrap({"a": np.ones((3, 4, 1)), "b": np.zeros((3, 4, 1))}, resamples=20)
     for names in (("a", "b"), ("b", "b")):
-        assert bootstrap.estimate(lambda left, right: (left / right)[..., 0], *names).interval() == (
-            -math.inf,
-            math.inf,
-        )
+        estimate = bootstrap.estimate(lambda left, right: ratio(left, right)[..., 0], *names)
+        assert estimate.interval() == (-math.inf, math.inf)
 
 
 def test_intervals_of_means_and_of_differences() -> None:

@@ -13,6 +13,7 @@ from slotnorm.stats import (
     median_and_deviation,
     paired_effect,
     rank_correlation,
+    ratio,
     run_means,
     slope,
     superiority,
@@ -54,6 +55,12 @@ def test_rank_correlation_by_hand() -> None:
     assert rank_correlation(np.array([9.0, 4.0, 1.0])) == pytest.approx(-1)
     assert rank_correlation(np.array([2.0, 1.0, 3.0])) == pytest.approx(0.5)  # 1 - 6 (1 + 1) / (3 · 8)
     assert rank_correlation(np.full(3, 2.0)) == 0
+
+
+def test_a_ratio_is_of_something_positive() -> None:
+    found = ratio(np.array([1.0, 1.0, 0.0, -3.0]), np.array([2.0, 0.0, 0.0, -1.0]))
+    np.testing.assert_array_equal(found, [0.5, np.nan, np.nan, np.nan])
+    assert ratio(np.float64(-1), np.float64(4)) == -0.25
 
 
 def test_median_and_deviation_as_in_table_1() -> None:
