@@ -79,7 +79,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where models are timed")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: whether everything turns")
     parser.add_argument("--repeats", type=int, default=3, help="of every form, in turn")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="file to keep the numbers in, subject by subject")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="file to keep the numbers in, by device and subject")
     return parser.parse_args(arguments)
 
 

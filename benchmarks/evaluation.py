@@ -47,7 +47,7 @@ def cases(settings: Settings) -> list[Case]:
     """A model of every kind."""
     if settings.quick:
         images = ObjectDiscovery(16, num_slots=3, slot_dim=8, channels=8, encoder_layers=2, hidden_dim=8)
-        features = FeatureDiscovery(4, 12, num_slots=3, slot_dim=8, decoder_dim=16, hidden_dim=8)
+        features = FeatureDiscovery(12, 12, num_slots=3, slot_dim=8, decoder_dim=16, hidden_dim=8)
         properties = PropertyPrediction(16, num_slots=4, slot_dim=8, channels=8, strides=(2, 1), hidden_dim=8)
         return [Case("tiny", task, 3, 16) for task in (images, features, properties)]
     share = PAPER_SCENES if settings.cuda else 0
@@ -84,7 +84,9 @@ def _told(case: Case) -> str:
 
     def prepare(make: Callable[[], nn.Module], sweep: Callable[..., object]) -> Callable[[], Callable[[], object]]:
         def fake() -> Callable[[], object]:
-            model, batch = make(), make_batch(spec(case.task, case.scenes), CPU)
+            # Without, fake views of a parameter require gradients even where none are taken.
+            model = make().requires_grad_(False)
+            batch = make_batch(spec(case.task, case.scenes), CPU)
             noise = [torch.randn(case.scenes, slots, case.task.slot_dim) for slots in SWEEP]
             data = batch["features"] if isinstance(case.task, FeatureDiscovery) else batch["image"]
             return lambda: sweep(model, data, noise, case.iterations)

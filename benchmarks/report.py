@@ -1,8 +1,9 @@
 """The table and the file that a benchmark leaves.
 
-The file is JSON, a subject's name to ``machine`` (processor, cores, memory, load before and after, versions, commit,
-device, date) and ``rows``, each the fields of :class:`benchmarks.settings.Row`. A run replaces the subjects that it has
-measured and keeps the others, so that a long benchmark can be made in parts. :mod:`slotnorm.benchmark` reads it.
+The file is JSON, a device to its subjects, a subject to ``machine`` (processor, cores, memory, load before and after,
+versions, commit, device, date) and ``rows``, each the fields of :class:`benchmarks.settings.Row`. A run replaces what
+it has measured and keeps the rest, so that a long benchmark can be made in parts and on several machines.
+:mod:`slotnorm.benchmark` reads it.
 """
 
 from __future__ import annotations
@@ -83,9 +84,10 @@ def _number(value: float | None) -> str:
 
 
 def write(path: Path, subject: str, rows: Sequence[Row], about: dict[str, Any]) -> None:
-    """Keep a subject's numbers beside those of the others; the file is replaced whole."""
+    """Keep a subject's numbers beside those of other subjects and devices; the file is replaced whole."""
     content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    content[subject] = {"machine": about, "rows": [asdict(row) for row in rows]}
+    device = about["device"].removeprefix("cpu: ")
+    content.setdefault(device, {})[subject] = {"machine": about, "rows": [asdict(row) for row in rows]}
     partial = path.with_suffix(path.suffix + ".part")
     partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     partial.replace(path)

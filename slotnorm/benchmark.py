@@ -1,9 +1,10 @@
 """What ``make bench`` measured: speed and memory beside plain forms of the same computations.
 
-``benchmarks/results.json`` maps a subject, such as ``"training step"``, to ``machine`` (``processor``, ``cores``,
-``load``, ``load_after``, ``versions``, ``commit``, ``device``, ``date``, …) and ``rows``. A row has ``subject``,
-``what``, ``size``, ``unit``, ``plain`` and ``ours`` (medians; ``None`` was not measured), ``ratio`` (above 1 ours is
-better), ``spread`` (smallest and largest ratio of the repeats), ``aim``, ``met``, ``floor`` and ``note``.
+``benchmarks/results.json`` maps a device, such as ``"AMD EPYC"``, to subjects, such as ``"training step"``, and each of
+these to ``machine`` (``processor``, ``cores``, ``load``, ``load_after``, ``versions``, ``commit``, ``device``, ``date``,
+…) and ``rows``. A row has ``subject``, ``what``, ``size``, ``unit``, ``plain`` and ``ours`` (medians; ``None`` was not
+measured), ``ratio`` (above 1 ours is better), ``spread`` (smallest and largest ratio of the repeats), ``aim``, ``met``,
+``floor`` and ``note``.
 """
 
 from __future__ import annotations
@@ -18,36 +19,64 @@ import pandas as pd
 COMMITTED = Path(__file__).parents[1] / "benchmarks" / "results.json"
 """The committed numbers, in a checkout of the project."""
 
+Machines = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""By device and subject, what the numbers were measured on."""
 
-def read_benchmark(path: Path | str = COMMITTED) -> tuple[pd.DataFrame, dict[str, dict[str, Any]]]:
-    """All rows as a table, and by subject what they were measured on."""
+
+def read_benchmark(path: Path | str = COMMITTED) -> tuple[pd.DataFrame, Machines]:
+    """All rows as a table with their ``device``, and by device and subject what they were measured on."""
     content = json.loads(Path(path).read_text(encoding="utf-8"))
-    rows = [row for part in content.values() for row in part["rows"]]
-    return pd.DataFrame(rows), {subject: part["machine"] for subject, part in content.items()}
+    rows = [
+        {"device": device, **row} for device, parts in content.items() for part in parts.values() for row in part["rows"]
+    ]
+    machines = {device: {name: part["machine"] for name, part in parts.items()} for device, parts in content.items()}
+    return pd.DataFrame(rows), machines
 
 
 def benchmark_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows for :func:`slotnorm.notebook.show_table`; what was not measured says so."""
-    met = rows["met"].map({True: "met", False: "**missed**"}).fillna("not measured")
-    verdict = [f"{aim}: {word}" if aim else "" for aim, word in zip(rows["aim"], met, strict=True)]
+    """A row per measurement and a column per device, for :func:`slotnorm.notebook.show_table`."""
+    devices = rows["device"].unique()
+    lines = []
+    for (subject, what, size), same in rows.groupby(["subject", "what", "size"], sort=False):
+        cells = {row.device: _cell(row) for row in same.itertuples()}
+        wanted = next(filter(None, same["aim"]), "")
+        lines.append(
+            {"what": f"**{subject}**: {what}", "size": size, "aim": wanted} | {at: cells.get(at, "–") for at in devices}
+        )
+    return pd.DataFrame(lines)
+
+
+def floor_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """What was counted of the measurements that have a floor, and the time it takes at the device's measured rates."""
+    counted = rows[rows["floor"] != ""]
     return pd.DataFrame(
         {
-            "what": [f"**{subject}**: {what}" for subject, what in zip(rows["subject"], rows["what"], strict=True)],
-            "size": rows["size"],
-            "plain": rows["plain"].map(_number),
-            "ours": [f"{_number(ours)} {unit}".strip() for ours, unit in zip(rows["ours"], rows["unit"], strict=True)],
-            "ratio": [f"{ratio:.3g}×" if pd.notna(ratio) else "" for ratio in rows["ratio"]],
-            "aim": verdict,
+            "what": [f"**{subject}**: {what}" for subject, what in zip(counted["subject"], counted["what"], strict=True)],
+            "device": counted["device"],
+            "ours": [f"{_number(ours)} {unit}" for ours, unit in zip(counted["ours"], counted["unit"], strict=True)],
+            "counted, and its least time": counted["floor"],
+            "besides": counted["note"],
         }
     )
 
 
-def loads(machines: Mapping[str, Mapping[str, Any]]) -> str:
-    """Processors and the range of the load that the subjects were measured under, as text."""
-    load = [float(machine["load"]) for machine in machines.values()]
-    processors = ", ".join(dict.fromkeys(str(machine["processor"]) for machine in machines.values()))
-    return f"{processors}, load {min(load):.2g} to {max(load):.2g}"
+def loads(machines: Machines) -> str:
+    """Devices, each with the range of the load that its subjects were measured under, as text."""
+    texts = []
+    for device, subjects in machines.items():
+        load = [float(about["load"]) for about in subjects.values()]
+        texts.append(f"{device} (load {min(load):.2g} to {max(load):.2g})")
+    return ", ".join(texts)
 
 
-def _number(value: float | None) -> str:
-    return f"{value:.3g}" if value is not None and pd.notna(value) else "–"
+def _cell(row: Any) -> str:
+    if pd.isna(row.ours):
+        return "not measured"
+    before = f"{_number(row.plain)} → " if pd.notna(row.plain) else ""
+    ratio = f", {row.ratio:.3g}×" if pd.notna(row.ratio) else ""
+    verdict = {True: ", met", False: ", **missed**"}.get(row.met, "")
+    return f"{before}{_number(row.ours)} {row.unit}{ratio}{verdict}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}"

@@ -12,7 +12,7 @@ from benchmarks.evaluation import cases, evaluation_spec, noise_split, separatel
 from benchmarks.forms import plain_model
 from benchmarks.measure import compared, interleaved, judged, peak_memory
 from benchmarks.settings import Row, Settings
-from slotnorm.benchmark import benchmark_table, loads, read_benchmark
+from slotnorm.benchmark import benchmark_table, floor_table, loads, read_benchmark
 from slotnorm.evaluation import evaluate
 
 CPU = torch.device("cpu")
@@ -100,14 +100,16 @@ def test_without_a_gpu_its_rows_say_so(monkeypatch, capsys):
 
 
 def test_subjects_are_kept_beside_each_other_and_read_back(tmp_path):
-    path, about = tmp_path / "results.json", {"processor": "one"}
-    report.write(path, "a", [compared(ROW, [2.0], [1.0])], about)
-    report.write(path, "b", [Row("b", "other", "", "MiB", note="not measured")], about)
-    report.write(path, "a", [compared(ROW, [3.0], [1.0])], about)
+    path, one, two = tmp_path / "results.json", {"device": "cpu: one"}, {"device": "two"}
+    report.write(path, "a", [compared(ROW, [2.0], [1.0])], one)
+    report.write(path, "b", [Row("b", "other", "", "MiB", note="not measured")], one)
+    report.write(path, "a", [compared(ROW, [5.0], [1.0])], two)
+    report.write(path, "a", [compared(ROW, [3.0], [1.0])], one)
     rows, machines = read_benchmark(path)
-    assert rows["what"].tolist() == ["what", "other"]
-    assert rows["ratio"].tolist()[0] == 3.0
-    assert machines == {"a": about, "b": about}
+    assert rows["what"].tolist() == ["what", "other", "what"]
+    assert rows["device"].tolist() == ["one", "one", "two"]
+    assert rows["ratio"].tolist()[::2] == [3.0, 5.0]
+    assert machines == {"one": {"a": one, "b": one}, "two": {"a": two}}
 
 
 def test_the_table_is_markdown_of_one_width():
@@ -120,9 +122,12 @@ def test_the_table_is_markdown_of_one_width():
 
 def test_the_committed_numbers_say_what_they_were_measured_on():
     rows, machines = read_benchmark()
-    assert set(machines) == set(command.SUBJECTS)
-    assert set(rows["subject"]) == set(machines)
-    for about in machines.values():
+    assert any(set(subjects) == set(command.SUBJECTS) for subjects in machines.values())
+    assert set(zip(rows["device"], rows["subject"], strict=True)) == {
+        (device, subject) for device, subjects in machines.items() for subject in subjects
+    }
+    for device, about in ((device, about) for device, subjects in machines.items() for about in subjects.values()):
+        assert about["device"].removeprefix("cpu: ") == device
         assert not about["quick"]
         assert {"processor", "cores", "load", "load_after", "versions", "commit", "date"} <= about.keys()
     unmeasured = rows[rows["ours"].isna()]
@@ -130,16 +135,20 @@ def test_the_committed_numbers_say_what_they_were_measured_on():
 
 
 def test_the_page_s_table_tells_what_was_met_missed_and_not_measured(tmp_path):
-    path, about = tmp_path / "results.json", {"processor": "one", "load": 2.0}
-    aimed = replace(ROW, aim="≥ 1.5x")
+    path, about = tmp_path / "results.json", {"device": "cpu: one", "load": 2.0}
+    aimed = replace(ROW, aim="≥ 1.5x", floor="3 GFLOP")
     rows = [
         compared(aimed, [2.0], [1.0], at_least=1.5),
-        compared(aimed, [1.0], [1.0], at_least=1.5),
+        compared(replace(aimed, what="slow"), [1.0], [1.0], at_least=1.5),
         Row("b", "other", "", "MiB", aim="≥ 4x", note="not measured"),
+        Row("b", "alone", "", "MiB", ours=7.0),
     ]
     report.write(path, "a", rows, about)
-    table = benchmark_table(read_benchmark(path)[0])
-    assert [cell.split(": ")[1] for cell in table["aim"]] == ["met", "**missed**", "not measured"]
-    assert table["ratio"].tolist() == ["2×", "1×", ""]
-    assert table["ours"].tolist()[-1] == "– MiB"
-    assert loads({"a": about, "b": about | {"load": 5.0}}) == "one, load 2 to 5"
+    report.write(path, "a", rows[:1], about | {"device": "two"})
+    found, machines = read_benchmark(path)
+    table = benchmark_table(found)
+    assert table["one"].tolist() == ["2 → 1 s, 2×, met", "1 → 1 s, 1×, **missed**", "not measured", "7 MiB"]
+    assert table["two"].tolist() == ["2 → 1 s, 2×, met", "–", "–", "–"]
+    assert table["aim"].tolist() == ["≥ 1.5x", "≥ 1.5x", "≥ 4x", ""]
+    assert floor_table(found)["device"].tolist() == ["one", "one", "two"]
+    assert loads(machines) == "one (load 2 to 2), two (load 2 to 2)"
