@@ -2,6 +2,7 @@
 
     python -m benchmarks                                    some minutes; what `make bench` runs
     python -m benchmarks --only "training step" --device cuda
+    python -m benchmarks --only data --tensorflow PYTHON    beside the TensorFlow of another environment
     python -m benchmarks --quick                            seconds: whether everything turns
 
 Every ratio is taken within one run, from medians of repeats in turn. Times on a processor are processor seconds of one
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -70,6 +72,14 @@ def measured(name: str, settings: Settings) -> Iterator[Row]:
             yield Row(name, what, "on a GPU, B 64", "", aim=aim, note="not measured: no GPU")
 
 
+def has_tensorflow(python: str) -> bool:
+    """Whether an interpreter can import TensorFlow."""
+    try:
+        return subprocess.run([python, "-c", "import tensorflow"], capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Of the command line."""
     parser = argparse.ArgumentParser(
@@ -79,6 +89,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where models are timed")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: whether everything turns")
     parser.add_argument("--repeats", type=int, default=3, help="of every form, in turn")
+    parser.add_argument("--tensorflow", metavar="PYTHON", help="an interpreter with TensorFlow, which parses CLEVR")
     parser.add_argument("--json", type=Path, metavar="FILE", help="file to keep the numbers in, by device and subject")
     return parser.parse_args(arguments)
 
@@ -93,7 +104,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("--repeats must be at least 1", file=sys.stderr)
         return 2
     torch.set_num_threads(1)
-    settings = Settings(torch.device(options.device), options.quick, options.repeats)
+    if options.tensorflow and not has_tensorflow(options.tensorflow):
+        print(f"--tensorflow: {options.tensorflow} is no Python that can import tensorflow", file=sys.stderr)
+        return 2
+    settings = Settings(torch.device(options.device), options.quick, options.repeats, options.tensorflow)
     for name in options.only or SUBJECTS:
         about = report.machine(settings)
         rows = list(measured(name, settings))

@@ -23,8 +23,15 @@ def measure(settings: Settings) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         file = write_clevr_file(Path(folder) / "clevr.tfrecords", records)
         yardstick, *ours = data.reading(file, records, settings.rounds(3))
+        parsed = data.tensorflow(settings.tensorflow, file, records) if settings.tensorflow else None
     for row in ours:
         yield _row(row, f"{row.what}, beside plain gunzip", yardstick.per_processor_second)
+    for row in ours[1:]:
+        what = f"{row.what}, beside TensorFlow's parse"
+        if parsed:
+            yield _row(row, what, parsed.per_processor_second)
+        else:
+            yield Row(NAME, what, "", "1/s", note="not measured: no TensorFlow, see --tensorflow")
 
 
 def _row(row: data.Row, what: str, plain: float | None = None) -> Row:

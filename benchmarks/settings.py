@@ -16,11 +16,13 @@ class Settings:
         device: where models are timed; measures, readers and imports are always timed on the processor.
         quick: tiny sizes and one repeat: shows that everything turns, and nothing of the speed.
         repeats: of every form, in turn with the others; medians count.
+        tensorflow: interpreter that has TensorFlow, ``None`` where there is none.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     quick: bool = False
     repeats: int = 3
+    tensorflow: str | None = None
 
     @property
     def cuda(self) -> bool:

@@ -26,7 +26,7 @@ def measure(settings: Settings) -> Iterator[Row]:
         clock, processor = _run(jobs, steps, str(settings.device), settings.quick)
         rate = jobs * steps / clock
         alone = alone or rate
-        row = Row(NAME, f"--jobs {jobs}", f"{steps} steps each, CLEVR, cpu scale", "steps/s", ours=rate)
+        row = Row(NAME, f"`--jobs {jobs}`", f"{steps} steps each, CLEVR, cpu scale", "steps/s", ours=rate)
         load = os.getloadavg()[0]
         note = f"{jobs * steps / processor:.2f} steps a processor second; load {load:.1f}"
         note += "; the clock's rate holds for a machine as busy as this one" if load > 2 * jobs else ""

@@ -1,10 +1,10 @@
 """What ``make bench`` measured: speed and memory beside plain forms of the same computations.
 
-``benchmarks/results.json`` maps a device, such as ``"AMD EPYC"``, to subjects, such as ``"training step"``, and each of
-these to ``machine`` (``processor``, ``cores``, ``load``, ``load_after``, ``versions``, ``commit``, ``device``, ``date``,
-…) and ``rows``. A row has ``subject``, ``what``, ``size``, ``unit``, ``plain`` and ``ours`` (medians; ``None`` was not
-measured), ``ratio`` (above 1 ours is better), ``spread`` (smallest and largest ratio of the repeats), ``aim``, ``met``,
-``floor`` and ``note``.
+``benchmarks/results.json`` maps a device, such as ``"AMD EPYC"``, to subjects, such as ``"training step"``, and each
+of these to ``machine`` (``processor``, ``cores``, ``load``, ``load_after``, ``versions``, ``commit``, ``device``,
+``date``, …) and ``rows``. A row has ``subject``, ``what``, ``size``, ``unit``, ``plain`` and ``ours`` (medians;
+``None`` was not measured), ``ratio`` (above 1 ours is better), ``spread`` (smallest and largest ratio of the repeats),
+``aim``, ``met``, ``floor`` and ``note``.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ Machines = Mapping[str, Mapping[str, Mapping[str, Any]]]
 def read_benchmark(path: Path | str = COMMITTED) -> tuple[pd.DataFrame, Machines]:
     """All rows as a table with their ``device``, and by device and subject what they were measured on."""
     content = json.loads(Path(path).read_text(encoding="utf-8"))
-    rows = [
-        {"device": device, **row} for device, parts in content.items() for part in parts.values() for row in part["rows"]
-    ]
-    machines = {device: {name: part["machine"] for name, part in parts.items()} for device, parts in content.items()}
+    parts = [(device, part) for device, subjects in content.items() for part in subjects.values()]
+    rows = [{"device": device, **row} for device, part in parts for row in part["rows"]]
+    machines = {
+        device: {name: part["machine"] for name, part in subjects.items()} for device, subjects in content.items()
+    }
     return pd.DataFrame(rows), machines
 
 
@@ -49,15 +50,17 @@ def benchmark_table(rows: pd.DataFrame) -> pd.DataFrame:
 def floor_table(rows: pd.DataFrame) -> pd.DataFrame:
     """What was counted of the measurements that have a floor, and the time it takes at the device's measured rates."""
     counted = rows[rows["floor"] != ""]
-    return pd.DataFrame(
+    lines = [
         {
-            "what": [f"**{subject}**: {what}" for subject, what in zip(counted["subject"], counted["what"], strict=True)],
-            "device": counted["device"],
-            "ours": [f"{_number(ours)} {unit}" for ours, unit in zip(counted["ours"], counted["unit"], strict=True)],
-            "counted, and its least time": counted["floor"],
-            "besides": counted["note"],
+            "what": f"**{row.subject}**: {row.what}",
+            "device": row.device,
+            "ours": f"{_number(row.ours)} {row.unit}",
+            "counted, and its least time": row.floor,
+            "besides": row.note,
         }
-    )
+        for row in counted.itertuples()
+    ]
+    return pd.DataFrame(lines)
 
 
 def loads(machines: Machines) -> str:

@@ -17,8 +17,10 @@ from torch.nn.functional import pad
 __all__ = ["adjusted_rand_index", "foreground_adjusted_rand_index", "contingency"]
 
 MAX_LABELS = 1024
-PIXELS_AT_ONCE = 2**17
+PIXELS_AT_ONCE = 2**16
 """Pixels counted in one go on a CPU: few enough for its cache."""
+IMAGES_AT_ONCE = (2**31 - 1) // MAX_LABELS**2
+"""Images counted in one go: few enough for 32 bits to number every pair of labels of each."""
 
 
 def contingency(
@@ -44,25 +46,31 @@ def contingency(
         raise ValueError(f"label maps must have one shape; true is {tuple(true.shape)}, pred is {tuple(pred.shape)}")
     batch = true.shape[0]
     true_BP, pred_BP = true.reshape(batch, -1), pred.reshape(batch, -1)
-    at_once = max(1, PIXELS_AT_ONCE // max(1, true_BP.shape[1])) if true.device.type == "cpu" else max(1, batch)
-    parts = [_counts(*part) for part in zip(torch.split(true_BP, at_once), torch.split(pred_BP, at_once), strict=True)]
+    fitting = PIXELS_AT_ONCE // max(1, true_BP.shape[1]) if true.device.type == "cpu" else batch
+    at_once = max(1, min(fitting, batch, IMAGES_AT_ONCE))
+    room = torch.empty(2, at_once, true_BP.shape[1], dtype=torch.int32, device=true.device)
+    chunks = zip(torch.split(true_BP, at_once), torch.split(pred_BP, at_once), strict=True)
+    parts = [_counts(*chunk, room[:, : len(chunk[0])]) for chunk in chunks]
     rows, columns = (max(part.shape[axis] for part in parts) for axis in (1, 2))
     return torch.cat([pad(part, (0, columns - part.shape[2], 0, rows - part.shape[1])) for part in parts])
 
 
-def _counts(true_BP: Tensor, pred_BP: Tensor) -> Tensor:
+def _counts(true_BP: Tensor, pred_BP: Tensor, room_2BP: Tensor) -> Tensor:
+    """Counts of a part of the batch; ``room`` is written over, as new memory takes longer than what is done in it."""
     rows, columns = _label_count("true", true_BP), _label_count("pred", pred_BP)
     batch, cells = len(true_BP), len(true_BP) * rows * columns
-    narrow = torch.int32 if cells < 2**31 else torch.int64
-    cell_BP = torch.add(pred_BP.to(narrow), true_BP.to(narrow), alpha=columns)
-    cell_BP += torch.arange(batch, device=true_BP.device, dtype=narrow)[:, None] * (rows * columns)
+    cell_BP = room_2BP[0].copy_(true_BP)
+    torch.add(room_2BP[1].copy_(pred_BP), cell_BP, alpha=columns, out=cell_BP)
+    cell_BP += torch.arange(batch, device=true_BP.device, dtype=cell_BP.dtype)[:, None] * (rows * columns)
     return torch.bincount(cell_BP.flatten(), minlength=cells).view(batch, rows, columns)
 
 
 def _label_count(name: str, labels: Tensor) -> int:
     if labels.numel() == 0:
         return 1
-    smallest, largest = (int(bound) for bound in torch.aminmax(labels))
+    on_cpu = labels.device.type == "cpu"  # where NumPy is faster
+    bounds = (labels.numpy().min(), labels.numpy().max()) if on_cpu else torch.aminmax(labels)
+    smallest, largest = (int(bound) for bound in bounds)
     if smallest < 0 or largest >= MAX_LABELS:
         raise ValueError(f"{name} labels must lie in 0..{MAX_LABELS - 1}, got {smallest}..{largest}")
     return largest + 1

@@ -1,12 +1,13 @@
 """The benchmark's machinery, never a time: what is counted, compared, told and kept."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
 import torch
 
 from benchmarks import __main__ as command
-from benchmarks import feature_decoder, report, scores, side_by_side, slot_attention, training_step
+from benchmarks import feature_decoder, readers, report, scores, side_by_side, slot_attention, training_step
 from benchmarks.counting import Count, Rates, count
 from benchmarks.evaluation import cases, evaluation_spec, noise_split, separately
 from benchmarks.forms import plain_model
@@ -88,7 +89,7 @@ def test_a_subject_turns(subject):
 
 @pytest.mark.slow
 def test_runs_side_by_side_turn():
-    assert [row.what for row in side_by_side.measure(QUICK)] == ["--jobs 1", "--jobs 2"]
+    assert [row.what for row in side_by_side.measure(QUICK)] == ["`--jobs 1`", "`--jobs 2`"]
 
 
 def test_without_a_gpu_its_rows_say_so(monkeypatch, capsys):
@@ -97,6 +98,23 @@ def test_without_a_gpu_its_rows_say_so(monkeypatch, capsys):
     assert notes[-1] == "not measured: no GPU"
     assert command.main(["--device", "cuda"]) == 2
     assert capsys.readouterr().out == "not measured: no GPU\n"
+
+
+def test_an_interpreter_without_tensorflow_is_refused(capsys, tmp_path):
+    for python in (str(tmp_path / "nowhere"), shutil.which("false")):
+        assert command.main(["--only", "data", "--tensorflow", python]) == 2
+        assert f"--tensorflow: {python} is no Python" in capsys.readouterr().err
+
+
+def test_the_reader_stands_beside_tensorflow_where_there_is_one(monkeypatch):
+    found = {}
+    monkeypatch.setattr(readers.data, "tensorflow", lambda python, *_: readers.data.Row(python, 20.0, 40.0))
+    for python in (None, "python"):
+        rows = readers.measure(replace(QUICK, tensorflow=python))
+        found[python] = [row for row in rows if row.what.endswith("beside TensorFlow's parse")]
+    assert [row.what for row in found[None]] == [row.what for row in found["python"]]
+    assert all(row.ours is None and row.note.startswith("not measured: ") for row in found[None])
+    assert [row.ratio for row in found["python"]] == [row.ours / 40 for row in found["python"]]
 
 
 def test_subjects_are_kept_beside_each_other_and_read_back(tmp_path):
