@@ -1,12 +1,14 @@
-"""How long steps took, run by run."""
+"""How long steps took, run by run, and the package beside plain forms of the same."""
 
 from __future__ import annotations
+
+import re
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from slotnorm.plots import PHONE_WIDTH, VARIANTS
+from slotnorm.plots import OKABE_ITO, PHONE_WIDTH, VARIANTS
 from slotnorm.plots.clevr import note
 from slotnorm.plots.experiments import variant_legend
 
@@ -36,3 +38,45 @@ def relative_times(runs: pd.DataFrame) -> Figure:
     ax.set_yticks(range(len(groups)), [rows["experiment"].iloc[0] for rows in groups])
     variant_legend(fig, [name for rows in groups for name in rows["variant"]])
     return fig
+
+
+DEVICES = (("o", OKABE_ITO["blue"]), ("D", OKABE_ITO["orange"]), ("s", OKABE_ITO["green"]), ("^", OKABE_ITO["purple"]))
+
+
+def ratios(rows: pd.DataFrame) -> Figure:
+    """What the project's forms save, a line per measurement and a mark per device; a bar is the aim.
+
+    Args:
+        rows: from :func:`slotnorm.benchmark.read_benchmark`; those without a plain form are left out.
+    """
+    known = rows[rows["ratio"].notna() & (rows["subject"] != "side by side")]
+    names = [f"{subject}: {what}" for subject, what in zip(known["subject"], known["what"], strict=True)]
+    places = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    fig, ax = plt.subplots(figsize=(PHONE_WIDTH, 0.42 * len(places) + 1.1))
+    looks = dict(zip(rows["device"].unique(), DEVICES, strict=False))
+    for device, (marker, color) in looks.items():
+        own = [
+            (row.ratio, places[name])
+            for name, row in zip(names, known.itertuples(), strict=True)
+            if row.device == device
+        ]
+        ax.plot(*zip(*own, strict=True), ls="", marker=marker, color=color, ms=6, label=device)
+    wanted = {(aimed(aim), places[name]) for name, aim in zip(names, known["aim"], strict=True) if aimed(aim)}
+    if wanted:
+        ax.plot(*zip(*wanted, strict=True), ls="", marker="|", color="0.3", ms=11, mew=2, label="aim")
+    for name, place in places.items():
+        ax.text(0.01, place - 0.33, name, transform=ax.get_yaxis_transform(), fontsize=8.5, va="center")
+        ax.axhline(place + 0.5, color="0.9", lw=0.6, zorder=0)
+    ax.axvline(1, color="0.6", lw=0.8, zorder=0)
+    ax.set(xscale="log", xlabel="plain form / ours", ylim=(len(places) - 0.4, -0.6), yticks=[])
+    ax.xaxis.set_major_formatter("{x:g}×")
+    fig.legend(loc="outside upper center", ncols=2, frameon=False)
+    return fig
+
+
+def aimed(aim: str) -> float | None:
+    """The ratio that an aim such as ``"≥ 1.5x"`` or ``"≤ 0.4x the memory"`` asks for, if it asks for one."""
+    found = re.match(r"([≥≤]) ([\d.]+)x", aim)
+    if found is None:
+        return None
+    return float(found[2]) if found[1] == "≥" else 1 / float(found[2])

@@ -19,7 +19,7 @@ from slotnorm.cost import (
     total,
 )
 from slotnorm.operations import training_step
-from slotnorm.plots.cost import relative_times
+from slotnorm.plots.cost import aimed, ratios, relative_times
 from slotnorm.recipes import recipe
 from slotnorm.results import Results
 from slotnorm.tasks import FeatureDiscovery, ObjectDiscovery, PropertyPrediction
@@ -94,6 +94,30 @@ def test_the_baseline_s_median_is_one() -> None:
     times = [list(line.get_xdata()) for line in fig.axes[0].lines]
     assert times[0] == pytest.approx([0.75, 1.5])
     plt.close(fig)
+
+
+def test_ratios_have_a_mark_per_device_and_a_bar_for_the_aim() -> None:
+    rows = pd.DataFrame(
+        [
+            ("one", "step", "fast", 2.0, "≥ 1.5x"),
+            ("one", "step", "small", 3.0, "≤ 0.4x the memory"),
+            ("two", "step", "fast", 1.0, "≥ 1.5x"),
+            ("two", "step", "alone", None, "< 2 s"),
+        ],
+        columns=["device", "subject", "what", "ratio", "aim"],
+    )
+    fig = ratios(rows)
+    marks = {line.get_label(): sorted(zip(*line.get_data(), strict=True)) for line in fig.axes[0].lines}
+    assert marks["one"] == [(2.0, 0), (3.0, 1)]
+    assert marks["two"] == [(1.0, 0)]
+    assert marks["aim"] == [(1.5, 0), (2.5, 1)]
+    assert [text.get_text() for text in fig.axes[0].texts] == ["step: fast", "step: small"]
+    plt.close(fig)
+
+
+def test_an_aim_without_a_ratio_is_none() -> None:
+    assert aimed("< 2 s") is None
+    assert aimed("") is None
 
 
 @pytest.mark.parametrize(
