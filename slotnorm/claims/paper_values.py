@@ -18,7 +18,7 @@ class Spread:
     deviation: float
 
     def __str__(self) -> str:
-        return f"{self.median:.3f} ± {self.deviation:.3f}"
+        return f"{self.median:.3f} ±\N{NO-BREAK SPACE}{self.deviation:.3f}"
 
 
 def _section(text: str) -> dict[str, dict[str, Spread]]:

@@ -82,9 +82,9 @@ def test_the_ledger_is_whole_and_in_order() -> None:
 
 
 def test_table_1_is_the_papers() -> None:
-    assert str(TABLE_1["movi-d-10-11"]["weighted_mean"]["f_ari"]) == "0.647 ± 0.015"
-    assert str(TABLE_1["movi-d-6-11"]["weighted_sum"]["ari"]) == "0.205 ± 0.147"
-    assert str(TABLE_1["movi-d-6-7"]["batch_norm"]["loss"]) == "2.374 ± 0.002"
+    assert str(TABLE_1["movi-d-10-11"]["weighted_mean"]["f_ari"]) == "0.647 ±\N{NO-BREAK SPACE}0.015"
+    assert str(TABLE_1["movi-d-6-11"]["weighted_sum"]["ari"]) == "0.205 ±\N{NO-BREAK SPACE}0.147"
+    assert str(TABLE_1["movi-d-6-7"]["batch_norm"]["loss"]) == "2.374 ±\N{NO-BREAK SPACE}0.002"
     assert {len(variants) for variants in TABLE_1.values()} == {4}
 
 

@@ -17,14 +17,14 @@ def test_median_and_largest_deviation_stand_beside_the_paper_s():
     row = table.iloc[0]
     assert row["variant"] == "Baseline (6, 7)"
     assert row["runs"] == 3
-    assert row["F-ARI, ours"] == "0.540 ± 0.070"
-    assert row["ℓ2, ours"] == "1.500 ± 0.000"
-    assert row["F-ARI, paper"] == "0.741 ± 0.005"  # Table 1, Baseline (6, 7)
+    assert row["F-ARI, ours"] == "0.540 ±\N{NO-BREAK SPACE}0.070"
+    assert row["ℓ2, ours"] == "1.500 ±\N{NO-BREAK SPACE}0.000"
+    assert row["F-ARI, paper"] == "0.741 ±\N{NO-BREAK SPACE}0.005"  # Table 1, Baseline (6, 7)
 
 
 def test_scenes_of_a_run_are_averaged_first():
     table = transfer_table(scenes([("weighted_mean", 0, 0.2, 0.0, 1.0), ("weighted_mean", 0, 0.4, 0.0, 1.0)]))
-    assert table.iloc[0]["F-ARI, ours"] == "0.300 ± 0.000"
+    assert table.iloc[0]["F-ARI, ours"] == "0.300 ±\N{NO-BREAK SPACE}0.000"
 
 
 def test_what_was_not_run_says_so():
