@@ -23,7 +23,7 @@ CONTRAST = 7
 """Of a plot's axes and text, which are black on white before dark mode turns them; WCAG's AAA."""
 OFF_PAPER = "header.bd-header, .bd-sidebar-primary, .bd-sidebar-secondary, .bd-header-article, .prev-next-area, footer"
 TRANSITIONS_ARE_OVER = """document.getAnimations().every(animation =>
-    animation.playState !== 'running' || animation.timeline !== document.timeline)"""  # what follows a scroll always runs
+    animation.playState !== 'running' || animation.timeline !== document.timeline)"""  # a scroll's always run
 DARK = "invert(0.93) hue-rotate(180deg)"
 
 
