@@ -1,40 +1,124 @@
-"""The ray caster and the CLEVR reader: ``benchmarks/data.py`` on a share of its scenes."""
+"""The ray caster and the CLEVR reader, on one thread, by pictures and records a processor second.
+
+CLEVR's records are the eight stand-in scenes of the tests, over and over, with a grey level of noise in a share of the
+image's bytes, so that they compress to what the public file's do (about 100 kB each).
+"""
 
 from __future__ import annotations
 
+import gzip
+import os
+import subprocess
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from benchmarks import data
 from benchmarks.clevr_file import write_clevr_file
 from benchmarks.settings import Row, Settings
+from data_tools import clevr, synth_clevr, synth_movi
+from data_tools.clevr_scene import parse_scene
+from data_tools.tfrecord import read_ahead, read_records
 
 NAME = "data"
+TENSORFLOW = Path(__file__).with_name("tensorflow_clevr.py")
+STAND_INS = {
+    "synth-clevr, 10 objects": (synth_clevr.prepare, {"min_objects": 10}),
+    "synth-movi c, 10 objects": (synth_movi.prepare, {"variant": "c", "min_objects": 10}),
+    "synth-movi d, 11 to 23 objects": (synth_movi.prepare, {"variant": "d"}),
+}
 SIZES = {32: 256, 128: 32}
+"""Side of the pictures, and how many are drawn."""
 RECORDS = 48
 
 
+@dataclass(frozen=True)
+class Rate:
+    """Items a second by the clock, and a second of processor time."""
+
+    clock: float
+    processor: float
+
+
 def measure(settings: Settings) -> Iterator[Row]:
-    """Pictures and records a processor second; the clock's rate stands in the note."""
-    for row in data.drawing(1, {16: 4} if settings.quick else SIZES):
-        yield _row(row, row.what)
+    """Rates by processor seconds; the clock's stands in the note."""
+    for what, rate in drawing({16: 4} if settings.quick else SIZES):
+        yield _row(what, rate)
     records = 4 if settings.quick else RECORDS
     with tempfile.TemporaryDirectory() as folder:
         file = write_clevr_file(Path(folder) / "clevr.tfrecords", records)
-        yardstick, *ours = data.reading(file, records, settings.rounds(3))
-        parsed = data.tensorflow(settings.tensorflow, file, records) if settings.tensorflow else None
-    for row in ours:
-        yield _row(row, f"{row.what}, beside plain gunzip", yardstick.per_processor_second)
-    for row in ours[1:]:
-        what = f"{row.what}, beside TensorFlow's parse"
+        rates = reading(file, records, settings.rounds(3))
+        parsed = tensorflow(settings.tensorflow, file, records) if settings.tensorflow else None
+    yardstick, ours = rates.pop("gunzip"), rates
+    for what, rate in ours.items():
+        yield _row(f"CLEVR: {what}, beside plain gunzip", rate, yardstick)
+    for what in ("read, check and parse", "convert to a 128 x 128 split"):
+        row = f"CLEVR: {what}, beside TensorFlow's parse"
         if parsed:
-            yield _row(row, what, parsed.per_processor_second)
+            yield _row(row, ours[what], parsed)
         else:
-            yield Row(NAME, what, "", "1/s", note="not measured: no TensorFlow, see --tensorflow")
+            yield Row(NAME, row, "", "1/s", note="not measured: no TensorFlow, see --tensorflow")
 
 
-def _row(row: data.Row, what: str, plain: float | None = None) -> Row:
-    rate = row.per_processor_second
-    note = f"{row.per_second:.0f} a second by the clock"
-    return Row(NAME, what, "", "1/s", plain, rate, rate / plain if plain else None, note=note)
+def drawing(sizes: Mapping[int, int]) -> Iterator[tuple[str, Rate]]:
+    """Whole splits, drawn and written to disk."""
+    for name, (prepare, options) in STAND_INS.items():
+        for size, count in sizes.items():
+            with tempfile.TemporaryDirectory() as folder:
+                prepare(Path(folder) / "warm", count=min(count, 8), size=size, seed=1, **options)
+                rate = timed(count, partial(prepare, Path(folder) / "split", count=count, size=size, **options))
+            yield f"{name}, {size} x {size}", rate
+
+
+def reading(file: Path, records: int, repeats: int) -> dict[str, Rate]:
+    """Plain gunzip beside our reader and the whole conversion, in turn, the best of some repeats."""
+
+    def inflate() -> None:
+        with gzip.open(file) as stream:
+            while stream.read(1 << 20):
+                pass
+
+    def read() -> None:
+        for record in read_ahead(read_records(file)):
+            parse_scene(record)
+
+    def convert() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            clevr.convert(file, clevr.parts(Path(folder) / "all", "all"))
+
+    ways: dict[str, Callable[[], object]] = {
+        "gunzip": lambda: subprocess.run(["gzip", "-dc", str(file)], stdout=subprocess.DEVNULL, check=True),
+        "Python's gzip to nowhere": inflate,
+        "read, check and parse": read,
+        "convert to a 128 x 128 split": convert,
+    }
+    rounds = [{what: timed(records, run) for what, run in ways.items()} for _ in range(repeats)]
+    return {what: max((rates[what] for rates in rounds), key=lambda rate: rate.clock) for what in ways}
+
+
+def tensorflow(python: str, file: Path, records: int) -> Rate:
+    """The same file parsed by TensorFlow on one thread; its import is left out."""
+    done = subprocess.run([python, str(TENSORFLOW), str(file)], capture_output=True, text=True, check=True)
+    clock, processor = map(float, done.stdout.split())
+    return Rate(records / clock, records / processor)
+
+
+def timed(items: int, run: Callable[[], object]) -> Rate:
+    """Run once and count."""
+    clock, processor = time.perf_counter(), _processor_time()
+    run()
+    return Rate(items / (time.perf_counter() - clock), items / (_processor_time() - processor))
+
+
+def _processor_time() -> float:
+    """Of this process, its threads, and children that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _row(what: str, rate: Rate, plain: Rate | None = None) -> Row:
+    ratio = rate.processor / plain.processor if plain else None
+    note = f"{rate.clock:.0f} a second by the clock"
+    return Row(NAME, what, "", "1/s", plain.processor if plain else None, rate.processor, ratio, note=note)

@@ -1,6 +1,6 @@
 """How long TensorFlow takes to parse a CLEVR (with masks) file: seconds by the clock, and of processors.
 
-python benchmarks/tensorflow_clevr.py FILE    with TensorFlow; `benchmarks/data.py` runs it
+python benchmarks/tensorflow_clevr.py FILE    with TensorFlow; `python -m benchmarks --tensorflow` runs it
 """
 
 import os

@@ -108,7 +108,7 @@ def test_an_interpreter_without_tensorflow_is_refused(capsys, tmp_path):
 
 def test_the_reader_stands_beside_tensorflow_where_there_is_one(monkeypatch):
     found = {}
-    monkeypatch.setattr(readers.data, "tensorflow", lambda python, *_: readers.data.Row(python, 20.0, 40.0))
+    monkeypatch.setattr(readers, "tensorflow", lambda *_: readers.Rate(clock=20.0, processor=40.0))
     for python in (None, "python"):
         rows = readers.measure(replace(QUICK, tensorflow=python))
         found[python] = [row for row in rows if row.what.endswith("beside TensorFlow's parse")]
