@@ -9,7 +9,8 @@ Shape letters: B batch, K components, N patches, F feature dimension.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -21,6 +22,7 @@ from torch.nn.functional import interpolate, layer_norm, normalize
 
 from slotnorm.data import Split
 from slotnorm.evaluation import select
+from slotnorm.examples import Examples
 from slotnorm.metrics import adjusted_rand_index, foreground_adjusted_rand_index
 from slotnorm.recipes import TestSet
 from slotnorm.vmf import fit
@@ -110,6 +112,30 @@ def beside(models: pd.DataFrame, em: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([rows[rows["slots"].isin(em["slots"])], em], ignore_index=True)
 
 
+def clustered_examples(
+    shown: Examples, em: pd.DataFrame, test: TestSet, *, scenes: int, temperature: float
+) -> Examples:
+    """Scenes with the models' decompositions, and EM's beside them.
+
+    Args:
+        shown: scenes, all of them among the first of the test set.
+        em: of :func:`clustered`, with rows of one component count and seed; its F-ARI is shown.
+        test, scenes, temperature: as of :func:`clustered`.
+    """
+    if not shown.names:
+        return shown
+    (count,), (seed,) = em["slots"].unique().tolist(), em["seed"].unique().tolist()
+    split = select(test.source.open(), test.spec()).select(np.arange(scenes))
+    places = [int(np.flatnonzero(split["scene_id"] == scene)[0]) for scene in shown.scene_ids]
+    segmentations, scores = dict(shown.segmentations), dict(shown.f_ari)
+    for variant in (EM, EM_EQUAL):
+        labels, _ = _segmentations(split, count, seed, temperature, variant)
+        segmentations[variant] = labels[places]
+        own = em[em["variant"] == variant].set_index("scene_id")["f_ari"]
+        scores[variant] = own.loc[list(shown.scene_ids)].to_numpy()
+    return replace(shown, segmentations=segmentations, f_ari=scores)
+
+
 def best_temperature(split: Split, *, scenes: int, num_components: int) -> float:
     """The temperature of :data:`TEMPERATURES` with the highest F-ARI on the first scenes of a split.
 
@@ -125,16 +151,21 @@ def best_temperature(split: Split, *, scenes: int, num_components: int) -> float
     return max(scores, key=lambda value: float(scores[value]))
 
 
-def _rows(split: Split, count: int, seed: int, temperature: float, variant: str) -> pd.DataFrame:
+def _segmentations(
+    split: Split, count: int, seed: int, temperature: float, variant: str
+) -> tuple[Int[Tensor, "scenes height width"], Mapping[str, Tensor]]:
     """One run: all scenes of a split from one seed, whose draws depend on seed, count and place alone."""
     fields = ("features", "segmentation", "num_objects", "scene_id")
     (batch,) = split.batches(batch_size=len(split), fields=fields)
     stream = int(np.random.SeedSequence((seed, count)).generate_state(1, np.uint64)[0])
-    generator, truth = torch.Generator().manual_seed(stream), batch["segmentation"]
-    find = partial(
-        segment, temperature=temperature, estimate_weights=variant == EM, size=truth.shape[-1], generator=generator
-    )
-    labels = torch.stack([find(points, count) for points in on_the_sphere(batch["features"].float())])
+    generator, size = torch.Generator().manual_seed(stream), batch["segmentation"].shape[-1]
+    find = partial(segment, temperature=temperature, estimate_weights=variant == EM, size=size, generator=generator)
+    return torch.stack([find(points, count) for points in on_the_sphere(batch["features"].float())]), batch
+
+
+def _rows(split: Split, count: int, seed: int, temperature: float, variant: str) -> pd.DataFrame:
+    labels, batch = _segmentations(split, count, seed, temperature, variant)
+    truth = batch["segmentation"]
     return pd.DataFrame(
         {
             "variant": variant,

@@ -34,6 +34,8 @@ ENLARGED = 4
 Change = Callable[[Any, RunSpec], None]
 TENSORFLOW_EPS = 1e-3
 """Of layer normalization in Keras, with which Locatello et al. (2020) trained."""
+NEAREST = "pictures scaled nearest"
+"""What :func:`scaled_nearest` calls its detail."""
 
 
 class ScaledMean(Normalization):
@@ -148,9 +150,7 @@ def scaled_nearest(results: Results, test: TestSet, *, scenes: int, slots: Seque
         plain, changed = (
             _means(evaluate(run.spec.task, model, split, spec, bar=False).scenes) for split in splits.values()
         )
-        rows += [
-            _row("pictures scaled nearest", run.spec.variant, run.spec.seed, k, plain[k], changed[k]) for k in slots
-        ]
+        rows += [_row(NEAREST, run.spec.variant, run.spec.seed, k, plain[k], changed[k]) for k in slots]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -273,7 +273,9 @@ def between_seeds(results: Results, label: str, slots: Sequence[int]) -> float:
 
 
 def largest(pairs: pd.DataFrame, detail: str) -> str:
-    """For the text: the largest change of F-ARI of any run and slot count, with its sign.
+    """For the text: from which to which value each run's largest change of F-ARI over slot counts goes, with signs.
+
+    Such as ``"-0.02 to +0.07 over 3 runs"``.
 
     Args:
         pairs: of :func:`at_inference` or :func:`in_training`.
@@ -282,5 +284,28 @@ def largest(pairs: pd.DataFrame, detail: str) -> str:
     rows = pairs[pairs["detail"] == detail]
     if rows.empty:
         return "(not run)"
-    change = rows["changed"] - rows["plain"]
-    return f"{change.loc[change.abs().idxmax()]:+.1g}"
+    change = (rows["changed"] - rows["plain"]).to_numpy()
+    by_run = rows.groupby(["variant", "seed"]).indices.values()
+    each = [change[places][np.abs(change[places]).argmax()] for places in by_run]
+    ends = dict.fromkeys(f"{end:+.1g}" if end else "0" for end in (min(each), max(each)))
+    return " to ".join(ends) + (f" over {len(each)} runs" if len(each) > 1 else " in one run")
+
+
+def runs_of_each(pairs: pd.DataFrame, labels: Mapping[str, str]) -> str:
+    """For the text: how many runs of which variant each detail is measured on, as in ``"scaled mean: 3 of Baseline"``.
+
+    Args:
+        pairs: of :func:`at_inference`, :func:`scaled_nearest` or :func:`in_training`.
+        labels: variant to what the text calls it.
+    """
+    told = []
+    for detail, rows in pairs.groupby("detail", sort=False):
+        runs = rows.groupby("variant", sort=False)["seed"].nunique()
+        told.append(f"{detail}: {', '.join(f'{n} of {labels.get(name, name)}' for name, n in runs.items())}")
+    return "; ".join(told) or "not run"
+
+
+def with_weights(results: Results) -> str:
+    """For the text: how many of a recipe's runs keep weights, such as ``"4 of 12 runs at cpu scale"``."""
+    kept, total = sum(run.has_weights for run in results.runs), len(results.runs) + len(results.missing)
+    return f"{kept} of {total} runs at {results.recipe.scale} scale"

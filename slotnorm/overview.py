@@ -127,7 +127,11 @@ def differences(here: Recipe, paper: Recipe) -> list[str]:
         ("scenes in a step", here.batch_size, paper.batch_size),
         ("precision", here.precision, paper.precision),
         ("peak of the learning rate", f"{here.schedule.peak:.2g}", f"{paper.schedule.peak:.2g}"),
+        ("steps of warm-up", f"{here.schedule.warmup:,}", f"{paper.schedule.warmup:,}"),
+        ("half-life of the learning rate in steps", f"{here.schedule.half_life:,}", f"{paper.schedule.half_life:,}"),
+        ("Adam's ε before the bias correction", _text(here.optimizer.epsilon_hat), _text(paper.optimizer.epsilon_hat)),
         ("bound on the gradient's norm", _text(here.optimizer.clip_norm), _text(paper.optimizer.clip_norm)),
+        ("training scenes, before a choice by objects", f"{here.train.scenes:,}", f"{paper.train.scenes:,}"),
         ("scenes in a test set", f"{here.tests[-1].scenes:,}", f"{paper.tests[-1].scenes:,}"),
     ]
     for field in fields(here.task):  # type: ignore[arg-type]
@@ -146,6 +150,8 @@ def _runs_and_data(found: Results, paper: Recipe) -> str:
 def _text(value: object) -> object:
     if value is None:
         return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:g}"
     return ", ".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else value

@@ -61,8 +61,10 @@ COORDINATE_SCALINGS = {
     "google": CoordinateScaling(lowest=(-3.0, -3.0, -3.0), extent=(6.0, 6.0, 6.0), absent=(0.0, 0.0, 0.0)),
     "authors": CoordinateScaling(lowest=(-3.0, -3.0, 0.35), extent=(6.0, 6.0, 0.35), absent=(0.5, 0.5, -1.0)),
 }
-"""``"google"``: Locatello et al. (2020), to whom App. I refers. ``"authors"``: the paper's code, which asks for z = -1
-of absent objects, out of a sigmoid's reach, and counts z errors 17-fold in the average precision."""
+"""Those of Locatello et al. (2020), ``"google"``, to whom App. I refers, and those of the paper's code, ``"authors"``.
+
+The latter asks for z = -1 of absent objects, out of reach of a sigmoid, and counts z errors 17-fold in average precision.
+"""
 
 
 def property_targets(

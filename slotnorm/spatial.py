@@ -41,3 +41,9 @@ def without_spatial(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """A table of runs without those that :func:`spatial_runs` calls spatial."""
     left_out = pd.MultiIndex.from_frame(runs.loc[runs["spatial"], RUN])
     return table[~pd.MultiIndex.from_frame(table[RUN]).isin(left_out)]
+
+
+def apart(scenes: pd.DataFrame, slots: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of the runs that are not spatial, and rows of those that are; arguments as of :func:`spatial_runs`."""
+    runs = spatial_runs(scenes, slots)
+    return without_spatial(scenes, runs), without_spatial(scenes, runs.assign(spatial=~runs["spatial"]))

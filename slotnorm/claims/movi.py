@@ -98,7 +98,7 @@ MOVI_CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "R13",
-        "Figs. 8-11, App. A",
+        "Figs. 7c, 8-11, App. A",
         "result",
         "Weighted sum reconstructs worst; losses fall with more slots on MOVi-C and grow with objects on CLEVR",
         (

@@ -21,10 +21,10 @@ SHOWN: dict[str, tuple[str, ...]] = {
     "R10": ("fig-movi-6-11",),
     "R11": ("tab-transfer",),
     "R12": ("tab-transfer",),
-    "R13": ("fig-clevr-loss", "fig-movi-10-11", "fig-movi-6-7", "fig-movi-6-11"),
+    "R13": ("fig-clevr-loss", "fig-clevr-excess", "fig-movi-10-11", "fig-movi-6-7", "fig-movi-6-11"),
     "R14": ("fig-properties-slots",),
     "R15": ("fig-properties-precision",),
     "R16": ("fig-ablations-slots", "fig-ablations-precision"),
-    "R17": ("fig-clevr-examples",),
+    "R17": ("tab-clevr-spatial",),
 }
 """Claim to labels, which are unique in the book."""

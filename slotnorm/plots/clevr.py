@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from textwrap import fill
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,6 +17,7 @@ from torch import Tensor
 from slotnorm.examples import Examples
 from slotnorm.models import Decomposition
 from slotnorm.plots import PHONE_WIDTH, VARIANTS
+from slotnorm.plots.objects import objects_from_above
 
 BACKGROUND_GRAY = 0.82
 
@@ -48,36 +52,59 @@ def scenes_and_masks(
 
 
 def decompositions(examples: Examples) -> Figure:
-    """A row per scene: input and truth, then every variant's segmentation and F-ARI, and below it what it paints.
+    """A row per scene: input, then every variant's segmentation and F-ARI, and below it what the model makes of it.
 
-    Features cannot be looked at, so a model of features has no second line (as in Fig. 2 and Table 7).
+    That is the picture that it paints, beside the truth (as in Fig. 2 and Table 6), or the objects that it predicts,
+    beside those that are there. Features cannot be looked at: models of features (as in Table 7) have no second line,
+    and the truth stands beside the input.
     """
     if not examples.segmentations:
         return note("no model of this experiment is in the store")
-    painted = all(isinstance(result, Decomposition) for result in examples.results.values())
-    lines = 2 if painted else 1
-    columns = max(4, 1 + len(examples.segmentations))
-    side = PHONE_WIDTH / columns
-    size = (PHONE_WIDTH, (side + 0.25) * len(examples.names) * lines)
+    below = _below(examples)
+    lines, first = (1, 2) if below is None else (2, 1)
+    columns = max(4, first + len(examples.segmentations))
+    side = max(PHONE_WIDTH / columns, 0.9)
+    size = (columns * side, (side + 0.25) * len(examples.names) * lines)
     fig, axes = plt.subplots(len(examples.names) * lines, columns, figsize=size, squeeze=False)
     for ax in axes.flat:
         ax.set_axis_off()
     inputs, truths = to_rgb(examples.image), label_colors(examples.truth, background=True)
     for row, name in enumerate(examples.names):
         _picture(axes[lines * row, 0], inputs[row], name)
-        if painted:
-            _picture(axes[lines * row + 1, 0], truths[row], "truth")
-        for column, (variant, labels) in enumerate(examples.segmentations.items(), start=1):
-            title = f"{VARIANTS[variant].label}\n" if row == 0 else ""
+        if below is None:
+            _picture(axes[row, 1], truths[row], "truth")
+        else:
+            below(axes[2 * row + 1, 0], None, row)
+        for column, (variant, labels) in enumerate(examples.segmentations.items(), start=first):
+            title = fill(VARIANTS[variant].label, 13) + "\n" if row == 0 else ""
             score = round(examples.f_ari[variant][row], 2) + 0.0  # no -0.00
-            _picture(
-                axes[lines * row, column],
-                label_colors(labels[row], background=False),
-                f"{title}{score:.2f}",
-            )
-            if painted:
-                _picture(axes[lines * row + 1, column], to_rgb(examples.results[variant].reconstruction[row]))
+            colors = label_colors(labels[row], background=False)
+            _picture(axes[lines * row, column], colors, f"{title}{score:.2f}")
+            if below is not None:
+                below(axes[2 * row + 1, column], variant, row)
     return fig
+
+
+def _below(examples: Examples) -> Callable[[Axes, str | None, int], None] | None:
+    """What draws the second line, given axes, the variant, ``None`` for the truth, and the scene's place."""
+
+    def painted(ax: Axes, variant: str | None, row: int) -> None:
+        if variant is None:
+            _picture(ax, label_colors(examples.truth[row], background=True), "truth")
+        else:
+            _picture(ax, to_rgb(examples.results[variant].reconstruction[row]))
+
+    def predicted(ax: Axes, variant: str | None, row: int) -> None:
+        predictions, targets = examples.detections[variant or next(iter(examples.detections))]
+        if variant is None:
+            objects_from_above(ax, targets[row])
+            ax.set_title("truth", fontsize=9)
+        else:
+            objects_from_above(ax, predictions[row], targets[row])
+
+    if all(isinstance(result, Decomposition) for result in examples.results.values()):
+        return painted
+    return predicted if all(examples.detections.values()) else None
 
 
 def slots_of_a_scene(examples: Examples, name: str = "median", columns: int = 7) -> Figure:

@@ -3,38 +3,39 @@
 from __future__ import annotations
 
 import re
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from slotnorm.cost import NOT_RECORDED, beside_baseline
 from slotnorm.plots import OKABE_ITO, PHONE_WIDTH, VARIANTS
 from slotnorm.plots.clevr import note
 from slotnorm.plots.experiments import variant_legend
 
 
 def relative_times(runs: pd.DataFrame) -> Figure:
-    """Time of a step in every run over the median of its experiment's baseline runs, a line per experiment.
+    """Time of a step in every run over that of its experiment's baseline on the same device, a line per experiment.
 
     Args:
-        runs: from :func:`slotnorm.cost.recorded`; experiments without a run of the baseline are left out.
+        runs: from :func:`slotnorm.cost.recorded`; those that :func:`slotnorm.cost.beside_baseline` leaves out are not
+            drawn.
     """
-    known = runs.dropna(subset=["steps_per_second"]) if len(runs) else runs
-    groups = [rows for _, rows in known.groupby("experiment", sort=False)] if len(known) else []
-    groups = [rows for rows in groups if (rows["variant"] == "weighted_mean").any()]
-    if not groups:
-        return note("no run is recorded")
+    known = beside_baseline(runs)
+    if known.empty:
+        return note("no run of a baseline is recorded on the same device" if len(runs) else NOT_RECORDED)
+    groups = [rows for _, rows in known.groupby("experiment", sort=False)]
     fig, ax = plt.subplots(figsize=(PHONE_WIDTH, 0.55 * len(groups) + 1.5))
     for place, rows in enumerate(groups):
-        baseline = rows.loc[rows["variant"] == "weighted_mean", "steps_per_second"].median()
         variants = list(rows["variant"].unique())
         for order, variant in enumerate(variants):
-            times = baseline / rows.loc[rows["variant"] == variant, "steps_per_second"]
+            times = rows.loc[rows["variant"] == variant, "time"]
             heights = [place + 0.5 * ((order + 0.5) / len(variants) - 0.5)] * len(times)
             look = VARIANTS[variant]
             ax.plot(times, heights, ls="", marker=look.marker, color=look.color, ms=5, alpha=0.8)
     ax.axvline(1, color="0.6", lw=0.8, zorder=0)
-    ax.set(xlabel="time of a step, baseline = 1", ylim=(len(groups) - 0.4, -0.6))
+    ax.set(xlabel="time of a step, baseline on the same device = 1", ylim=(len(groups) - 0.4, -0.6))
     ax.set_yticks(range(len(groups)), [rows["experiment"].iloc[0] for rows in groups])
     variant_legend(fig, [name for rows in groups for name in rows["variant"]])
     return fig
@@ -44,7 +45,7 @@ DEVICES = (("o", OKABE_ITO["blue"]), ("D", OKABE_ITO["orange"]), ("s", OKABE_ITO
 
 
 def ratios(rows: pd.DataFrame) -> Figure:
-    """What the project's forms save, a line per measurement and a mark per device; a bar is the aim.
+    """How much better the project's forms do, a line per measurement and a mark per device; a bar is the aim.
 
     Args:
         rows: from :func:`slotnorm.benchmark.read_benchmark`; those without a plain form are left out.
@@ -53,7 +54,7 @@ def ratios(rows: pd.DataFrame) -> Figure:
     names = [f"{subject}: {what}" for subject, what in zip(known["subject"], known["what"], strict=True)]
     places = {name: place for place, name in enumerate(dict.fromkeys(names))}
     fig, ax = plt.subplots(figsize=(PHONE_WIDTH, 0.42 * len(places) + 1.1))
-    looks = dict(zip(rows["device"].unique(), DEVICES, strict=False))
+    looks = dict(zip(known["device"].unique(), cycle(DEVICES), strict=False))
     for device, (marker, color) in looks.items():
         own = [
             (row.ratio, places[name])
@@ -68,7 +69,8 @@ def ratios(rows: pd.DataFrame) -> Figure:
         ax.text(0.01, place - 0.33, name, transform=ax.get_yaxis_transform(), fontsize=8.5, va="center")
         ax.axhline(place + 0.5, color="0.9", lw=0.6, zorder=0)
     ax.axvline(1, color="0.6", lw=0.8, zorder=0)
-    ax.set(xscale="log", xlabel="plain form / ours", ylim=(len(places) - 0.4, -0.6), yticks=[])
+    ax.set(xscale="log", xlabel="plain form / ours (rates: ours / plain form)", yticks=[])
+    ax.set_ylim(len(places) - 0.4, -0.6)
     ax.xaxis.set_major_formatter("{x:g}×")
     fig.legend(loc="outside upper center", ncols=2, frameon=False)
     return fig

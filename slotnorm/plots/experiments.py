@@ -43,6 +43,7 @@ def over_counts(
     *,
     train_slots: int,
     object_slots: int | None = 11,
+    spatial: pd.DataFrame | None = None,
     ylim: Mapping[str, tuple[float | None, float | None]] | None = None,
 ) -> Figure:
     """Measures over slot counts, one panel per test set, and over object counts; a row per measure (as in Fig. 1).
@@ -52,27 +53,32 @@ def over_counts(
         measures: columns.
         train_slots: marked by a dotted line.
         object_slots: slot count of the panel over object counts, on the last test set; ``None`` for no such panel.
+        spatial: rows of runs that are left out of medians, ranges and intervals (Sec. 5.1) and drawn dotted.
         ylim: range of a measure's axis.
     """
-    if scenes.empty:
+    aside = scenes.iloc[:0] if spatial is None else spatial
+    both = pd.concat([scenes, aside]) if len(aside) else scenes
+    if both.empty:
         return note("not run")
-    tests = list(scenes["test"].unique())
+    tests = list(both["test"].unique())
     panels = len(tests) + (object_slots is not None)
     size = (max(PANEL_WIDTH * panels, PHONE_WIDTH), PANEL_HEIGHT * len(measures) + 0.4)
     fig, axes = plt.subplots(len(measures), panels, figsize=size, squeeze=False, sharey="row")
     for row, measure in zip(axes, measures, strict=True):
         for ax, test in zip(row, tests, strict=False):
             ax.axvline(train_slots, color="0.6", ls=":", zorder=0)
+            _dotted(ax, aside[aside["test"] == test], "slots", measure)
             lines(ax, scenes[scenes["test"] == test], "slots", measure)
             ax.set_title(test, fontsize=11)
         if object_slots is not None:
-            rows = scenes[(scenes["test"] == tests[-1]) & (scenes["slots"] == object_slots)]
-            lines(row[-1], rows, "objects", measure)
+            shown = [rows[(rows["test"] == tests[-1]) & (rows["slots"] == object_slots)] for rows in (scenes, aside)]
+            _dotted(row[-1], shown[1], "objects", measure)
+            lines(row[-1], shown[0], "objects", measure)
             row[-1].set_title(f"{tests[-1]}, {object_slots} slots", fontsize=11)
         row[0].set_ylabel(LABELS.get(measure, measure))
         if ylim and measure in ylim:
             row[0].set_ylim(*ylim[measure])
-    variant_legend(fig, list(scenes["variant"].unique()))
+    variant_legend(fig, list(both["variant"].unique()), spatial=len(aside) > 0)
     return fig
 
 
@@ -117,10 +123,16 @@ def lines(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
     _whiskers(ax, table, x, y)
     values = sorted(table[x].unique())
     ax.set(xlabel=LABELS.get(x, x))
-    if len(values) <= 10:
+    if 0 < len(values) <= 10:
         ax.set_xticks(values[:: 2 if len(values) > 6 else 1])
     else:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+
+
+def _dotted(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
+    for (variant, _), rows in table.groupby(["variant", "seed"], sort=False):
+        means = rows.groupby(x)[y].mean()
+        ax.plot(means.index, means, color=VARIANTS[variant].color, ls=":", lw=1.4)
 
 
 def _whiskers(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
@@ -179,9 +191,11 @@ def _bare_lines(ax: Axes, curves: pd.DataFrame, y: str) -> None:
     ax.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
 
 
-def variant_legend(fig: Figure, variants: Sequence[str]) -> None:
-    """The looks of these variants above the panels, in the book's order."""
+def variant_legend(fig: Figure, variants: Sequence[str], *, spatial: bool = False) -> None:
+    """The looks of these variants above the panels, in the book's order; with ``spatial`` that of such runs, too."""
     looks = [look for name, look in VARIANTS.items() if name in set(variants)]
     handles = [Line2D([], [], color=look.color, marker=look.marker, label=look.label) for look in looks]
-    columns = min(4, len(handles)) if fig.get_figwidth() > PHONE_WIDTH else min(3, len(handles))
+    if spatial:
+        handles.append(Line2D([], [], color="0.3", ls=":", lw=1.4, label="spatial run"))
+    columns = min(5, len(handles)) if fig.get_figwidth() > PHONE_WIDTH else min(3, len(handles))
     fig.legend(handles=handles, loc="outside upper center", ncols=columns)

@@ -1,4 +1,4 @@
-"""Object discovery on MOVi-C and zero-shot transfer to MOVi-D (Secs. 5.2, 5.3, App. F; Figs. 4-6, 9-11, Tables 1, 7).
+"""Object discovery on MOVi-C and zero-shot transfer to MOVi-D (Sec. 5.2, App. F; Figs. 4-6, 9-11, Tables 1, 7).
 
 | scale | data | features | model | steps, batch |
 | --- | --- | --- | --- | --- |
@@ -36,13 +36,13 @@ def movi_c(scale: Scale, max_objects: int, num_slots: int) -> Recipe:
 
 
 def movi_d(scale: Scale, max_objects: int, num_slots: int) -> Recipe:
-    """The same runs, shown MOVi-D with 24 slots (Sec. 5.3, Table 1)."""
+    """The same runs, shown MOVi-D with 24 slots (Sec. 5.2, Table 1)."""
     trained = movi_c(scale, max_objects, num_slots)
     like = trained.tests[-1]
     data = PAPER_TRANSFER if scale == "paper" else STAND_IN_TRANSFER
     test = replace(like, label="MOVi-D", source=like.source.over(data), max_objects=None, slots=(TRANSFER_SLOTS,))
     name = f"movi-d-{max_objects}-{num_slots}"
-    return replace(trained, experiment=name, locus="Sec. 5.3, App. F, Table 1", tests=(test,))
+    return replace(trained, experiment=name, locus="Sec. 5.2, App. F, Table 1", tests=(test,))
 
 
 def _recipe(
@@ -73,7 +73,7 @@ def _recipe(
 
 
 def _paper(max_objects: int, num_slots: int) -> Recipe:
-    """The protocol of App. F: 500,000 steps of 64 frames, peak 4e-4; 5 seeds for (10, 11), else 3 (Secs. 5.2, 5.3).
+    """The protocol of App. F: 500,000 steps of 64 frames, peak 4e-4; 5 seeds for (10, 11), else 3 (Sec. 5.2).
 
     The gradient is clipped at 1, which the paper's code does and its text leaves out.
     """

@@ -1,5 +1,6 @@
 """What details change: on modules where it is known, and on tables made by hand."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,10 +20,12 @@ from slotnorm.details import (
     in_training,
     largest,
     precision_table,
+    runs_of_each,
     scaled_mean,
     scaled_nearest,
     tensorflow_eps,
     unbiased_variance,
+    with_weights,
 )
 from slotnorm.properties import COORDINATES, property_targets
 from slotnorm.recipes import recipe
@@ -86,8 +89,20 @@ def test_pairs_are_of_one_variant_and_seed():
     assert pairs.to_dict("records") == [
         {"detail": "no clipping", "variant": "weighted_mean", "seed": 1, "slots": 7, "plain": 0.4, "changed": 0.6}
     ]
-    assert largest(pairs, "no clipping") == "+0.2"
+    assert largest(pairs, "no clipping") == "+0.2 in one run"
     assert largest(pairs, "another") == "(not run)"
+
+
+def test_the_largest_changes_are_told_from_run_to_run():
+    """Per run the larger of two slot counts: +0.07, -0.02 and 0.01, whatever the order of the rows."""
+    changes = {(0, 7): 0.0, (1, 7): 0.01, (2, 7): 0.01, (0, 21): 0.07, (1, 21): -0.02, (2, 21): -0.001}
+    rows = [("scaled mean", "weighted_mean", seed, slots, 0.4, 0.4 + gain) for (seed, slots), gain in changes.items()]
+    pairs = pd.DataFrame([*rows, ("other", "weighted_sum", 0, 7, 0.4, 0.4)], columns=COLUMNS)
+    assert largest(pairs.set_index(pairs.index % 2), "scaled mean") == "-0.02 to +0.07 over 3 runs"
+    told = runs_of_each(pairs, {"weighted_mean": "Baseline"})
+    assert told == "scaled mean: 3 of Baseline; other: 1 of weighted_sum"
+    assert largest(pairs, "other") == "0 in one run"
+    assert runs_of_each(pairs.iloc[:0], {}) == "not run"
 
 
 def test_seeds_are_compared_within_a_variant():
@@ -126,6 +141,9 @@ def test_nearest_and_bilinear_pictures_are_compared_on_the_same_scenes(tmp_path)
     assert list(found) == COLUMNS
     assert found["slots"].tolist() == [3, 5]
     assert found[["plain", "changed"]].notna().all(axis=None)
+    assert with_weights(made) == "1 of 1 runs at smoke scale"
+    bare = replace(made.runs[0], files={})
+    assert with_weights(replace(made, runs=(bare,), missing=(bare.spec,))) == "0 of 2 runs at smoke scale"
     assert scaled_nearest(Results(made.recipe, (), ()), test, scenes=2, slots=[3]).empty
 
 

@@ -72,3 +72,20 @@ def test_panels_share_one_legend_and_name_their_sets() -> None:
     assert [ax.get_title() for ax in fig.axes] == ["CLEVR6", "CLEVR10", "CLEVR10, 11 slots"]
     assert len(fig.legends[0].get_texts()) == scenes["variant"].nunique()
     plt.close(fig)
+
+
+def test_spatial_runs_are_dotted_and_move_no_median() -> None:
+    scenes = world(["weighted_mean", "batch_norm"], 3)
+    spatial = (scenes["variant"] == "batch_norm") & (scenes["seed"] == 1)
+    with_them = over_counts(scenes[~spatial], ["f_ari"], train_slots=7, spatial=scenes[spatial])
+    without = over_counts(scenes[~spatial], ["f_ari"], train_slots=7)
+    left, right = with_them.axes[0], without.axes[0]
+    dotted = [line for line in left.lines if line.get_linestyle() == ":" and line.get_color() != "0.6"]
+    expected = scenes[spatial].groupby("slots")["f_ari"].mean()
+    np.testing.assert_allclose(dotted[0].get_ydata(), expected)
+    drawn = [line.get_ydata().tolist() for line in left.lines if line.get_marker() not in ("None", "")]
+    assert drawn == [line.get_ydata().tolist() for line in right.lines if line.get_marker() not in ("None", "")]
+    assert [text.get_text() for text in with_them.legends[0].get_texts()][-1] == "spatial run"
+    assert "spatial run" not in [text.get_text() for text in without.legends[0].get_texts()]
+    for fig in (with_them, without):
+        plt.close(fig)

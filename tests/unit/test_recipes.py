@@ -38,7 +38,7 @@ def clevr(slots: int, seeds: int) -> Protocol:
 
 
 def movi(objects: int, slots: int, seeds: int, transfer: bool = False) -> Protocol:
-    """App. F, Tables 4 and 5: peak 4e-4, batch 64, 3 iterations; clipped as in the code; Sec. 5.3: 24 slots."""
+    """App. F, Tables 4 and 5: peak 4e-4, batch 64, 3 iterations; clipped as in the code; 24 slots on MOVi-D."""
     task = FeatureDiscovery(
         28, 768, slots, slot_dim=128, decoder_dim=1024, decoder_layers=3, hidden_dim=512, iterations=3, init="torch"
     )
