@@ -34,7 +34,8 @@ def clevr(
     ] = COUNTS,
     size: Annotated[int, typer.Option(min=1, max=CROP, help="Side of the images in pixels.")] = 128,
     interpolation: Annotated[
-        Interpolation, typer.Option(help="For images: bilinear as the paper says, nearest as its code does, but for which pixel is nearest (here the one under the center).")
+        Interpolation,
+        typer.Option(help="For images: bilinear as the paper says, nearest much as its code."),
     ] = Interpolation.BILINEAR,
     download: Annotated[
         bool,

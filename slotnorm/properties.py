@@ -63,7 +63,7 @@ COORDINATE_SCALINGS = {
 }
 """Those of Locatello et al. (2020), ``"google"``, to whom App. I refers, and those of the paper's code, ``"authors"``.
 
-The latter asks for z = -1 of absent objects, out of reach of a sigmoid, and counts z errors 17-fold in average precision.
+The latter asks for z = -1 of absent objects, out of a sigmoid's reach; average precision then counts z errors 17-fold.
 """
 
 
