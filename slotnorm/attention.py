@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from slotnorm.normalization import Normalization, at_least_float32, make_normalization
+from slotnorm.normalization import Normalization, at_least_float32, make_normalization, without_autocast
 
 __all__ = ["SlotAttention"]
 
@@ -118,12 +118,14 @@ class SlotAttention(nn.Module):
             the slots.
 
         Raises:
-            ValueError: for a count below 1, or initial slots of another shape.
+            ValueError: for a count below 1, inputs without three axes, or initial slots of another shape.
         """
         iterations = self.iterations if iterations is None else iterations
         _require_positive("iterations", iterations)
+        if inputs.ndim != 3:
+            raise ValueError(f"inputs must have shape (B, N, input_dim), got {tuple(inputs.shape)}")
         slots_BKD = self._initial_slots(inputs, num_slots, slots, generator)
-        with torch.autocast(inputs.device.type, enabled=False):
+        with without_autocast(inputs.device):
             return self._iterate(inputs.to(self.to_k.weight.dtype), slots_BKD, iterations)
 
     def _iterate(self, inputs: Tensor, slots_BKD: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
@@ -174,16 +176,16 @@ class SlotAttention(nn.Module):
         self, inputs: Tensor, num_slots: int | None, slots: Tensor | None, generator: torch.Generator | None
     ) -> Tensor:
         batch, dim = inputs.shape[0], self.slots_mu.shape[-1]
+        if num_slots is not None:
+            _require_positive("num_slots", num_slots)
         if slots is not None:
-            count = slots.shape[1] if num_slots is None else num_slots
-            if tuple(slots.shape) != (batch, count, dim):
-                raise ValueError(f"initial slots must have shape {(batch, count, dim)}, got {tuple(slots.shape)}")
-            return slots
-        num_slots = self.num_slots if num_slots is None else num_slots
-        _require_positive("num_slots", num_slots)
-        noise = torch.randn(
-            batch, num_slots, dim, generator=generator, device=self.slots_mu.device, dtype=self.slots_mu.dtype
-        )
+            given = tuple(slots.shape)
+            count = num_slots or (given[1] if len(given) == 3 and given[1] else "K")
+            if given != (batch, count, dim):
+                raise ValueError(f"initial slots must have shape ({batch}, {count}, {dim}), got {given}")
+            return slots.to(self.slots_mu.dtype)
+        shape = batch, num_slots or self.num_slots, dim
+        noise = torch.randn(shape, generator=generator, device=self.slots_mu.device, dtype=self.slots_mu.dtype)
         return self.initial_slots(noise)
 
 

@@ -6,6 +6,7 @@ say which run and step. Order and augmentation of the data follow from the step,
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class CheckpointError(RuntimeError):
@@ -68,8 +69,9 @@ def save_checkpoint(
         tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
     tensors |= {f"curve.{key}": value for key, value in vars(curve).items()}
     tensors["generator"] = generator.get_state()
-    about = {"format_version": FORMAT_VERSION, "run": run, "step": step, "elapsed": elapsed}
-    write_whole(path, save({k: v.contiguous() for k, v in tensors.items()}, metadata={"about": json.dumps(about)}))
+    tensors = {key: value.contiguous() for key, value in tensors.items()}
+    about = json.dumps({"format_version": FORMAT_VERSION, "run": run, "step": step, "elapsed": elapsed})
+    write_whole(path, save(tensors, metadata={"about": about, "sha256": _checksum(about, tensors)}))
 
 
 def load_checkpoint(
@@ -143,10 +145,20 @@ def sync_folder(folder: Path) -> None:
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {}).get("about", "{}"))
-            return about, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            about = json.loads(metadata.get("about", "{}"))
+            if about.get("format_version") == FORMAT_VERSION and (
+                metadata.get("sha256") != _checksum(metadata["about"], tensors)
+            ):
+                raise ValueError("its SHA-256 is not the one it was written with")
+            return about, tensors
     except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{path}: damaged: {error}; remove it to begin that run again") from None
+
+
+def _checksum(about: str, tensors: Mapping[str, Tensor]) -> str:
+    return hashlib.sha256(about.encode() + save(dict(tensors))).hexdigest()
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import final
@@ -66,7 +67,14 @@ def aggregate(
         >>> aggregate(torch.ones(1, 4, 2), torch.full((1, 3, 4), 0.25)).tolist()
         [[[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]]
     """
-    return at_least_float32(attention @ at_least_float32(values))
+    with without_autocast(values.device):
+        return at_least_float32(attention) @ at_least_float32(values)
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Inside it products keep their inputs' precision, on any device."""
+    available = torch.amp.is_autocast_available(device.type)  # not on meta
+    return torch.autocast(device.type, enabled=False) if available else nullcontext()
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
@@ -273,6 +281,8 @@ class BatchNorm(_ScalarAffine):
         return self.standardize(codes_BKD, *statistics), statistics
 
     def _batch_statistics(self, codes_BKD: Tensor) -> Statistics:
+        if codes_BKD.numel() <= self.correction and not _several_ranks():
+            return self.running_mean, self.running_var  # too few numbers for a variance, which would be NaN for good
         mean, var = _mean_and_variance(codes_BKD, self.correction)
         with torch.no_grad():
             self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
@@ -286,12 +296,16 @@ class BatchNorm(_ScalarAffine):
 
 def _mean_and_variance(codes: Tensor, correction: int) -> Statistics:
     """Scalar mean and variance over all axes (Eq. 12), and over all ranks where there are several."""
-    if not (dist.is_available() and dist.is_initialized()):
+    if not _several_ranks():
         var, mean = torch.var_mean(codes, correction=correction)
         return mean, var
     count = _sum_over_ranks(codes.new_tensor(codes.numel()))
     mean = _sum_over_ranks(codes.sum()) / count
     return mean, _sum_over_ranks((codes - mean).square().sum()) / (count - correction)
+
+
+def _several_ranks() -> bool:
+    return dist.is_available() and dist.is_initialized()
 
 
 def _sum_over_ranks(tensor: Tensor) -> Tensor:
@@ -397,7 +411,7 @@ def make_normalization(normalization: str | Normalization, dim: int) -> Normaliz
         dim: slot dimension D.
 
     Raises:
-        ValueError: for an unknown name; the message lists those that exist.
+        ValueError: for an unknown name, where the message lists those that exist, and for anything else.
 
     Example:
         >>> make_normalization("weighted_sum", dim=64), make_normalization("weighted_sum@0.25", dim=64)
@@ -405,6 +419,10 @@ def make_normalization(normalization: str | Normalization, dim: int) -> Normaliz
     """
     if isinstance(normalization, Normalization):
         return normalization
+    if not isinstance(normalization, str):
+        raise ValueError(
+            f"normalization must be a name or an instance of slotnorm.Normalization, got {normalization!r}"
+        )
     if normalization in NORMALIZATIONS:
         return NORMALIZATIONS[normalization](dim)
     if normalization in _installed():

@@ -113,8 +113,19 @@ def test_bfloat16_autocast_keeps_single_precision_codes(name):
         updates, statistics = module(values.bfloat16(), attention)
     assert updates.dtype == torch.float32
     assert statistics is None or all(s.dtype == torch.float32 for s in statistics)
-    # bfloat16 keeps 8 bits: values, weights and codes are each rounded by up to 2^-8 of their size
+    # bfloat16 keeps 8 bits: values are rounded by up to 2^-8 of their size, and nothing else is
     torch.testing.assert_close(updates, exact, rtol=3e-2, atol=3e-2 * exact.abs().max().item())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_codes_of_half_precision_are_those_of_its_copy_in_single(name, dtype):
+    values, attention = (tensor.to(dtype) for tensor in draw(K=7, N=256, dtype=torch.float32))
+    exact, _ = make(name, dtype=torch.float32)(values.float(), attention.float())
+    codes, _ = make(name, dtype=torch.float32)(values, attention)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        under_autocast, _ = make(name, dtype=torch.float32)(values.float(), attention.float())
+    torch.testing.assert_close(codes, exact)
+    torch.testing.assert_close(under_autocast, exact)
 
 
 def test_statistics_of_the_first_iteration_are_reused(name):

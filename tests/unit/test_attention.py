@@ -1,6 +1,8 @@
 """Initialization and bad input of SlotAttention; what it computes is in tests/conformance."""
 
+import inspect
 import math
+import re
 
 import pytest
 import torch
@@ -45,6 +47,11 @@ def test_initial_slot_parameters_have_the_torch_glorot_bound(module, name):
     assert 0.8 * math.sqrt(3 / D) < parameter.abs().max() <= math.sqrt(3 / D)  # 64 draws
 
 
+def unchecked(function):
+    """As users call it: the tests' run-time check of types and shapes, which would speak first, is taken off."""
+    return inspect.unwrap(function)
+
+
 def test_initial_slots_are_gaussian_around_mu(module):
     with torch.no_grad():
         module.slots_mu.fill_(2.0)
@@ -67,14 +74,50 @@ def test_counts_below_one_are_refused_at_a_call(module, argument):
         module(torch.zeros(1, 2, D), **{argument: 0})
 
 
-def test_initial_slots_of_another_shape_are_refused(module):
-    with pytest.raises(ValueError, match=r"initial slots must have shape \(1, 5, 64\), got \(1, 4, 64\)"):
-        module(torch.zeros(1, 2, D), num_slots=5, slots=torch.zeros(1, 4, D))
+@pytest.mark.parametrize(
+    ("num_slots", "shape", "asked"),
+    [(5, (1, 4, D), "1, 5"), (None, (1, 0, D), "1, K"), (None, (D,), "1, K"), (None, (2, 4, D), "1, 4")],
+)
+def test_initial_slots_of_another_shape_are_refused(module, num_slots, shape, asked):
+    with pytest.raises(ValueError, match=re.escape(f"initial slots must have shape ({asked}, {D}), got {shape}")):
+        unchecked(SlotAttention.forward)(module, torch.zeros(1, 2, D), num_slots=num_slots, slots=torch.zeros(shape))
+
+
+def test_inputs_without_a_batch_are_refused(module):
+    with pytest.raises(ValueError, match=re.escape(f"inputs must have shape (B, N, input_dim), got (2, {D})")):
+        unchecked(SlotAttention.forward)(module, torch.zeros(2, D))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_inputs_and_slots_of_another_type_are_taken(module, dtype):
+    slots, attention = module(torch.randn(1, 2, D, dtype=dtype), slots=torch.randn(1, 3, D, dtype=dtype))
+    assert slots.dtype == attention.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", NORMALIZATIONS)
+def test_shapes_can_be_had_without_memory(name):
+    module = SlotAttention(D, D, 3, normalization=name).to("meta")
+    slots, attention = module(torch.zeros(2, 5, D, device="meta"))
+    assert (slots.shape, attention.shape) == ((2, 3, D), (2, 3, 5))
 
 
 def test_an_unknown_normalization_lists_those_that_exist():
     with pytest.raises(ValueError, match="unknown normalization 'mean'.*" + ", ".join(NORMALIZATIONS)):
         SlotAttention(4, 4, 3, normalization="mean")
+
+
+@pytest.mark.parametrize("normalization", [torch.nn.Identity(), WeightedSum, None, ["weighted_sum"]])
+def test_what_is_neither_name_nor_normalization_is_refused(normalization):
+    with pytest.raises(ValueError, match="normalization must be a name or an instance of slotnorm"):
+        unchecked(make_normalization)(normalization, 4)
+
+
+@pytest.mark.parametrize(("shape", "correction"), [((0, 3, 5), 0), ((1, 1, 5), 1)])
+def test_a_batch_without_a_variance_leaves_the_moving_average(shape, correction):
+    norm = BatchNorm(1, correction=correction)
+    codes, _ = norm(torch.randn(shape[0], 5, 1), torch.rand(shape))
+    assert codes.shape == (*shape[:2], 1)
+    assert (norm.running_mean.item(), norm.running_var.item()) == (0, 1)
 
 
 def test_a_normalization_of_ones_own_is_taken_as_it_is():

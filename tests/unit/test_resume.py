@@ -15,7 +15,7 @@ import safetensors
 import torch
 from safetensors.torch import save_file
 
-from slotnorm.checkpoint import CheckpointError, read_progress, write_whole
+from slotnorm.checkpoint import CheckpointError, _checksum, read_progress, write_whole
 from slotnorm.data import Split
 from slotnorm.evaluation import Probe
 from slotnorm.interruption import Stop
@@ -153,11 +153,22 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
 
 
 def edited(path: Path, **about: Any) -> None:
-    """Rewrite a checkpoint with other metadata."""
+    """Rewrite a checkpoint with other metadata, as if it had been written so."""
     with safetensors.safe_open(path, framework="pt") as file:
         known = json.loads(file.metadata()["about"])
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    save_file(tensors, path, metadata={"about": json.dumps(known | about)})
+    rewritten(path, json.dumps(known | about), tensors)
+
+
+def rewritten(path: Path, about: str, tensors: dict[str, torch.Tensor]) -> None:
+    save_file(tensors, path, metadata={"about": about, "sha256": _checksum(about, tensors)})
+
+
+def one_bit(path: Path) -> None:
+    """The last byte belongs to a tensor."""
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
 
 
 def truncate(path: Path) -> None:
@@ -178,8 +189,8 @@ def without_metadata(path: Path) -> None:
 
 def without_tensors(path: Path) -> None:
     with safetensors.safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
-    save_file({"generator": torch.zeros(1)}, path, metadata=metadata)
+        about = file.metadata()["about"]
+    rewritten(path, about, {"generator": torch.zeros(1)})
 
 
 @pytest.mark.parametrize(
@@ -188,6 +199,7 @@ def without_tensors(path: Path) -> None:
         (truncate, "damaged"),
         (empty, "damaged"),
         (foreign, "damaged"),
+        (one_bit, "damaged: its SHA-256 is not the one it was written with"),
         (without_metadata, "is of format version None"),
         (without_tensors, "does not fit this run"),
         (lambda path: edited(path, format_version=99), "is of format version 99"),
