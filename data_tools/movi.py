@@ -39,7 +39,7 @@ from data_tools import durable
 from data_tools.durable import DataError
 from data_tools.store import ArraySpec, SplitWriter
 from data_tools.tf_example import Feature, RecordError, parse_example
-from data_tools.tfds import INFO, TfdsSplit, open_tfds, open_tfds_split
+from data_tools.tfds import INFO, TfdsSplit, listed_splits, open_tfds, open_tfds_split
 from data_tools.tfrecord import errors_at
 
 DATASETS = ("movi_c", "movi_d")
@@ -65,8 +65,10 @@ def movi(
         if value not in known:
             raise DataError(f"{option} must be one of {', '.join(known)}, got {value!r}")
     folder, info = open_tfds(tfds, dataset, VERSION, config, preferred="256x256")
-    there = [entry.get("name") for entry in info.get("splits", [])]
+    there = listed_splits(folder, info)
     wanted = [split] if split else [name for name in SPLITS if name in there]
+    if not wanted:
+        raise DataError(f"{folder / INFO}: lists none of the splits {', '.join(SPLITS)}; it has {sorted(there)}")
     sources = [open_tfds_split(folder, info, name) for name in wanted]
     for source in sources:
         folder = out if split else out / source.name

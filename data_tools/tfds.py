@@ -109,10 +109,13 @@ def open_tfds_split(folder: Path, info: dict[str, Any], split: str) -> TfdsSplit
     path = folder / INFO
     if (form := info.get("fileFormat", "tfrecord")) != "tfrecord":
         raise DataError(f"{path}: its shards are {form} files, this program reads tfrecord")
-    splits = {entry.get("name"): entry for entry in info.get("splits", [])}
+    splits = listed_splits(folder, info)
     if split not in splits:
         raise DataError(f"{path}: has no split {split!r}; it has {sorted(splits)}")
-    lengths = tuple(int(length) for length in splits[split].get("shardLengths", ()))
+    listed = splits[split].get("shardLengths", [])
+    if not isinstance(listed, list) or not all(str(length).isdecimal() for length in listed):
+        raise DataError(f"{path}: shardLengths of split {split!r} must be a list of counts, got {listed!r}")
+    lengths = tuple(map(int, listed))
     if not lengths:
         raise DataError(f"{path}: lists no shards of split {split!r}: was its making finished?")
     template = splits[split].get("filepathTemplate") or DEFAULT_TEMPLATE
@@ -121,6 +124,21 @@ def open_tfds_split(folder: Path, info: dict[str, Any], split: str) -> TfdsSplit
         count = f"{len(missing)} of the {len(shards)} shards of {split!r}"
         raise DataError(f"{missing[0]}: missing, with it {count} that {INFO} lists: copy the folder again")
     return TfdsSplit(folder, _config(folder, info), split, shards, lengths)
+
+
+def listed_splits(folder: Path, info: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What `dataset_info.json` lists of every split, by name.
+
+    Args:
+        folder, info: As `open_tfds` returns them.
+
+    Raises:
+        DataError: It lists them in another form than TFDS does.
+    """
+    splits = info.get("splits", [])
+    if not isinstance(splits, list) or not all(isinstance(e, dict) and isinstance(e.get("name"), str) for e in splits):
+        raise DataError(f"{folder / INFO}: splits must be a list of objects that have a name, got {splits!r}")
+    return {entry["name"]: entry for entry in splits}
 
 
 def _config(folder: Path, info: dict[str, Any]) -> str:

@@ -178,12 +178,23 @@ class Split:
         """Every scene once, in order, for evaluation; the last batch may be smaller. Batches as in ``Loader``."""
         return in_order(self._source(fields, device, resident=False), batch_size)
 
+    def require(self, *fields: str) -> None:
+        """Refuse a split that cannot give its batches these arrays.
+
+        Raises:
+            SplitError: Naming the array that it lacks.
+        """
+        self._select_arrays(self._stored(fields))
+
     def _source(self, fields: Sequence[str], device: torch.device | str, resident: bool | None) -> Source:
         computed = {name: self.computed[name] for name in fields if name in self.computed}
-        stored = [name for name in fields if name not in computed]
-        if computed and "image" not in stored:
-            stored.append("image")
-        return Source(self._select_arrays(stored), self.index, torch.device(device), resident, computed, fields)
+        arrays = self._select_arrays(self._stored(fields))
+        return Source(arrays, self.index, torch.device(device), resident, computed, fields)
+
+    def _stored(self, fields: Sequence[str]) -> list[str]:
+        """The arrays that these fields are read or computed from."""
+        stored = [name for name in fields if name not in self.computed]
+        return stored if len(stored) == len(fields) or "image" in stored else [*stored, "image"]
 
     def _select_arrays(self, fields: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
         if missing := [name for name in fields if name not in self.arrays]:
@@ -214,7 +225,21 @@ def open_split(folder: str | Path) -> Split:
             raise SplitError(
                 f"{folder / name}.npy: has shape {array.shape}, its manifest counts {manifest.count} items"
             )
+    _check_pictures(folder, arrays)
     return Split(folder, manifest, arrays, np.arange(manifest.count))
+
+
+def _check_pictures(folder: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Refuse pictures and masks of another kind than batches are made from."""
+    image, masks = arrays.get("image"), arrays.get("segmentation")
+    if image is not None and (image.dtype != np.uint8 or image.ndim != 4 or image.shape[3] != 3):
+        raise SplitError(f"{folder / 'image.npy'}: holds {image.dtype} {image.shape}, images are uint8 (N, H, W, 3)")
+    if masks is not None and (masks.dtype.kind not in "iu" or masks.ndim != 3):
+        held = f"{masks.dtype} {masks.shape}"
+        raise SplitError(f"{folder / 'segmentation.npy'}: holds {held}, masks are whole numbers (N, H, W)")
+    if image is not None and masks is not None and masks.shape != image.shape[:3]:
+        sizes = f"{masks.shape[1]}x{masks.shape[2]} pixels, those of its images {image.shape[1]}x{image.shape[2]}"
+        raise SplitError(f"{folder / 'segmentation.npy'}: has masks of {sizes}; they must be of one size")
 
 
 def _read_manifest(path: Path) -> Manifest:

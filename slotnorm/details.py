@@ -172,14 +172,16 @@ def in_training(results: Results, changed: Mapping[str, Results], label: str, sl
         slots: slot counts.
 
     Returns:
-        As of :func:`at_inference`; a pair of which one run is missing is left out.
+        As of :func:`at_inference`; a pair of which one run is missing is left out, and so is a slot count at which one
+        was not evaluated.
     """
     plain, rows = _by_run(results, label), []
     for detail, others in changed.items():
         for (variant, seed), means in _by_run(others, label).items():
             if (variant, seed) in plain:
                 before = plain[variant, seed]
-                rows += [_row(detail, variant, seed, k, before[k], means[k]) for k in slots]
+                both = [k for k in slots if k in before and k in means]
+                rows += [_row(detail, variant, seed, k, before[k], means[k]) for k in both]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -265,9 +267,10 @@ def between_seeds(results: Results, label: str, slots: Sequence[int]) -> float:
     Args:
         results: the runs.
         label: of the test set.
-        slots: slot counts.
+        slots: slot counts; one that was not evaluated is left out.
     """
-    runs = [(variant, [means[k] for k in slots]) for (variant, _), means in _by_run(results, label).items()]
+    means = _by_run(results, label).items()
+    runs = [(variant, [of_run[k] for k in slots if k in of_run]) for (variant, _), of_run in means]
     pairs = [(a, b) for (name, a), (other, b) in combinations(runs, 2) if name == other]
     return float(np.median(np.abs(np.subtract(*zip(*pairs, strict=True))))) if pairs else float("nan")
 

@@ -17,6 +17,7 @@ from torch import nn
 
 from slotnorm.data import Split
 from slotnorm.evaluation import SETTING, Evaluation, Probe, evaluate, select
+from slotnorm.normalization import GROUP, NORMALIZATIONS
 from slotnorm.objective import build_model
 from slotnorm.provenance import provenance
 from slotnorm.recipes import Recipe, TestSet
@@ -84,18 +85,27 @@ def jobs(recipe: Recipe) -> list[Job]:
             build_model(job.spec)
         except ValueError as error:
             raise SpecError(f"{recipe.experiment} at {recipe.scale} scale: {error}") from None
+        except Exception as error:
+            if (name := job.spec.variant) in NORMALIZATIONS:
+                raise
+            reason = f"{type(error).__name__}: {error}"
+            raise SpecError(f"variant {name!r}: its entry point in {GROUP} cannot be used: {reason}") from error
     return wanted
 
 
-def check_tests(recipe: Recipe) -> None:
-    """Refuse tests that want more scenes than there are; a stand-in that is not drawn yet is not looked at.
+def check_data(recipe: Recipe) -> None:
+    """Refuse data with too few scenes or without an array; a stand-in that is not drawn yet is not looked at.
 
     Raises:
         SpecError: naming the data, how many scenes it has and how many are asked for.
+        SplitError: naming the data, and the array or the scenes that it lacks.
     """
+    if not recipe.train.is_made:
+        train = recipe.train.open().filter(max_objects=recipe.max_objects)
+        train.require(*recipe.task.fields, *recipe.task.evaluation_fields)
     for test in recipe.tests:
         if not test.source.is_made:
-            select(test.source.open(), test.spec())
+            select(test.source.open(), test.spec()).require(*recipe.task.evaluation_fields)
 
 
 def obtain(job: Job, store: RunStore, execution: Execution = DEFAULT) -> Run:

@@ -34,6 +34,7 @@ class Examples:
         segmentations: by variant, at the resolution at which the task compares, shape (scenes, rows, columns).
         detections: by variant, :attr:`slotnorm.tasks.task.Measured.detections`: predicted and true objects, or nothing.
         f_ari: by variant and scene, as evaluated.
+        lacking: what was not evaluated, if that is why there are no scenes.
     """
 
     names: tuple[str, ...]
@@ -44,6 +45,7 @@ class Examples:
     segmentations: Mapping[str, Int[Tensor, "scenes rows columns"]]
     detections: Mapping[str, tuple[Tensor, ...]]
     f_ari: Mapping[str, npt.NDArray[np.float64]]
+    lacking: str = ""
 
 
 def choose(scenes: pd.DataFrame, num_slots: int, variant: str | None = None) -> dict[str, int]:
@@ -70,19 +72,22 @@ def examples(
     among: pd.DataFrame | None = None,
     seed: int = 0,
 ) -> Examples:
-    """Worst, median and best scene of a test set, as the models of one seed decompose them; none without a run.
+    """Worst, median and best scene of a test set, as the models of one seed decompose them.
+
+    There are none without a run, nor at a slot count that was not evaluated.
 
     Args:
         results: whose runs.
         test: one of the recipe's.
-        num_slots: slot count, one of the evaluated.
+        num_slots: slot count.
         iterations: of Slot Attention, one of the evaluated; ``None`` for the test's first.
         among: rows to choose by instead of all of the test set's, for scenes that others are measured on, too.
         seed: of the runs that are shown.
     """
-    if results.scenes.empty:
+    if results.scenes.empty or num_slots not in test.slots:
         nothing = torch.zeros(0, 3, 1, 1)
-        return Examples((), (), nothing, nothing[:, 0].long(), {}, {}, {}, {})
+        lacking = "" if num_slots in test.slots else f"not evaluated with {num_slots} slots"
+        return Examples((), (), nothing, nothing[:, 0].long(), {}, {}, {}, {}, lacking)
     task, spec = results.recipe.task, test.spec()
     iterations = iterations or test.iterations[0]
     scenes = results.scenes[results.scenes["test"] == test.label]

@@ -6,8 +6,9 @@ count, and a slot is numbered by what it is to the scene, not by its place among
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -81,8 +82,13 @@ class Frames:
 
     @property
     def slots(self) -> tuple[int, ...]:
-        """The slot counts."""
+        """The slot counts, in ascending order."""
         return self.test.slots
+
+    @property
+    def start(self) -> int:
+        """Place of the training's slots among them; without these, of the next more, or of the last."""
+        return min(bisect_left(self.slots, self.train_slots), len(self.slots) - 1)
 
     @property
     def deviation(self) -> float:
@@ -118,7 +124,7 @@ def frames(results: Results, scenes: int) -> Frames | None:
     runs = {run.spec.variant: run for run in results.runs if run.spec.seed == seed and run.has_weights}
     if set(runs) != set(recipe.variants):
         return None
-    test = recipe.tests[-1]
+    test = replace(recipe.tests[-1], slots=tuple(sorted(recipe.tests[-1].slots)))
     rows = results.scenes[(results.scenes["test"] == test.label) & (results.scenes["seed"] == seed)]
     chosen = spread(rows, scenes)
     split = select(test.source.open(), test.spec())

@@ -7,6 +7,7 @@ import ast
 import json
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import torch
@@ -15,9 +16,10 @@ from pydantic_core import ErrorDetails
 
 from slotnorm.normalization import is_known as is_normalization
 from slotnorm.normalization import known_names
-from slotnorm.sources import is_known, stand_ins
+from slotnorm.sources import PARTS, Source, is_known, resolve, stand_ins
 
 _INJECTED = "# Parameters"
+T = TypeVar("T")
 
 
 class ParameterError(ValueError):
@@ -57,16 +59,26 @@ def _listed(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+def named_once(values: tuple[T, ...]) -> tuple[T, ...]:
+    """The values, if none is there twice."""
+    if len(set(values)) < len(values):
+        raise ValueError("must name each once")
+    return values
+
+
 def available_data(data: str) -> str:
-    """The name, if it is that of a stand-in or of a file or folder that is there."""
+    """The name, if it is that of a stand-in or of a file or folder of data that is there."""
     if not is_known(data):
         raise ValueError(f"no file or folder {data!r}, and no stand-in; these are {', '.join(stand_ins())}")
+    folder = Path(resolve(data))
+    prepared = any((folder / part / "manifest.json").is_file() for part in ("", *PARTS))
+    if not prepared and not Source(data, PARTS[0], image_size=0, scenes=0).is_made:
+        raise ValueError(f"{data!r} is there and holds no data: neither prepared splits nor a TFRecord")
     return data
 
 
-T = TypeVar("T")
 Chapter = TypeVar("Chapter", bound="ChapterParameters")
-ListOf = Annotated[tuple[T, ...], Field(min_length=1), BeforeValidator(_listed)]
+ListOf = Annotated[tuple[T, ...], Field(min_length=1), AfterValidator(named_once), BeforeValidator(_listed)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1, description="seed of every generator")]
 Device = Annotated[
     Literal["auto", "cpu", "cuda", "mps"],

@@ -12,7 +12,7 @@ from slotnorm.engine import Job, jobs
 from slotnorm.provenance import device_name
 from slotnorm.recipes import Recipe
 from slotnorm.results import whole
-from slotnorm.runs import Run, RunError
+from slotnorm.runs import Run, RunError, UnreadableError
 from slotnorm.spec import RunSpec
 from slotnorm.store import RunStore
 
@@ -32,6 +32,9 @@ def plan(recipe: Recipe, root: str, device: str) -> Plan:
         recipe: what is wanted.
         root: of the store.
         device: that the runs would be on; times are those of recorded runs of the same size on the same device.
+
+    Raises:
+        RunError: the store or one of these runs may not be read.
     """
     store = RunStore(root)
     todo, lines, seconds = [], [], 0.0
@@ -58,6 +61,8 @@ def _state(job: Job, store: RunStore) -> tuple[str, int]:
             return "done", 0
         if store.find(job.spec) is not None:
             return "trained; some settings are still to be evaluated", 0
+    except UnreadableError:
+        raise
     except RunError as error:
         return f"damaged: {error}; remove its folder to run it again", steps
     if store.local is None:

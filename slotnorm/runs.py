@@ -42,6 +42,10 @@ class RunError(RuntimeError):
     """
 
 
+class UnreadableError(RunError):
+    """A file of a run is there and may not be read; the run itself may be whole."""
+
+
 @dataclass(frozen=True)
 class Run:
     """A finished run in a store; tables and weights are read when they are asked for.
@@ -111,7 +115,7 @@ class Run:
     def _read(self, name: str) -> bytes:
         path = f"{self.address}/{name}"
         try:
-            content = bytes(self._filesystem.cat_file(path))
+            content = _content(self._filesystem, path)
         except FileNotFoundError:
             raise RunError(f"{path}: missing, though its record lists it") from None
         if hashlib.sha256(content).hexdigest() != self.files.get(name):
@@ -127,11 +131,11 @@ def open_run(filesystem: Any, folder: str) -> Run:
         folder: of the run.
 
     Raises:
-        RunError: it is missing, damaged or of another format version.
+        RunError: it is missing, damaged or of another format version; UnreadableError: it may not be read.
     """
     path = f"{folder}/{RECORD}"
     try:
-        content = json.loads(filesystem.cat_file(path))
+        content = json.loads(_content(filesystem, path))
         version = content["format_version"]
         if version != FORMAT_VERSION:
             raise RunError(f"{path}: is of format version {version}, this program reads {FORMAT_VERSION}")
@@ -141,6 +145,13 @@ def open_run(filesystem: Any, folder: str) -> Run:
         kind = "" if isinstance(error, SpecError) else f"{type(error).__name__} "
         raise RunError(f"{path}: is not the record of a run: {kind}{error}") from None
     return Run(folder, spec, *parts, _filesystem=filesystem)
+
+
+def _content(filesystem: Any, path: str) -> bytes:
+    try:
+        return bytes(filesystem.cat_file(path))
+    except PermissionError:
+        raise UnreadableError(f"{path}: may not be read; whoever owns it can permit it") from None
 
 
 def run_files(model: nn.Module, curve: Curve, evaluation: Evaluation) -> dict[str, bytes]:

@@ -5,11 +5,14 @@ one. So this package opens data and does not know how they are made.
 
 A maker is a module with ``STAND_INS``, names that it knows, and three functions: ``makes(data)`` tells whether it makes
 what ``data`` names, ``open_data(data, *, image_size, scenes, seed)`` gives it as a split, and ``identity`` of the same
-arguments is a hash of what determines it.
+arguments is a hash of what determines it. What a user can mend these tell by a ``ValueError`` or an ``OSError``, whose
+message is a line that names the file.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import entry_points
@@ -22,6 +25,17 @@ from slotnorm.spec import Data, SpecError
 GROUP = "slotnorm.data"
 CHECKOUT = Path(__file__).parents[1]
 PARTS = ("train", "validation", "test")
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    """Let an error of a maker, whose classes are not known here, be one of this package."""
+    try:
+        yield
+    except (SpecError, SplitError):
+        raise
+    except (ValueError, OSError) as error:
+        raise SplitError(str(error)) from error
 
 
 @dataclass(frozen=True)
@@ -49,11 +63,12 @@ class Source:
         """What readers call the data: a stand-in's name, or that of the file or folder."""
         return Path(self.data).name
 
+    @_own_errors()
     def open(self) -> Split:
         """Open the scenes; a maker makes them first, with a progress bar, when it has not yet.
 
         Raises:
-            SplitError: the folder holds no such split, or images of another size.
+            SplitError: the folder holds no such split, or images of another size; a maker cannot use its input.
             SpecError: ``data`` is neither a folder nor a known name.
         """
         data = resolve(self.data)
@@ -70,6 +85,7 @@ class Source:
         """Whether a maker makes the scenes, which can take its time, or they only have to be opened."""
         return _maker(resolve(self.data)) is not None
 
+    @_own_errors()
     def describe(self, max_objects: int | None = None) -> Data:
         """What identifies the scenes in a spec; a stand-in need not be made for it."""
         data = resolve(self.data)

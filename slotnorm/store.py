@@ -15,6 +15,7 @@ A store is a local folder, or any address that fsspec can read, from which runs 
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -50,6 +51,9 @@ class RunStore:
         root: a local folder, which is made when a run is written, or an fsspec address such as ``s3://bucket/runs``,
             which is read only.
 
+    Raises:
+        RunError: it is a file, or an address that fsspec cannot read here.
+
     Example:
         >>> store = RunStore("memory://runs")
         >>> list(store)
@@ -58,8 +62,13 @@ class RunStore:
 
     def __init__(self, root: str | Path) -> None:
         self.root = str(root).rstrip("/")
-        self._filesystem, self._base = fsspec.url_to_fs(self.root)
+        try:
+            self._filesystem, self._base = fsspec.url_to_fs(self.root)
+        except (ValueError, ImportError) as error:
+            raise RunError(f"{self.root}: neither a folder nor an address that can be read here: {error}") from None
         self.local = Path(self._base) if "file" in _protocols(self._filesystem) else None
+        if self.local and os.path.exists(self.local) and not os.path.isdir(self.local):
+            raise RunError(f"{self.root}: is a file; a run store is a folder")
 
     def find(self, spec: RunSpec) -> Run | None:
         """The run of this spec, or ``None``.
@@ -96,6 +105,18 @@ class RunStore:
             except RunError as error:
                 errors.append(error)
         return errors
+
+    def check_writable(self) -> None:
+        """Refuse a store that no run can be written to; nothing is made.
+
+        Raises:
+            RunError: the store is read only.
+        """
+        root = self._local()
+        for folder in (root, root / RUNNING):
+            there = next(place for place in (folder, *folder.parents) if os.path.exists(place))
+            if not os.path.isdir(there) or not os.access(there, os.W_OK | os.X_OK):
+                raise RunError(f"{self.root}: cannot be written to: {there} is read only or no folder")
 
     def checkpoint(self, spec: RunSpec) -> Path:
         """Where the run's checkpoint is kept while it is not finished; the folder is there once the lock is taken.
@@ -201,7 +222,11 @@ class RunStore:
     def _listing(self, folder: str) -> list[str]:
         if not self._filesystem.exists(folder):
             return []
-        return [str(entry).rstrip("/").rpartition("/")[2] for entry in self._filesystem.ls(folder, detail=False)]
+        try:
+            entries = self._filesystem.ls(folder, detail=False)
+        except PermissionError:
+            raise RunError(f"{folder}: may not be read; whoever owns it can permit it") from None
+        return [str(entry).rstrip("/").rpartition("/")[2] for entry in entries]
 
     def _local(self) -> Path:
         if self.local is None:

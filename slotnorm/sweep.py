@@ -70,8 +70,8 @@ def main(
     for a wrong request. torchrun makes 1 of every status but 0.
     """
     chosen = recipe(experiment, scale).select(variants or None, seeds or None, slots or None)
-    chosen = chosen.over(data, test_data) if data else chosen
-    sys.exit(run(chosen, store, _device(device), jobs, time_budget, executor, dry_run, compile_))
+    chosen = chosen.over(data or chosen.train.data, test_data) if data or test_data else chosen
+    sys.exit(run(chosen, store, _device(device, executor), jobs, time_budget, executor, dry_run, compile_))
 
 
 def run(
@@ -85,7 +85,7 @@ def run(
     compile: bool = False,
 ) -> int:
     """Do what the command line says; returns the exit status."""
-    from slotnorm.engine import Execution, check_tests
+    from slotnorm.engine import Execution, check_data
     from slotnorm.plan import plan
     from slotnorm.store import RunStore
 
@@ -94,8 +94,8 @@ def run(
         print(todo.text, flush=True)
     if dry_run or not todo.jobs:
         return 0
-    RunStore(store).checkpoint(todo.jobs[0].spec)  # refuses a store that is read only
-    check_tests(chosen)
+    RunStore(store).check_writable()
+    check_data(chosen)
     execution = Execution(device, compile)
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
         return _together(todo.jobs, store, execution, time_budget)
@@ -153,10 +153,20 @@ def _together(jobs: Sequence[Any], store: str, execution: Any, time_budget: floa
     return 0
 
 
-def _device(name: str) -> str:
+def _device(name: str, executor: str) -> str:
+    """The device's name, if it is to be had: here, or perhaps on a node of Ray's cluster."""
     import torch
 
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        here = torch.get_device_module(device).device_count()
+    except RuntimeError:
+        raise SpecError(f"device must be auto, cpu, cuda or the like, got {name!r}") from None
+    if executor != "ray" and (device.index or 0) >= here:
+        raise SpecError(f"device = {name!r}: is not to be had here; use auto or cpu")
+    return name
 
 
 def cli() -> None:

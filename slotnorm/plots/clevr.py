@@ -59,7 +59,7 @@ def decompositions(examples: Examples) -> Figure:
     and the truth stands beside the input.
     """
     if not examples.segmentations:
-        return note("no model of this experiment is in the store")
+        return note(examples.lacking or "no model of this experiment is in the store")
     below = _below(examples)
     lines, first = (1, 2) if below is None else (2, 1)
     columns = max(4, first + len(examples.segmentations))
@@ -113,7 +113,7 @@ def slots_of_a_scene(examples: Examples, name: str = "median", columns: int = 7)
     Of the first variant whose model there is.
     """
     if not examples.results:
-        return note("no model of this experiment is in the store")
+        return note(examples.lacking or "no model of this experiment is in the store")
     result, scene = next(iter(examples.results.values())), examples.names.index(name)
     masks, painted = result.masks[scene], to_rgb(result.components[scene])
     columns = min(columns, len(masks))

@@ -55,13 +55,13 @@ def glance(sets: list[Frames], columns: int = 4) -> Figure:
 
     Args:
         sets: data sets of the explorer.
-        columns: slot counts, evenly spaced among those from training on.
+        columns: slot counts, evenly spaced among those from :attr:`slotnorm.explorer.Frames.start` on.
     """
     if not sets:
         return note("no data set has a model of every variant yet")
     frames = sets[0]
     scene = len(frames.scene_ids) // 2
-    after = [place for place, count in enumerate(frames.slots) if count >= frames.train_slots]
+    after = range(frames.start, len(frames.slots))
     places = [after[i] for i in np.unique(np.linspace(0, len(after) - 1, columns).round().astype(int))]
     rows, side = max(2, len(frames.views)), PHONE_WIDTH / (len(places) + 1)
     size = (PHONE_WIDTH, (side + 0.22) * rows + 0.2)
@@ -89,12 +89,15 @@ def answer(sets: Sequence[Frames]) -> str:
     """What more slots do, in Markdown: an entry per set with each variant's mean F-ARI in training and at most slots.
 
     Args:
-        sets: of :func:`slotnorm.explorer.frames`; without any, the text says so.
+        sets: of :func:`slotnorm.explorer.frames`; without any, the text says so. A set that was not evaluated with the
+            slots in training is told from :attr:`slotnorm.explorer.Frames.start` on.
     """
     entries = []
     for each in sets:
-        first, last = each.slots.index(each.train_slots), len(each.slots) - 1
+        first, last = each.start, len(each.slots) - 1
         pairs = {VARIANTS[name].label: view.average[[first, last]] for name, view in each.views.items()}
         means = [f"{label} {few:.2f} → {many:.2f}" for label, (few, many) in pairs.items()]
-        entries.append(f"- {each.test.label}, {each.train_slots} → {each.slots[last]} slots: {', '.join(means)}")
+        trained = "" if each.slots[first] == each.train_slots else f" (trained with {each.train_slots})"
+        counts = f"{each.slots[first]} → {each.slots[last]} slots{trained}"
+        entries.append(f"- {each.test.label}, {counts}: {', '.join(means)}")
     return "\n".join(entries) or "- no set can be shown yet"

@@ -55,11 +55,14 @@ def more_slots(scenes: pd.DataFrame, test: str, few: int, many: int, names: Mapp
         names: of the variants, for readers.
 
     Returns:
-        Such as ``"Baseline 0.71 → 0.56, Weighted Sum 0.51 → 0.47"``, or ``"not run"``.
+        Such as ``"Baseline 0.71 → 0.56, Weighted Sum 0.51 → 0.47"``, or ``"not run"`` or
+        ``"not evaluated with 7 slots"``.
     """
     if scenes.empty:
         return "not run"
     rows = scenes[(scenes["test"] == test) & scenes["slots"].isin([few, many])]
+    if lacking := {few, many} - set(rows["slots"]):
+        return f"not evaluated with {' and '.join(map(str, sorted(lacking)))} slots"
     runs = rows.groupby(["variant", "seed", "slots"], sort=False)["f_ari"].mean()
     medians = runs.groupby(["variant", "slots"], sort=False).median().unstack()
     return ", ".join(f"{names.get(name, name)} {row[few]:.2f} → {row[many]:.2f}" for name, row in medians.iterrows())

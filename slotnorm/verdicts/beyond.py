@@ -99,7 +99,7 @@ def weights_given(table: pd.DataFrame) -> Quantities:
 
 def many_slots(table: pd.DataFrame) -> Quantities:
     """B3: 21 and 128 slots."""
-    panel = _panel(table[table["slots"].isin([21, 128])], "slots").only(21, 128)
+    panel = _panel(_with_slots(table, 21, 128), "slots")
     names = {"weighted_sum": WEIGHTED_SUM, "batch_norm": BATCH_NORM, "baseline": BASELINE, "layer_norm": LAYER_NORM}
     found: Quantities = {f"{name}_loss": [panel.loss(variant)] for name, variant in names.items()}
     most = panel.only(128, 128)
@@ -107,8 +107,8 @@ def many_slots(table: pd.DataFrame) -> Quantities:
 
 
 def many_iterations(table: pd.DataFrame) -> Quantities:
-    """B4: 1, 3 and 10 iterations, for every variant at either slot count."""
-    panels = [_panel(rows, "iterations") for _, rows in table.groupby("slots")]
+    """B4: 1, 3 and 10 iterations, for every variant with 7 and with 21 slots."""
+    panels = [_panel(_with_slots(table, slots), "iterations") for slots in (7, 21)]
     return {
         "first_gain": [_step(panel, variant, 3, 1) for panel in panels for variant in VARIANTS],
         "late_loss": [_step(panel, variant, 3, 10) for panel in panels for variant in VARIANTS],
@@ -117,10 +117,11 @@ def many_iterations(table: pd.DataFrame) -> Quantities:
 
 def beats_clustering(table: pd.DataFrame) -> Quantities:
     """B5: models and EM, 5 to 21 slots or components."""
-    panel = _panel(table, "slots")
-    ends = _panel(table[table["slots"].isin([7, 21])], "slots").only(7, 21)
+    everywhere = table.groupby("slots")["variant"].transform("nunique") == table["variant"].nunique()
+    panel = _panel(table[everywhere], "slots").only(5, 21)
+    ends = _panel(_with_slots(table, 7, 21), "slots")
     return {
-        "lead": [panel.only(5, 21).lead(variant, EM) for variant in VARIANTS],
+        "lead": [panel.lead(variant, EM) for variant in VARIANTS],
         "weights_help": [ends.extra_growth(EM, EM_EQUAL)],
     }
 
@@ -138,6 +139,13 @@ MEASURES: dict[str, Callable[[pd.DataFrame], Quantities]] = {
 def _panel(table: pd.DataFrame, setting: str) -> Panel:
     settings = tuple(int(value) for value in np.unique(table[setting]))
     return Panel(Bootstrap(samples(table, "f_ari", setting), RESAMPLES), settings, tuple(range(len(settings))))
+
+
+def _with_slots(table: pd.DataFrame, *slots: int) -> pd.DataFrame:
+    """The rows at these slot counts and no others."""
+    if lacking := set(slots) - set(table["slots"]):
+        raise LackingError(f"not evaluated with {' and '.join(map(str, sorted(lacking)))} slots")
+    return table[table["slots"].isin(slots)]
 
 
 def _step(panel: Panel, variant: str, here: int, there: int) -> Estimate:

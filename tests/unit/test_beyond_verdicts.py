@@ -93,6 +93,18 @@ def test_what_has_not_been_run_is_not_judged():
     assert all(">– not run</strong>" in cell for cell in beyond_table(rulings)["answer"])
 
 
+@pytest.mark.parametrize("slots", [[5], [5, 9], [9], [7, 11]])
+def test_nothing_is_judged_without_the_slot_counts_that_it_is_about(slots):
+    lacking = {}
+    for name, rows in world(1).items():
+        chosen = rows["slots"].isin(slots) | rows["variant"].isin([EM, EM_EQUAL])
+        lacking[name] = rows[chosen]
+    del lacking["B2"]  # computed with slot counts of its own
+    rulings = judge_beyond(lacking, "cpu")
+    assert {ruling.outcome for ruling in rulings} == {"not run"}
+    assert all(ruling.lacking for ruling in rulings)
+
+
 def test_only_the_paper_s_harder_scenes_are_judged():
     worlds = world(1)
     other = worlds["B3"].assign(test="MOVi-C6", f_ari=0.0)

@@ -1,6 +1,7 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +236,33 @@ def test_a_split_that_is_not_what_its_manifest_says(tmp_path: Path, damage: Call
     assert str(folder) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("image", np.zeros((COUNT, 8, 8, 3), np.float32), r"image\.npy: holds float32 .*, images are uint8"),
+        ("image", np.zeros((COUNT, 8, 8), np.uint8), r"image\.npy: holds uint8 \(10, 8, 8\), images are"),
+        ("image", np.zeros((COUNT, 8, 8, 1), np.uint8), r"image\.npy: holds uint8 \(10, 8, 8, 1\), images are uint8"),
+        ("image", np.zeros((COUNT, 9, 8, 3), np.uint8), r"masks of 8x8 pixels, those of its images 9x8"),
+        ("segmentation", np.zeros((COUNT, 8, 8, 1), np.uint8), r"segmentation\.npy: holds uint8 .*, masks are whole"),
+        ("segmentation", np.zeros((COUNT, 8, 8), np.float32), r"segmentation\.npy: holds float32 .*, masks are whole"),
+        ("segmentation", np.zeros((COUNT, 4, 4), np.uint8), r"segmentation\.npy: has masks of 4x4 pixels, .* 8x8"),
+    ],
+)
+def test_pictures_and_masks_of_another_kind_are_refused(tmp_path: Path, name: str, array: Any, message: str):
+    folder = make(tmp_path / "toy")
+    np.save(folder / f"{name}.npy", array)
+    edited(folder, lambda m: m["arrays"][name].update(dtype=str(array.dtype), shape=array.shape))
+    with pytest.raises(SplitError, match=message):
+        open_split(folder)
+
+
+def test_masks_may_be_of_any_whole_numbers(tmp_path: Path):
+    folder = make(tmp_path / "toy")
+    np.save(folder / "segmentation.npy", np.zeros((COUNT, 8, 8), np.int32))
+    edited(folder, lambda m: m["arrays"]["segmentation"].update(dtype="int32"))
+    assert open_split(folder)["segmentation"].dtype == np.int32
+
+
 def gray(image: torch.Tensor) -> torch.Tensor:
     """Stands in for a frozen backbone: the mean of every row of pixels."""
     return image.mean((1, 3))
@@ -272,6 +300,16 @@ def test_a_module_is_moved_to_the_batches_and_names_the_data(split: Split):
     digests = {part.manifest.digest for part in (split, online, split.with_features(gray, {"backbone": "other"}))}
     assert len(digests) == 3
     assert split.with_features(gray, {"backbone": "gray"}).manifest == online.manifest
+
+
+def test_what_batches_need_is_told_without_making_one(split: Split):
+    split.require("image", "segmentation", "num_objects")
+    with pytest.raises(SplitError, match="has no array 'features'"):
+        split.require("segmentation", "features")
+    online = split.with_features(gray, {"backbone": "gray"})
+    online.require("segmentation", "features")
+    with pytest.raises(SplitError, match="has no array 'image'"):
+        replace(online, arrays={"segmentation": split.arrays["segmentation"]}).require("segmentation", "features")
 
 
 def test_without_a_backbone_there_are_no_features(split: Split):

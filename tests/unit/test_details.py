@@ -93,6 +93,13 @@ def test_pairs_are_of_one_variant_and_seed():
     assert largest(pairs, "another") == "(not run)"
 
 
+def test_a_slot_count_that_was_not_evaluated_is_left_out():
+    plain = results({("weighted_mean", seed, 5): 0.5 + seed / 10 for seed in (0, 1)})
+    changed = results({("weighted_mean", 0, 5): 0.6, ("weighted_mean", 0, 7): 0.1})
+    assert in_training(plain, {"no clipping": changed}, "MOVi-C10", [5, 7])["slots"].tolist() == [5]
+    assert between_seeds(plain, "MOVi-C10", [5, 7]) == pytest.approx(0.1)
+
+
 def test_the_largest_changes_are_told_from_run_to_run():
     """Per run the larger of two slot counts: +0.07, -0.02 and 0.01, whatever the order of the rows."""
     changes = {(0, 7): 0.0, (1, 7): 0.01, (2, 7): 0.01, (0, 21): 0.07, (1, 21): -0.02, (2, 21): -0.001}

@@ -1,14 +1,16 @@
 """Store hit or train: what is there is not made again, what lacks is made and nothing else."""
 
+import json
 from dataclasses import replace
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from slotnorm import engine
+from slotnorm import engine, normalization
 from slotnorm.data import SplitError
-from slotnorm.engine import jobs, missing_settings, obtain
+from slotnorm.engine import check_data, jobs, missing_settings, obtain
 from slotnorm.recipes import Recipe, TestSet, recipe
 from slotnorm.results import collect
 from slotnorm.runs import RunError
@@ -179,6 +181,41 @@ def test_what_cannot_work_is_refused_before_any_work(tried, store, work, what):
         collect(change(tried), store, "train", tiny.QUIET)
     assert work == []
     assert not store.local.exists()
+
+
+@pytest.mark.parametrize("value", ["no_such_module:Lost", "slotnorm.normalization:Lost", "builtins:iter"])
+def test_a_normalization_that_cannot_be_loaded_is_named_before_any_work(tried, store, work, monkeypatch, value):
+    monkeypatch.setattr(normalization, "_installed", lambda: {"lost": EntryPoint("lost", value, normalization.GROUP)})
+    with pytest.raises(SpecError, match=r"variant 'lost': its entry point in .*\.normalizations cannot be used: "):
+        collect(tried.select(variants=["weighted_mean", "lost"]), store, "train", tiny.QUIET)
+    assert work == []
+
+
+def test_an_error_of_the_papers_normalizations_is_none_of_an_entry_point(tried, monkeypatch):
+    def fails(dim):
+        raise AttributeError("of ours")
+
+    monkeypatch.setitem(normalization.NORMALIZATIONS, "weighted_mean", fails)
+    with pytest.raises(AttributeError, match="of ours"):
+        jobs(tried)
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+@pytest.mark.parametrize("array", ["image", "segmentation"])
+def test_data_without_an_array_that_the_task_needs_are_refused_before_any_work(tmp_path, part, array):
+    own = tiny.recipe(tiny.make_data(tmp_path))
+    check_data(own)
+    path = tmp_path / part / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["arrays"][array]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(SplitError, match=f"{tmp_path / part}: has no array '{array}'"):
+        check_data(own)
+
+
+def test_training_data_without_a_suitable_scene_are_refused_before_any_work(tried):
+    with pytest.raises(SplitError, match="no scene has 0 to 0 objects"):
+        check_data(replace(tried, max_objects=0))
 
 
 @pytest.mark.parametrize(

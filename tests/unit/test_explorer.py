@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,10 +10,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slotnorm.explorer import FURTHER, SPARE, frames, roles, spread
+from slotnorm.explorer import FURTHER, SPARE, Frames, View, frames, roles, spread
 from slotnorm.plots import LABELS
-from slotnorm.plots.explorer import answer
+from slotnorm.plots.explorer import answer, glance
+from slotnorm.recipes import TestSet
 from slotnorm.results import collect
+from slotnorm.sources import Source
 from slotnorm.store import RunStore
 from tests.unit import tiny
 
@@ -127,3 +130,24 @@ def test_the_answer_has_each_variant_at_the_slots_of_the_training_and_at_the_mos
     assert text.startswith("- all, 2 → 3 slots: ")
     assert f"{LABELS[results.recipe.variants[-1]]} {few:.2f} → {many:.2f}" in text
     assert answer([]) == "- no set can be shown yet"
+
+
+@pytest.mark.parametrize(
+    ("slots", "told"), [((2, 3), "2 → 3 slots"), ((3,), "3 → 3 slots (trained with 2)"), ((1,), "1 → 1 slots (trained")]
+)
+def test_without_the_slots_of_the_training_the_nearest_are_told(slots, told):
+    average = np.full(len(slots), 0.5)
+    view = View(torch.zeros(len(slots), 1, 4, 4, dtype=torch.long), None, torch.zeros(len(slots), 1), average, average)
+    test = TestSet("all", Source("synth", "test", 4, 1), 1, None, slots, (1,))
+    picture = torch.zeros(1, 3, 4, 4)
+    shown = Frames("tiny", test, 2, (0,), (1,), picture, picture[:, 0].long(), {"weighted_mean": view})
+    assert answer([shown]).startswith(f"- all, {told}")
+    titles = [ax.get_title() for ax in glance([shown]).axes]
+    assert [title for title in titles if "slots" in title] == [f"{count} slots\n0.00" for count in slots]
+    plt.close("all")
+
+
+def test_slot_counts_are_in_ascending_order(results):
+    backward = frames(replace(results, recipe=results.recipe.select(slots=[3, 2])), scenes=3)
+    assert backward.slots == (2, 3)
+    assert answer([backward]) == answer([frames(results, scenes=3)])

@@ -1,6 +1,7 @@
 """MOVi's converter on bad input: every error names the file and what is wrong, and nothing half-written stays."""
 
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -116,6 +117,28 @@ def test_an_unfinished_split_is_refused(tmp_path: Path, folder: Path) -> None:
     edit_info(folder, splits=[{"name": "test"}])
     with pytest.raises(DataError, match="lists no shards of split 'test'"):
         convert(tmp_path / "out", data_dir=folder)
+
+
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        ([], "lists none of the splits train, validation, test; it has []"),
+        ([{"name": "other"}], "lists none of the splits train, validation, test; it has ['other']"),
+        ([1], "splits must be a list of objects that have a name, got [1]"),
+        ([{"shardLengths": ["1"]}], "splits must be a list of objects that have a name, got [{"),
+        ({"train": 1}, "splits must be a list of objects that have a name, got {'train': 1}"),
+        ([{"name": "test", "shardLengths": ["x"]}], "shardLengths of split 'test' must be a list of counts, got ['x']"),
+        ([{"name": "test", "shardLengths": [-1]}], "shardLengths of split 'test' must be a list of counts, got [-1]"),
+        ([{"name": "test", "shardLengths": 3}], "shardLengths of split 'test' must be a list of counts, got 3"),
+    ],
+)
+def test_splits_that_are_not_listed_as_tfds_does_are_refused(
+    tmp_path: Path, folder: Path, splits: object, message: str
+) -> None:
+    edit_info(folder, splits=splits)
+    with pytest.raises(DataError, match=f"{tfds.INFO}: {re.escape(message)}"):
+        movi.movi(tfds=folder, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_unknown_dataset_or_split_option_is_refused(tmp_path: Path) -> None:

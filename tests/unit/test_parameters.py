@@ -1,6 +1,7 @@
 """The parameters of a chapter: what is right is kept, what is wrong is refused by name before any work."""
 
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -36,7 +37,7 @@ class Example(ChapterParameters):
 VALID: dict[str, Any] = {
     "seed": 0,
     "device": "cpu",
-    "data": "pyproject.toml",
+    "data": "synth-clevr",
     "image_size": 32,
     "variants": ["weighted_mean", "batch_norm"],
     "steps": 3,
@@ -52,6 +53,19 @@ def test_parse_keeps_what_is_right() -> None:
     assert parsed.slots == (5, 7)
     assert parsed.variants == ("weighted_mean", "batch_norm")
     assert parsed.learning_rate == VALID["learning_rate"]
+
+
+@pytest.mark.parametrize("part", ["", "test"])
+def test_data_may_be_a_prepared_split_or_a_folder_of_them(part: str, tmp_path: Path) -> None:
+    (tmp_path / part).mkdir(exist_ok=True)
+    (tmp_path / part / "manifest.json").touch()
+    assert Example.parse(VALID | {"data": str(tmp_path)}).data == str(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["clevr.tfrecords", "movi.online.json"])
+def test_data_may_be_a_file_that_a_maker_opens(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).touch()
+    assert Example.parse(VALID | {"data": str(tmp_path / name)}).data == str(tmp_path / name)
 
 
 def test_parameters_are_frozen() -> None:
@@ -76,10 +90,16 @@ def test_lists_may_be_json_as_papermill_hands_them_over() -> None:
         ({"image_size": 48}, "parameter image_size = 48: must be a power of two"),
         ({"device": "tpu"}, "parameter device = 'tpu': Input should be 'auto', 'cpu', 'cuda' or 'mps'"),
         ({"data": "nowhere"}, "parameter data = 'nowhere': no file or folder 'nowhere'"),
+        ({"data": "pyproject.toml"}, "parameter data = 'pyproject.toml': 'pyproject.toml' is there and holds no data"),
+        ({"data": "tests"}, "parameter data = 'tests': 'tests' is there and holds no data"),
         ({"variants": ["bn"]}, f"parameter variants = 'bn': {UNKNOWN_NORMALIZATION}"),
         ({"variants": "batch_norm"}, "parameter variants = 'batch_norm': 'batch_norm' is no list in JSON, such as"),
         ({"slots": []}, "parameter slots = (): List should have at least 1 item"),
         ({"slots": [5, 257]}, "parameter slots = 257: Input should be less than or equal to 256"),
+        ({"slots": [7, 5, 7]}, "parameter slots = (7, 5, 7): must name each once"),
+        ({"slots": "[7, 7]"}, "parameter slots = (7, 7): must name each once"),
+        ({"variants": ["layer_norm", "layer_norm"]}, "parameter variants = ('layer_norm', 'layer_norm'): must name"),
+        ({"seeds": [1, 1]}, "parameter seeds = (1, 1): must name each once"),
         ({"slots": 7}, "parameter slots = 7: Input should be a valid list"),
         ({"learning_rate": float("nan")}, "parameter learning_rate = nan"),
         ({"stepz": 3}, "unknown parameter stepz; do you mean steps?"),
@@ -143,7 +163,7 @@ def test_from_notebook_heeds_the_latest_injected_cell_only() -> None:
 
 @given(steps=st.integers(), slots=st.lists(st.integers(-2, 300), max_size=4))
 def test_parse_accepts_exactly_the_documented_ranges(steps: int, slots: list[int]) -> None:
-    valid = 1 <= steps <= 500_000 and len(slots) > 0 and all(1 <= count <= 256 for count in slots)
+    valid = 1 <= steps <= 500_000 and 0 < len(slots) == len(set(slots)) and all(1 <= count <= 256 for count in slots)
     with nullcontext() if valid else pytest.raises(ParameterError):
         parsed = Example.parse(VALID | {"steps": steps, "slots": slots})
         assert (parsed.steps, parsed.slots) == (steps, tuple(slots))

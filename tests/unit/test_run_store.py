@@ -10,11 +10,12 @@ from pathlib import Path
 import fsspec
 import pandas as pd
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 from safetensors.torch import load_file, save_file
 
 from slotnorm.engine import Job, complete, jobs, obtain
 from slotnorm.results import whole
-from slotnorm.runs import RECORD, WEIGHTS, RunError
+from slotnorm.runs import RECORD, WEIGHTS, RunError, UnreadableError
 from slotnorm.store import RUNNING, BusyError, RunStore
 from slotnorm.training import train
 from tests.unit import tiny
@@ -156,6 +157,46 @@ def test_a_remote_store_is_read_and_not_written(store, wanted):
                 write()
     finally:
         memory.rm("/runs", recursive=True)
+
+
+@pytest.mark.parametrize("address", ["foo://bar", __file__])
+def test_what_is_no_store_is_refused_at_once(address):
+    with pytest.raises(RunError, match=f"{address}: (is a file|neither a folder .*: Protocol not known)"):
+        RunStore(address)
+
+
+def test_a_filesystem_that_is_not_installed_is_named(monkeypatch):
+    def lacking(_):
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr(fsspec, "url_to_fs", lacking)
+    with pytest.raises(RunError, match=r"s3://bucket: neither a folder .*: Install s3fs to access S3"):
+        RunStore("s3://bucket")
+
+
+def test_looking_whether_a_store_can_be_written_makes_nothing(tmp_path, monkeypatch):
+    store = RunStore(tmp_path / "new" / "store")
+    store.check_writable()
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(RunError, match="memory://runs: is read only"):
+        RunStore("memory://runs").check_writable()
+    monkeypatch.setattr("os.access", lambda place, mode: place != tmp_path)
+    with pytest.raises(RunError, match=f"{store.root}: cannot be written to: {tmp_path} is read only"):
+        store.check_writable()
+
+
+@pytest.mark.parametrize("name", [RECORD, "eval.parquet"])
+def test_a_file_that_may_not_be_read_is_not_called_damaged(store, wanted, monkeypatch, name):
+    cat = LocalFileSystem.cat_file
+
+    def forbidden(self, path, *rest, **options):
+        if path.endswith(name):
+            raise PermissionError(path)
+        return cat(self, path, *rest, **options)
+
+    monkeypatch.setattr(LocalFileSystem, "cat_file", forbidden)
+    with pytest.raises(UnreadableError, match=rf"{name}: may not be read"):
+        whole(wanted[0], store)
 
 
 def test_a_pruned_run_keeps_its_tables_and_says_what_it_lacks(store, wanted):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from slotnorm import recipes, sweep, workers
 from slotnorm.checkpoint import read_progress
@@ -25,6 +26,7 @@ from slotnorm.store import RunStore
 from tests.unit import tiny
 
 ROOT = Path(__file__).parents[2]
+TFRECORD = ROOT / "tests" / "data" / "fixtures" / "clevr_with_masks_train.tfrecords"
 LONG = Schedule(steps=300, peak=1e-3, warmup=2)
 
 
@@ -120,12 +122,26 @@ REQUESTS = {
     "a scale without its data": (("clevr-6-7", "--scale", "paper"), "data = 'data/clevr': no such folder"),
     "an unknown executor": (("tiny", "--executor", "slurm"), "executor must be local or ray, got 'slurm'"),
     "a remote store": (("tiny", "--store", "memory://runs"), "memory://runs: is read only"),
+    "a store that is a file": (("tiny", "--store", __file__, "--dry-run"), "test_sweep.py: is a file; a run store is"),
+    "a store within a file": (("tiny", "--store", f"{__file__}/runs"), "cannot be written to: "),
+    "a store of an unknown kind": (("tiny", "--store", "foo://bar", "--dry-run"), "foo://bar: neither a folder nor"),
+    "an unknown device": (("tiny", "--device", "banana"), "device must be auto, cpu, cuda or the like, got 'banana'"),
+    "a device that is not here": (("tiny", "--device", "cuda:99", "--dry-run"), "device = 'cuda:99': is not to be had"),
+    "an unknown device on a cluster": (("tiny", "--device", "banana", "--executor", "ray"), "device must be auto, cpu"),
+    "no such test data": (("tiny", "--test-data", "/nowhere"), "data = '/nowhere': no such folder, and no stand-in"),
+    "no such file": (("tiny", "--data", "none.tfrecords"), "none.tfrecords: missing: no such file"),
+    "an empty file": (("tiny", "--data", "empty.tfrecords", "--dry-run"), "empty.tfrecords: empty: 0 bytes"),
+    "another file": (("tiny", "--data", "other.tfrecords"), "other.tfrecords: record 0: neither GZIP nor a TFRecord"),
+    "no online data": (("tiny", "--data", "none.online.json"), "none.online.json: cannot be read"),
 }
 
 
 @pytest.mark.parametrize("what", REQUESTS)
 def test_a_wrong_request_is_one_line_and_status_2(monkeypatch, capsys, root, tmp_path, what):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SLOTNORM_CACHE", str(tmp_path / "cache"))
+    Path("empty.tfrecords").write_bytes(b"")
+    Path("other.tfrecords").write_bytes(b"no records")
     arguments, reason = REQUESTS[what]
     assert command(monkeypatch, "--store", root, *arguments) == 2
     said = capsys.readouterr().err
@@ -141,6 +157,54 @@ def test_too_few_test_scenes_are_refused_before_any_work(monkeypatch, capsys, ro
     assert command(monkeypatch, "tiny", "--scale", "smoke", "--store", root) == 2
     assert "test has 8 suitable scenes, 9 are asked for" in capsys.readouterr().err
     assert not RunStore(root).local.exists()
+
+
+def test_a_cache_that_cannot_be_made_is_refused(monkeypatch, capsys, root):
+    monkeypatch.setenv("SLOTNORM_CACHE", f"{__file__}/cache")
+    assert command(monkeypatch, "tiny", "--store", root, "--data", str(TFRECORD)) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {__file__}/cache")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("given", [(), ("--data",), ("--test-data",), ("--data", "--test-data")])
+def test_training_and_test_data_are_given_on_their_own_or_together(monkeypatch, root, data, given):
+    chosen = []
+    monkeypatch.setattr(sweep, "run", lambda recipe, *rest: chosen.append(recipe) or 0)
+    options = [part for name in given for part in (name, f"new{name}")]
+    assert command(monkeypatch, "tiny", "--store", root, *options) == 0
+    train = "new--data" if "--data" in given else str(data)
+    test = "new--test-data" if "--test-data" in given else train
+    assert chosen[0].train.data == train
+    assert {each.source.data for each in chosen[0].tests} == {test}
+
+
+def test_a_store_that_may_not_be_written_or_read_is_refused_when_it_would_be(monkeypatch, capsys, root, tmp_path):
+    monkeypatch.setattr(os, "access", lambda place, mode: Path(place) != tmp_path)
+    assert command(monkeypatch, "tiny", "--scale", "smoke", "--store", root, "--dry-run") == 0
+    assert command(monkeypatch, "tiny", "--scale", "smoke", "--store", root) == 2
+    assert f"error: {root}: cannot be written to: {tmp_path} is read only" in capsys.readouterr().err
+    Path(root).mkdir()
+
+    def forbidden(*_, **__):
+        raise PermissionError
+
+    monkeypatch.setattr(LocalFileSystem, "ls", forbidden)
+    assert command(monkeypatch, "tiny", "--scale", "smoke", "--store", root, "--dry-run") == 2
+    assert capsys.readouterr().err == f"error: {root}: may not be read; whoever owns it can permit it\n"
+
+
+def test_a_run_that_may_not_be_read_is_not_called_damaged(monkeypatch, capsys, root, tried):
+    folder = Path(root) / jobs(tried)[0].spec.name
+    folder.mkdir(parents=True)
+    (folder / "record.json").touch()
+
+    def forbidden(*_, **__):
+        raise PermissionError
+
+    monkeypatch.setattr(LocalFileSystem, "cat_file", forbidden)
+    assert command(monkeypatch, "tiny", "--scale", "smoke", "--store", root, "--dry-run") == 2
+    assert capsys.readouterr().err == f"error: {folder}/record.json: may not be read; whoever owns it can permit it\n"
 
 
 def test_compile_reaches_the_workers(monkeypatch, root):

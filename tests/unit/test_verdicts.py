@@ -206,3 +206,6 @@ def test_more_slots_tells_the_median_run_of_each_variant_at_both_counts() -> Non
     # The median run is that of seed 1, its scenes' mean 0.01 above the first.
     assert more_slots(scenes, "many", 7, 21, {"a": "A", "b": "B"}) == "A 0.51 → 0.31, B 0.41 → 0.41"
     assert more_slots(pd.DataFrame(), "many", 7, 21, {}) == "not run"
+    assert more_slots(scenes, "many", 5, 21, {}) == "not evaluated with 5 slots"
+    assert more_slots(scenes, "many", 5, 23, {}) == "not evaluated with 5 and 23 slots"
+    assert more_slots(scenes, "many", 7, 7, {"a": "A", "b": "B"}) == "A 0.51 → 0.51, B 0.41 → 0.41"
