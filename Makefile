@@ -8,6 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 HTML := _build/html/index.html
+PROJECTS := pyproject.toml data_tools/pyproject.toml book/pyproject.toml
+PACKAGES := -e . -e ./data_tools -e './book[test]'
 TIMEOUT := 300
 
 # One thread per process: chapters and tests run side by side, and spinning threads on shared cores are slower than one.
@@ -27,7 +29,7 @@ help: ## print this list
 install: $(INSTALLED) ## create .venv from requirements.lock and install the project into it (the others do so themselves)
 
 book: $(INSTALLED) ## execute every chapter and render the book into _build/html
-	$(BIN)/python book/execute.py
+	$(BIN)/slotnorm-book execute
 	@rm -rf _build/html
 	$(BIN)/jupyter-book build . --all -W -n --keep-going --quiet
 	@echo "the book is built: open $(HTML)"
@@ -61,29 +63,30 @@ chromium:
 
 test-lowest: $(INSTALLED) ## quick tests with the lowest versions that pyproject.toml allows, in .venv-lowest (needs uv)
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-lowest
-	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct -e '.[test]'
+	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct $(PACKAGES)
 	.venv-lowest/bin/pytest -n 2 -m "not slow" -W default::DeprecationWarning # what old packages say of themselves
 
 reference: $(INSTALLED) ## run the notebooks in place at their defaults: the outputs that nbval compares
-	$(BIN)/python book/execute.py --reference
+	$(BIN)/slotnorm-book execute --reference
 
-verdicts: $(INSTALLED) ## judge the claims on the committed records anew: tests/claims/verdicts.json, which the tests compare
-	$(BIN)/python -m tests.claims.committed
+verdicts: $(INSTALLED) ## judge the claims on the committed records anew: book/verdicts.json, which the tests compare
+	$(BIN)/slotnorm-book verdicts
 
 bench: $(INSTALLED) ## time and memory beside plain forms of the models, minutes: a table, and benchmarks/results.json
 	$(BIN)/python -m benchmarks --json benchmarks/results.json
 
 lock: $(INSTALLED) ## resolve pyproject.toml anew into requirements.lock (needs uv)
-	$(BIN)/uv pip compile --quiet --upgrade --no-header --no-annotate --extra test pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --upgrade --no-header --no-annotate --all-extras \
+	  --no-emit-package slotnorm --no-emit-package slotnorm-data-tools --no-emit-package slotnorm-book $(PROJECTS) -o requirements.lock
 
 clean: ## remove everything that was built; .venv stays
-	rm -rf _build build dist book/chapters *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf _build build dist book/chapters *.egg-info data_tools/*.egg-info book/*.egg-info data_tools/build book/build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
-$(INSTALLED): requirements.lock pyproject.toml
+$(INSTALLED): requirements.lock $(PROJECTS)
 	@test -n "$(PYTHON)" || { echo "no python3.11 or python3 found: install Python 3.11 or newer, or say make PYTHON=/path/to/python"; exit 1; }
 	@"$(PYTHON)" -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"slotnorm needs Python 3.11 or newer, and {sys.executable} is {v[0]}.{v[1]}: say make PYTHON=/path/to/python")'
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
-	@if $(BIN)/python -m pip install --quiet uv && $(BIN)/uv pip install --python $(BIN)/python -c requirements.lock -e '.[test]'; then :; \
-	else echo "uv cannot do it here: installing with pip"; $(BIN)/python -m pip install -c requirements.lock -e '.[test]'; fi
+	@if $(BIN)/python -m pip install --quiet uv && $(BIN)/uv pip install --python $(BIN)/python -c requirements.lock $(PACKAGES); then :; \
+	else echo "uv cannot do it here: installing with pip"; $(BIN)/python -m pip install -c requirements.lock $(PACKAGES); fi
 	@touch $@

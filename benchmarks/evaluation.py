@@ -18,13 +18,14 @@ from benchmarks.forms import make_batch, plain_model
 from benchmarks.measure import compared, interleaved
 from benchmarks.settings import Row, Settings
 from benchmarks.training_step import spec
-from slotnorm.data import Manifest, Split
-from slotnorm.evaluation import evaluate, initial_noise, select
-from slotnorm.properties import CLASS_COUNTS
-from slotnorm.recipes import recipe
-from slotnorm.recipes.recipe import PAPER_SCENES, SWEEP
-from slotnorm.spec import Data, EvaluationSpec
+from slotnorm.data.splits import Manifest, Split
+from slotnorm.evaluation import initial_noise
+from slotnorm.object_properties import CLASS_COUNTS
 from slotnorm.tasks import FeatureDiscovery, ObjectDiscovery, PropertyPrediction
+from slotnorm.training.spec import Data
+from slotnorm_book.experiments.recipes import recipe
+from slotnorm_book.experiments.recipes.recipe import PAPER_SCENES, SWEEP
+from slotnorm_book.experiments.test_sets import EvaluationSpec, evaluate, select
 
 NAME = "sweep over slots"
 AIM = 1.6

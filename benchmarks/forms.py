@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from benchmarks import plain
 from benchmarks.counting import Count, count
-from slotnorm.objective import Objective, build_model, build_optimizer, set_rates
-from slotnorm.properties import CLASS_COUNTS, property_targets
-from slotnorm.spec import RunSpec
+from slotnorm.object_properties import CLASS_COUNTS, property_targets
 from slotnorm.tasks import FeatureDiscovery, ObjectDiscovery, PropertyPrediction
+from slotnorm.training.build import Objective, build_model, build_optimizer, set_rates
+from slotnorm.training.spec import RunSpec
 
 
 class Plain:

@@ -18,9 +18,11 @@ from pathlib import Path
 
 from benchmarks.clevr_file import write_clevr_file
 from benchmarks.settings import Row, Settings
-from data_tools import clevr, synth_clevr, synth_movi
-from data_tools.clevr_scene import parse_scene
-from data_tools.tfrecord import read_ahead, read_records
+from data_tools.converters import clevr
+from data_tools.converters.clevr_scene import parse_scene
+from data_tools.stand_ins import clevr as synth_clevr
+from data_tools.stand_ins import movi as synth_movi
+from data_tools.tfrecord.records import read_ahead, read_records
 
 NAME = "data"
 TENSORFLOW = Path(__file__).with_name("tensorflow_clevr.py")

@@ -3,7 +3,7 @@
 The file is JSON, a device to its subjects, a subject to ``machine`` (processor, cores, memory, load before and after,
 versions, commit, device, date) and ``rows``, each the fields of :class:`benchmarks.settings.Row`. A run replaces what
 it has measured and keeps the rest, so that a long benchmark can be made in parts and on several machines.
-:mod:`slotnorm.benchmark` reads it.
+:mod:`slotnorm_book.analyses.benchmark_results` reads it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from benchmarks.settings import Row, Settings
-from slotnorm.provenance import device_name, git_commit
+from slotnorm_book.experiments.provenance import device_name, git_commit
 
 PACKAGES = ("torch", "numpy", "scikit-learn")
 HEAD = ("what", "size", "plain", "ours", "", "ratio (range)", "aim", "met", "floor; notes")

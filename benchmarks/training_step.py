@@ -13,9 +13,9 @@ from benchmarks.forms import Ours, Plain, counts, make_batch, size
 from benchmarks.idle import idle_share
 from benchmarks.measure import compared, interleaved, peak_memory
 from benchmarks.settings import Row, Settings
-from slotnorm.recipes import recipe
-from slotnorm.spec import Data, Optimizer, RunSpec, Schedule
 from slotnorm.tasks import FeatureDiscovery, ObjectDiscovery, PropertyPrediction
+from slotnorm.training.spec import Data, Optimizer, RunSpec, Schedule
+from slotnorm_book.experiments.recipes import recipe
 
 NAME = "training step"
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}

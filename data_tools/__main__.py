@@ -8,9 +8,12 @@ from typing import Annotated
 
 import typer
 
-from data_tools import clevr_command, features, movi, pretrain, synth_command
-from data_tools.store import DataError
-from data_tools.store import verify as verify_split
+from data_tools.converters import clevr_command, movi
+from data_tools.features import command as features
+from data_tools.features.pretraining import command as pretrain
+from data_tools.stand_ins import command as synth_command
+from data_tools.writing.split_writer import DataError
+from data_tools.writing.split_writer import verify as verify_split
 
 app = typer.Typer(
     name="data_tools",

@@ -13,10 +13,13 @@ from typing import Any
 
 import platformdirs
 
-from data_tools import clevr, online, synth_clevr, synth_movi
-from data_tools.store import SplitInUseError
-from data_tools.synthesis import RENDERER
-from slotnorm.data import Split, SplitError, open_split
+from data_tools.converters import clevr
+from data_tools.features import online
+from data_tools.stand_ins import clevr as synth_clevr
+from data_tools.stand_ins import movi as synth_movi
+from data_tools.stand_ins.writer import RENDERER
+from data_tools.writing.split_writer import SplitInUseError
+from slotnorm.data.splits import Split, SplitError, open_split
 
 PICTURES: dict[str, Callable[..., Path]] = {
     "synth-clevr": synth_clevr.prepare,
@@ -44,10 +47,11 @@ def open_data(data: str | Path, *, image_size: int, scenes: int, seed: int = 0) 
 
     Args:
         data: a prepared split, which is opened; a CLEVR-with-masks TFRecord, all of whose scenes are converted on first
-            use; a file of :mod:`data_tools.online`; or a name in :data:`STAND_INS`, which is drawn on first use.
+            use; a file of :mod:`data_tools.features.online`; or a name in :data:`STAND_INS`, which is drawn on first
+            use.
         image_size: side of the images.
         scenes: scenes of a stand-in; a file or a split has as many as it has.
-        seed: of a stand-in; of online features, which of :data:`data_tools.online.PARTS`.
+        seed: of a stand-in; of online features, which of :data:`data_tools.features.online.PARTS`.
 
     Raises:
         DataError: the file is missing or damaged, the split cannot be read, or its images are of another size.
@@ -69,7 +73,10 @@ def _stand_in(name: str, image_size: int, scenes: int, seed: int) -> Path:
     out = cache_folder() / f"{name}-{image_size}-{scenes}-seed{seed}-v{RENDERER}"
     if name in PICTURES:
         return _made(lambda: PICTURES[name](out, count=scenes, size=image_size, seed=seed))
-    from data_tools.stand_in_features import add_features, fingerprint  # timm takes seconds that pictures need not wait
+    from data_tools.features.stand_ins import (  # timm takes seconds that pictures need not wait
+        add_features,
+        fingerprint,
+    )
 
     out = out.with_name(f"{out.name}-{fingerprint()[:8]}")
     pictures = _stand_in(FEATURES[name], image_size, scenes, seed)
@@ -90,7 +97,7 @@ def identity(data: str, *, image_size: int, scenes: int, seed: int = 0) -> str:
         return open_data(data, image_size=image_size, scenes=scenes, seed=seed).manifest.digest
     made_from: dict[str, Any] = {"name": data, "size": image_size, "count": scenes, "seed": seed, "renderer": RENDERER}
     if data in FEATURES:
-        from data_tools.stand_in_features import fingerprint
+        from data_tools.features.stand_ins import fingerprint
 
         made_from["backbone"] = fingerprint()
     return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()

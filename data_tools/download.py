@@ -8,7 +8,7 @@ import pooch
 import requests
 from tqdm import tqdm
 
-from data_tools.durable import DataError, sha256
+from data_tools.writing.durable import DataError, sha256
 
 ATTEMPTS = 6
 CHUNK_BYTES = 1 << 17

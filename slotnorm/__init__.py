@@ -6,7 +6,6 @@ After Krimmel, Achterhold & Stueckler, *Attention Normalization Impacts Cardinal
 
 from slotnorm.attention import SlotAttention
 from slotnorm.normalization import NORMALIZATIONS, Normalization, make_normalization
-from slotnorm.pretrained import load_pretrained
 
 __version__ = "0.1.0"
-__all__ = ["NORMALIZATIONS", "Normalization", "SlotAttention", "load_pretrained", "make_normalization"]
+__all__ = ["NORMALIZATIONS", "Normalization", "SlotAttention", "make_normalization"]

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from slotnorm.normalization import Normalization, at_least_float32, make_normalization, without_autocast
+from slotnorm.normalization import Normalization, make_normalization
+from slotnorm.numerics import at_least_float32, without_autocast
 
 __all__ = ["SlotAttention"]
 

@@ -18,11 +18,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from slotnorm.data import Split
-from slotnorm.metrics import adjusted_rand_index, foreground_adjusted_rand_index
-from slotnorm.precision import matmul_precision
-from slotnorm.recipes import TestSet
-from slotnorm.spec import EvaluationSpec, SpecError
+from slotnorm.data.splits import Split
+from slotnorm.metrics.segmentation import adjusted_rand_index, foreground_adjusted_rand_index
+from slotnorm.numerics import matmul_precision
 from slotnorm.tasks import Measured, Task
 
 SETTING = ["evaluation", "slots", "iterations"]
@@ -54,37 +52,19 @@ def initial_noise(task: Task, scenes: int, slots: int, seed: int) -> Tensor:
     return torch.stack([torch.randn(slots, task.slot_dim, generator=generator) for _ in range(scenes)])
 
 
-def select(split: Split, spec: EvaluationSpec) -> Split:
-    """The scenes of an evaluation.
-
-    Raises:
-        SpecError: the data has too few of them.
-    """
-    chosen = split.filter(max_objects=spec.data.max_objects)
-    if len(chosen) < spec.scenes:
-        raise SpecError(f"{spec.label}: {split.folder} has {len(chosen)} suitable scenes, {spec.scenes} are asked for")
-    if spec.draw is None:
-        return chosen.select(np.arange(spec.scenes))
-    bits = np.random.PCG64(spec.draw).random_raw(len(chosen))  # NumPy keeps this stream across versions
-    return chosen.select(np.sort(np.argsort(bits, kind="stable")[: spec.scenes]))
-
-
-def first_scenes(test: TestSet, scenes: int, slots: Sequence[int]) -> tuple[Split, EvaluationSpec]:
-    """The first scenes of a recipe's test set, and how to evaluate them from the initial slots that they have there.
-
-    Args:
-        test: the test set.
-        scenes: how many, at most the test set's.
-        slots: slot counts.
-    """
-    split = select(test.source.open(), test.spec()).select(np.arange(scenes))
-    return split, EvaluationSpec(test.label, test.spec().data, scenes, tuple(slots), test.iterations)
-
-
 @torch.inference_mode()
 @matmul_precision("fp32")
 def evaluate(
-    task: Task, model: nn.Module, split: Split, spec: EvaluationSpec, *, batch_size: int = 64, bar: bool = True
+    task: Task,
+    model: nn.Module,
+    split: Split,
+    *,
+    slots: Sequence[int],
+    iterations: Sequence[int],
+    seed: int = 0,
+    label: str = "",
+    batch_size: int = 64,
+    bar: bool = True,
 ) -> Evaluation:
     """Segmentation and loss of every scene at every slot count and number of iterations, in single precision.
 
@@ -101,24 +81,22 @@ def evaluate(
     """
     model.eval()
     device = next(model.parameters()).device
-    scenes = select(split, spec)
-    settings = [(slots, iterations) for slots in spec.slots for iterations in spec.iterations]
-    noise = {slots: initial_noise(task, len(scenes), slots, spec.seed) for slots in spec.slots}
+    scenes = split
+    settings = [(count, steps) for count in slots for steps in iterations]
+    noise = {count: initial_noise(task, len(scenes), count, seed) for count in slots}
     tables: dict[tuple[int, int], _Table] = defaultdict(_Table)
     fields = (*task.evaluation_fields, "num_objects", "scene_id")
     hidden = {} if bar else {"disable": True}
-    with tqdm(
-        total=len(scenes) * len(settings), desc=f"evaluating on {spec.label}", unit="scene", **hidden
-    ) as progress:
+    with tqdm(total=len(scenes) * len(settings), desc=f"evaluating on {label}", unit="scene", **hidden) as progress:
         done = 0
         for batch in scenes.batches(batch_size=batch_size, device=device, fields=fields):
             tokens = task.encode(model, batch)
-            for slots, iterations in settings:
-                start = noise[slots][done : done + len(tokens)].to(device)
-                tables[slots, iterations].add(batch, task.measure(model, batch, tokens, start, iterations))
+            for count, steps in settings:
+                start = noise[count][done : done + len(tokens)].to(device)
+                tables[count, steps].add(batch, task.measure(model, batch, tokens, start, steps))
                 progress.update(len(tokens))
             done += len(tokens)
-    return Evaluation(_scene_table(spec, tables), _set_table(task, spec, tables))
+    return Evaluation(_scene_table(tables), _set_table(task, tables))
 
 
 class _Table:
@@ -152,20 +130,22 @@ class _Table:
         return {key: torch.cat([row[key] for row in self.rows]).cpu().numpy() for key in self.rows[0]}
 
 
-def _scene_table(spec: EvaluationSpec, tables: Mapping[tuple[int, int], _Table]) -> pd.DataFrame:
+def _scene_table(tables: Mapping[tuple[int, int], _Table]) -> pd.DataFrame:
     frames = [
-        pd.DataFrame({"evaluation": spec.key, "slots": slots, "iterations": iterations, **table.columns()})
+        pd.DataFrame({"slots": slots, "iterations": iterations, **table.columns()})
         for (slots, iterations), table in tables.items()
     ]
-    return pd.concat(frames, ignore_index=True)[COLUMNS]
+    return pd.concat(frames, ignore_index=True)[COLUMNS[1:]]
 
 
-def _set_table(task: Task, spec: EvaluationSpec, tables: Mapping[tuple[int, int], _Table]) -> pd.DataFrame:
+def _set_table(task: Task, tables: Mapping[tuple[int, int], _Table]) -> pd.DataFrame:
     rows = []
     for (slots, iterations), table in tables.items():
         measures = task.summarize(tuple(torch.cat(parts) for parts in zip(*table.detections, strict=True)))
-        rows += [(spec.key, slots, iterations, measure, value) for measure, value in measures.items()]
-    return pd.DataFrame(rows, columns=SET_COLUMNS).astype({"slots": "int64", "iterations": "int64", "value": "float64"})
+        rows += [(slots, iterations, measure, value) for measure, value in measures.items()]
+    return pd.DataFrame(rows, columns=SET_COLUMNS[1:]).astype(
+        {"slots": "int64", "iterations": "int64", "value": "float64"}
+    )
 
 
 class Probe:

@@ -18,7 +18,6 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import final
@@ -28,6 +27,8 @@ import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
+
+from slotnorm.numerics import at_least_float32, without_autocast
 
 __all__ = [
     "NORMALIZATIONS",
@@ -69,17 +70,6 @@ def aggregate(
     """
     with without_autocast(values.device):
         return at_least_float32(attention) @ at_least_float32(values)
-
-
-def without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Inside it products keep their inputs' precision, on any device."""
-    available = torch.amp.is_autocast_available(device.type)  # not on meta
-    return torch.autocast(device.type, enabled=False) if available else nullcontext()
-
-
-def at_least_float32(tensor: Tensor) -> Tensor:
-    """``tensor`` itself in float32 or float64, otherwise its float32 copy."""
-    return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
 
 
 class Normalization(nn.Module, ABC):

@@ -1,7 +1,8 @@
 """The paper's models written down plainly, layer by layer, in single precision: the yardstick of every ratio.
 
 Nothing here is shared with the package but the names of the parameters, so that both forms can have the same weights;
-``tests/unit/test_plain.py`` holds their outputs and gradients together. Update normalization is the weighted mean.
+``tests/benchmarks/test_plain.py`` holds their outputs and gradients together. Update normalization is the weighted
+mean.
 """
 
 from benchmarks.plain.attention import SlotAttention

@@ -1,6 +1,6 @@
 """Sphinx extension: every chapter ends with what it was made from, to download: notebook, parameters, records.
 
-``book/execute.py`` leaves the executed notebook and its parameters side by side in ``book/chapters``; the records are
+``slotnorm-book execute`` leaves the executed notebook and its parameters side by side in ``book/chapters``; the records are
 those of ``book/results`` without the trained weights, in one archive for all chapters that show runs.
 """
 

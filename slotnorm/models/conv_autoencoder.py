@@ -15,7 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from slotnorm.attention import SlotAttention
-from slotnorm.normalization import Normalization, at_least_float32
+from slotnorm.normalization import Normalization
+from slotnorm.numerics import at_least_float32
 
 BROADCAST_SIZE = 8
 """Side of the grid on which a slot's decoding begins (Table 3)."""

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, linear, mse_loss
 
 from slotnorm.attention import SlotAttention
+from slotnorm.models.chunked_loss import sum_of_parts
 from slotnorm.models.conv_autoencoder import glorot_
-from slotnorm.models.parts import sum_of_parts
-from slotnorm.normalization import Normalization, at_least_float32
+from slotnorm.normalization import Normalization
+from slotnorm.numerics import at_least_float32
 
 INITS = ("torch", "glorot")
 """``"torch"``: as ``nn.Linear`` draws, the paper's code. ``"glorot"``: Glorot-uniform kernels and zero biases."""

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from slotnorm.attention import SlotAttention
 from slotnorm.models.conv_autoencoder import ConvEncoder, glorot_
-from slotnorm.normalization import Normalization, at_least_float32
-from slotnorm.properties import NUM_PROPERTIES
+from slotnorm.normalization import Normalization
+from slotnorm.numerics import at_least_float32
+from slotnorm.object_properties import NUM_PROPERTIES
 
 
 class SetPrediction(NamedTuple):
@@ -30,7 +31,7 @@ class SetPrediction(NamedTuple):
     """
 
     predictions: Float[Tensor, "batch slots 19"]
-    """One object per slot, entries in [0, 1] as in :mod:`slotnorm.properties`, shape (B, K, 19)."""
+    """One object per slot, entries in [0, 1] as in :mod:`slotnorm.object_properties`, shape (B, K, 19)."""
     slots: Float[Tensor, "batch slots dim"]
     """Slots after the last iteration, shape (B, K, D)."""
     attention: Float[Tensor, "batch slots inputs"]
@@ -50,7 +51,7 @@ class SetPredictor(nn.Module):
     """Slot Attention on a strided convolutional encoder, and a perceptron that reads an object off every slot (App. I).
 
     The defaults are the paper's sizes: 128x128 images make 32x32 tokens. The loss is
-    :func:`slotnorm.properties.hungarian_huber_loss`.
+    :func:`slotnorm.object_properties.hungarian_huber_loss`.
 
     Args:
         image_size: H = W, a power of two, at least 16.

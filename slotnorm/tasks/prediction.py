@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from slotnorm.average_precision import THRESHOLDS, average_precision
+from slotnorm.metrics.average_precision import THRESHOLDS, average_precision
 from slotnorm.models import SetPredictor
-from slotnorm.properties import (
+from slotnorm.object_properties import (
     COORDINATE_SCALINGS,
     PROPERTY_FIELDS,
     hungarian_huber_loss,
@@ -25,7 +25,7 @@ class PropertyPrediction:
     """Predict the objects of a scene as a set (App. I); fields as in :class:`slotnorm.models.SetPredictor`.
 
     Args:
-        coordinates: how positions are scaled, a name in :data:`slotnorm.properties.COORDINATE_SCALINGS`.
+        coordinates: how positions are scaled, a name in :data:`slotnorm.object_properties.COORDINATE_SCALINGS`.
 
     Raises:
         ValueError: for another name.

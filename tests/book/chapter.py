@@ -7,7 +7,8 @@ from pathlib import Path
 import nbformat
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from tests.helpers.paths import ROOT
+
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 BOOK_PAGES = sorted((ROOT / "book").glob("*.md"))
 HTML = ROOT / "_build" / "html"

@@ -1,4 +1,3 @@
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
@@ -6,7 +5,9 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from tests.book.chapter import ROOT
+from slotnorm_book import chapters
+from slotnorm_book import execute as module
+from slotnorm_book.chapters import CHAPTERS
 
 PARAMETERS = """\
 seed = 0
@@ -20,7 +21,7 @@ scenes = 50
 fit_components = [3]
 mixtures = 1
 """
-CHECK = "from slotnorm.chapters import VmfEm\n\np = VmfEm.from_notebook(globals())\npoints = p.points"
+CHECK = "from slotnorm_book.chapters import VmfEm\n\np = VmfEm.from_notebook(globals())\npoints = p.points"
 
 
 def notebook(*cells: str) -> nbformat.NotebookNode:
@@ -37,15 +38,11 @@ def notebook(*cells: str) -> nbformat.NotebookNode:
 
 @pytest.fixture
 def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """book/execute.py on a project that holds one tiny chapter, 01_vmf_em."""
-    spec = importlib.util.spec_from_file_location("execute", ROOT / "book" / "execute.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    folders = {"ROOT": "", "SOURCES": "notebooks", "PAGES": "book/chapters", "FAILED": "_build/failed"}
+    """slotnorm_book.execute on a project that holds one tiny chapter, 01_vmf_em."""
+    folders = {"ROOT": "", "NOTEBOOKS": "notebooks", "PAGES": "book/chapters", "FAILED": "_build/failed"}
     for name, folder in folders.items():
         monkeypatch.setattr(module, name, tmp_path / folder)
+    monkeypatch.setattr(chapters, "CHAPTERS", {"01_vmf_em": CHAPTERS["01_vmf_em"]})
     (tmp_path / "notebooks").mkdir()
     nbformat.write(notebook("print('points', points)\nprint('ok')"), tmp_path / "notebooks" / "01_vmf_em.ipynb")
     return module

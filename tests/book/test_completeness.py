@@ -9,17 +9,19 @@ import yaml
 from pybtex.database import parse_file, parse_string
 
 import slotnorm
-from slotnorm.chapters import CHAPTERS, ChapterParameters
-from tests.book.chapter import BOOK_PAGES, NOTEBOOKS, ROOT, calls, citations, markdown, toc_pages
+from slotnorm_book.chapters import CHAPTERS, ChapterParameters
+from tests.book.chapter import BOOK_PAGES, NOTEBOOKS, calls, citations, markdown, toc_pages
+from tests.helpers.paths import ROOT
 
 COMMANDS = "Run it again|Make it again|The same scenes as files"
 """Sections that may follow a chapter's answer."""
-MODULES = sorted((ROOT / "slotnorm").rglob("*.py"))
+MODULES = sorted([*(ROOT / "slotnorm").rglob("*.py"), *(ROOT / "book" / "slotnorm_book").rglob("*.py")])
+PROJECTS = [ROOT / folder / "pyproject.toml" for folder in (".", "data_tools", "book")]
 
 
 def leaves(cls: type[ChapterParameters]) -> set[type[ChapterParameters]]:
     """The package's subclasses that have none themselves; tests make some of their own."""
-    below = [each for each in cls.__subclasses__() if each.__module__.startswith("slotnorm.")]
+    below = [each for each in cls.__subclasses__() if each.__module__.startswith("slotnorm_book.")]
     return set().union(*map(leaves, below)) or {cls}
 
 
@@ -60,6 +62,7 @@ def test_versions_agree() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     changelog = re.findall(r"^## (\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert {tomllib.loads(path.read_text())["project"]["version"] for path in PROJECTS} == {project["version"]}
     assert project["version"] == slotnorm.__version__ == citation["version"] == changelog[0]
 
 
@@ -110,9 +113,10 @@ def test_the_lock_pins_names_and_nothing_else() -> None:
 
 
 def test_the_lock_pins_every_dependency() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *(d for extra in project["optional-dependencies"].values() for d in extra)]
-    names = {re.split(r"[\[<>=~! ]", requirement)[0] for requirement in wanted} - {"slotnorm"}
+    projects = [tomllib.loads(path.read_text())["project"] for path in PROJECTS]
+    wanted = [requirement for project in projects for requirement in project["dependencies"]]
+    wanted += [d for project in projects for extra in project.get("optional-dependencies", {}).values() for d in extra]
+    names = {re.split(r"[\[<>=~! ]", requirement)[0] for requirement in wanted} - {p["name"] for p in projects}
     pinned = {line.split("==")[0] for line in (ROOT / "requirements.lock").read_text().splitlines()}
     assert names <= pinned
 

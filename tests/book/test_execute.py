@@ -1,4 +1,4 @@
-"""papermill as readers use it: bare, and through book/execute.py."""
+"""papermill as readers use it: bare, and through slotnorm-book execute."""
 
 import subprocess
 import sys
@@ -8,9 +8,10 @@ from types import ModuleType
 import nbformat
 import pytest
 
-from slotnorm.chapters import VmfEm
-from tests.book.chapter import ROOT
+from slotnorm_book.chapters import VmfEm
 from tests.book.conftest import CHECK, notebook
+from tests.helpers.command import command
+from tests.helpers.paths import ROOT
 
 
 def papermill(source: Path, target: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -25,7 +26,7 @@ def texts(path: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_bare_papermill_takes_documented_parameters(execute: ModuleType, tmp_path: Path) -> None:
-    source, target = execute.SOURCES / "01_vmf_em.ipynb", tmp_path / "out.ipynb"
+    source, target = execute.NOTEBOOKS / "01_vmf_em.ipynb", tmp_path / "out.ipynb"
     nbformat.write(notebook(CHECK, "print(points, p.fit_components)"), source)
     done = papermill(source, target, "-p", "points", "70", "-p", "fit_components", "[3, 9]")
     assert done.returncode == 0, done.stderr
@@ -34,7 +35,7 @@ def test_bare_papermill_takes_documented_parameters(execute: ModuleType, tmp_pat
 
 @pytest.mark.slow
 def test_bare_papermill_is_stopped_at_an_unknown_parameter(execute: ModuleType, tmp_path: Path) -> None:
-    source, target = execute.SOURCES / "01_vmf_em.ipynb", tmp_path / "out.ipynb"
+    source, target = execute.NOTEBOOKS / "01_vmf_em.ipynb", tmp_path / "out.ipynb"
     nbformat.write(notebook(CHECK, "print('work')"), source)
     done = papermill(source, target, "-p", "pointz", "3")
     assert done.returncode == 1
@@ -60,7 +61,7 @@ def test_a_chapter_that_fails_keeps_its_page_and_says_where(execute: ModuleType)
     execute.PAGES.mkdir(parents=True)
     page = execute.PAGES / "01_vmf_em.ipynb"
     page.write_text("the page of yesterday")
-    nbformat.write(notebook("# halves\n1 / (points - 70)"), execute.SOURCES / "01_vmf_em.ipynb")
+    nbformat.write(notebook("# halves\n1 / (points - 70)"), execute.NOTEBOOKS / "01_vmf_em.ipynb")
     with pytest.raises(execute.ChapterError) as caught:
         execute.execute("01_vmf_em", {"points": 70})
     assert str(caught.value) == (
@@ -74,7 +75,7 @@ def test_a_chapter_that_fails_keeps_its_page_and_says_where(execute: ModuleType)
 
 @pytest.mark.slow
 def test_reference_is_written_in_place_or_not_at_all(execute: ModuleType) -> None:
-    source = execute.SOURCES / "01_vmf_em.ipynb"
+    source = execute.NOTEBOOKS / "01_vmf_em.ipynb"
     execute.refresh_reference("01_vmf_em")
     first = source.read_bytes()
     assert [cell.execution_count for cell in nbformat.read(source, as_version=4).cells[1:]] == [1, 2]
@@ -90,30 +91,29 @@ def test_reference_is_written_in_place_or_not_at_all(execute: ModuleType) -> Non
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["01_vmf_em", "-p", "pointz", "3"], "01_vmf_em: unknown parameter pointz; do you mean points?"),
+        (["01_vmf_em", "-p", "pointz=3"], "01_vmf_em: unknown parameter pointz; do you mean points?"),
         (
-            ["01_vmf_em", "-p", "fit_components", "[0]"],
+            ["01_vmf_em", "-p", "fit_components=[0]"],
             "01_vmf_em: parameter fit_components = 0: Input should be greater than or equal to 1",
         ),
         (
-            ["-p", "temperature", "7"],
+            ["01_vmf_em", "-p", "temperature=7"],
             "01_vmf_em: parameter temperature = 7: Input should be less than",
         ),
         (["03_movi"], "no chapter 03_movi; there are 01_vmf_em"),
     ],
 )
 def test_bad_arguments_are_refused_before_any_work(
-    execute: ModuleType, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+    execute: ModuleType, arguments: list[str], message: str, monkeypatch, capsys
 ) -> None:
-    assert execute.main(arguments) == 2
-    assert capsys.readouterr().err.startswith(message)
+    assert command(monkeypatch, "execute", *arguments) == 2
+    assert capsys.readouterr().err.startswith(f"error: {message}")
     assert not execute.PAGES.exists()
 
 
-def test_the_reference_takes_no_parameters(execute: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        execute.main(["--reference", "-p", "points", "70"])
-    assert "--reference takes no -p" in capsys.readouterr().err
+def test_the_reference_takes_no_parameters(execute: ModuleType, monkeypatch, capsys) -> None:
+    assert command(monkeypatch, "execute", "--reference", "-p", "points=70") == 2
+    assert "--reference takes no --parameter" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

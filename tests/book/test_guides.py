@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from slotnorm import make_normalization
-from tests.book.chapter import ROOT
+from tests.helpers.paths import ROOT
 
 USE, OWN = ROOT / "book" / "use.md", ROOT / "book" / "own_normalization.md"
 BIN = Path(sys.executable).parent

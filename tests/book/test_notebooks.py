@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from slotnorm.chapters import CHAPTERS
+from slotnorm_book.chapters import CHAPTERS
 from tests.book.chapter import NOTEBOOKS, calls, code_cells, markdown, read, tags
 
 FIGURE = re.compile(r"```\{glue:figure\} (\S+)\n((?::\w+: [^\n]*\n)*)\n(.+?)\n```", re.DOTALL)

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.book.chapter import ROOT
+from tests.helpers.paths import ROOT
 
 UV = Path(sys.executable).with_name("uv")
 PARTS = ("pyproject.toml", "README.md", "LICENSE", "slotnorm", "data_tools")
 ONLY_IN_THE_BOOK = ("pandas", "matplotlib", "jupyter_book", "papermill", "timm")
 SCRIPT = """
 import importlib.util, sys, torch
-import slotnorm, slotnorm.metrics, slotnorm.models, slotnorm.vmf
+import slotnorm, slotnorm.metrics, slotnorm.models, slotnorm_book.theory.vmf
 slots, attention = slotnorm.SlotAttention(8, 8, 3, normalization="weighted_sum")(torch.randn(2, 5, 8))
 print(slotnorm.__version__, *attention.shape, sep="|")
 print(*[name for name in sys.argv[1:] if importlib.util.find_spec(name)])

@@ -11,10 +11,11 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 
-from slotnorm.chapters import CHAPTERS
-from slotnorm.claims import CLAIMS
-from tests.book.chapter import HTML, ROOT, calls, read, tags, toc_pages
+from slotnorm_book.chapters import CHAPTERS
+from slotnorm_book.claims.ledger import CLAIMS
+from tests.book.chapter import HTML, calls, read, tags, toc_pages
 from tests.book.test_notebooks import NOTEBOOKS
+from tests.helpers.paths import ROOT
 
 pytestmark = pytest.mark.slow
 

@@ -11,13 +11,18 @@ from typing import Any
 
 import pytest
 
-from tests.book.chapter import ROOT
-from tests.unit.toy_split import make
+from tests.helpers.paths import ROOT
+from tests.helpers.toy_split import make
 
 PAGES = sorted((ROOT / "book" / "reference").glob("*.md"))
 MODULES = [name for page in PAGES for name in re.findall(r"automodule:: (\S+)", page.read_text())]
-SOURCES = sorted(".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "slotnorm").rglob("*.py"))
-PUBLIC = ["slotnorm", *MODULES]
+FILES = sorted([*(ROOT / "slotnorm").rglob("*.py"), *(ROOT / "book" / "slotnorm_book").rglob("*.py")])
+SOURCES = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removeprefix("book.").removesuffix(".__init__")
+    for path in FILES
+    if path.name != "__main__.py"
+]
+PUBLIC = ["slotnorm", "slotnorm_book", *MODULES]
 NAMES = [(module, name) for module in PUBLIC for name in importlib.import_module(module).__all__]
 DOCUMENTED = [
     pytest.param(getattr(importlib.import_module(module), name), id=f"{module}.{name}")
@@ -39,14 +44,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("module", SOURCES)
 def test_every_example_is_right(module: str, folder: Path) -> None:
-    found = importlib.import_module(module.removesuffix(".__init__"))
+    found = importlib.import_module(module)
     outcome = doctest.testmod(found, extraglobs={"FOLDER": folder})
     assert outcome.failed == 0
 
 
 def test_the_first_page_lists_all_modules() -> None:
     table = (ROOT / "book" / "reference" / "index.md").read_text()
-    assert set(re.findall(r"`(slotnorm[\w.]*)`", table)) - {"slotnorm"} == set(MODULES)
+    assert set(re.findall(r"`(slotnorm[\w.]*)`", table)) - {"slotnorm", "slotnorm_book"} == set(MODULES)
     assert len(MODULES) == len(set(MODULES))
 
 
@@ -118,13 +123,13 @@ def citing(module: Path) -> dict[str, set[int]]:
 
 
 def test_the_equations_that_docstrings_cite_are_the_papers_and_in_the_notation() -> None:
-    cited = [numbers for path in (ROOT / "slotnorm").rglob("*.py") for numbers in citing(path).values()]
+    cited = [numbers for path in FILES for numbers in citing(path).values()]
     assert set().union(*cited) == set(rows_of_the_notation())
     assert set(rows_of_the_notation()) <= set(EQUATIONS)
 
 
 def test_a_name_in_the_notation_cites_its_equations() -> None:
-    modules = [citing(path) for path in (ROOT / "slotnorm").rglob("*.py")]
+    modules = [citing(path) for path in FILES]
     lacking = {
         (number, name)
         for number, names in rows_of_the_notation().items()

@@ -4,11 +4,10 @@ import re
 
 import pytest
 
-from slotnorm.claims import CLAIMS
-from slotnorm.claims.shown import SHOWN
-from slotnorm.overview import NEEDED, OUTCOMES, all_rulings, board
-from slotnorm.recipes import EXPERIMENTS
-from slotnorm.verdicts import ledger_table
+from slotnorm_book.claims.claims_page import NEEDED, OUTCOMES, all_rulings, board
+from slotnorm_book.claims.ledger import CLAIMS
+from slotnorm_book.claims.tables import SHOWN, ledger_table
+from slotnorm_book.experiments.recipes import EXPERIMENTS
 from tests.book.chapter import NOTEBOOKS, calls, code_cells, read
 
 PAGE = next(path for path in NOTEBOOKS if path.stem == "08_claims")

@@ -9,8 +9,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from slotnorm import NORMALIZATIONS, Normalization
-from slotnorm.claims import CLAIMS
-from slotnorm.mechanisms import (
+from slotnorm.normalization import Statistics, aggregate
+from slotnorm_book.claims.ledger import CLAIMS
+from slotnorm_book.claims.mechanism_checks import (
     MECHANISMS,
     Measurements,
     affine_and_equivariant,
@@ -21,7 +22,6 @@ from slotnorm.mechanisms import (
     information_lost,
     judge_mechanisms,
 )
-from slotnorm.normalization import Statistics, aggregate
 
 TRIALS = 10
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from slotnorm.claims import CLAIMS
-from tests.claims.committed import COMMITTED, verdicts
+from slotnorm_book.checkout import VERDICTS
+from slotnorm_book.claims.committed_verdicts import verdicts
+from slotnorm_book.claims.ledger import CLAIMS
 
 REFRESH = "if that is meant, run `make verdicts`, look at what it changes, and commit it"
 TOLERANCE = 0.002
@@ -22,7 +23,7 @@ def now() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def committed() -> dict[str, Any]:
-    return json.loads(COMMITTED.read_text())
+    return json.loads(VERDICTS.read_text())
 
 
 def test_the_records_are_those_that_were_judged(now: dict[str, Any], committed: dict[str, Any]) -> None:

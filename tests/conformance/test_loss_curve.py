@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from slotnorm import NORMALIZATIONS
-from slotnorm.batches import Loader, Source
-from slotnorm.spec import Data, Optimizer, RunSpec, Schedule
+from slotnorm.data.loader import Loader, Source
 from slotnorm.tasks import ObjectDiscovery
-from slotnorm.training import Watch, train
+from slotnorm.training.loop import Watch, train
+from slotnorm.training.spec import Data, Optimizer, RunSpec, Schedule
 
 SIDE, SCENES = 16, 12
 TEN_THOUSANDTHS = """

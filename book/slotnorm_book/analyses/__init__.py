@@ -1,0 +1,1 @@
+"""What single chapters compute besides the results of the experiments."""

@@ -1,0 +1,84 @@
+"""What ``make bench`` measured: speed and memory beside plain forms of the same computations.
+
+``benchmarks/results.json`` maps a device, such as ``"AMD EPYC"``, to subjects, such as ``"training step"``, and each
+of these to ``machine`` (``processor``, ``cores``, ``load``, ``load_after``, ``versions``, ``commit``, ``device``,
+``date``, …) and ``rows``. A row has ``subject``, ``what``, ``size``, ``unit``, ``plain`` and ``ours`` (medians;
+``None`` was not measured), ``ratio`` (above 1 ours is better), ``spread`` (smallest and largest ratio of the repeats),
+``aim``, ``met``, ``floor`` and ``note``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from slotnorm_book.checkout import BENCHMARK
+
+Machines = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""By device and subject, what the numbers were measured on."""
+
+
+def read_benchmark(path: Path | str = BENCHMARK) -> tuple[pd.DataFrame, Machines]:
+    """All rows as a table with their ``device``, and by device and subject what they were measured on."""
+    content = json.loads(Path(path).read_text(encoding="utf-8"))
+    parts = [(device, part) for device, subjects in content.items() for part in subjects.values()]
+    rows = [{"device": device, **row} for device, part in parts for row in part["rows"]]
+    machines = {
+        device: {name: part["machine"] for name, part in subjects.items()} for device, subjects in content.items()
+    }
+    return pd.DataFrame(rows), machines
+
+
+def benchmark_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """A row per measurement and a column per device, for :func:`slotnorm_book.notebook.show_table`."""
+    devices = rows["device"].unique()
+    lines = []
+    for (subject, what, size), same in rows.groupby(["subject", "what", "size"], sort=False):
+        cells = {row.device: _cell(row) for row in same.itertuples()}
+        wanted = next(filter(None, same["aim"]), "")
+        lines.append(
+            {"what": f"**{subject}**: {what}", "size": size, "aim": wanted} | {at: cells.get(at, "–") for at in devices}
+        )
+    return pd.DataFrame(lines)
+
+
+def floor_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """What was counted of the measurements that have a floor, and the time it takes at the device's measured rates."""
+    counted = rows[rows["floor"] != ""]
+    lines = [
+        {
+            "what": f"**{row.subject}**: {row.what}",
+            "device": row.device,
+            "ours": f"{_number(row.ours)} {row.unit}",
+            "counted, and its least time": row.floor,
+            "besides": row.note,
+        }
+        for row in counted.itertuples()
+    ]
+    return pd.DataFrame(lines)
+
+
+def loads(machines: Machines) -> str:
+    """Devices, each with the range of the load that its subjects were measured under, as text."""
+    texts = []
+    for device, subjects in machines.items():
+        load = [float(about["load"]) for about in subjects.values()]
+        texts.append(f"{device} (load {min(load):.2g} to {max(load):.2g})")
+    return ", ".join(texts)
+
+
+def _cell(row: Any) -> str:
+    if pd.isna(row.ours):
+        return "not measured"
+    before = f"{_number(row.plain)} → " if pd.notna(row.plain) else ""
+    ratio = f", {row.ratio:.3g}×" if pd.notna(row.ratio) else ""
+    verdict = {True: ", met", False: ", **missed**"}.get(row.met, "")
+    return f"{before}{_number(row.ours)} {row.unit}{ratio}{verdict}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}"

@@ -1,0 +1,178 @@
+r"""The analogy taken at its word: expectation maximization as a segmenter, on the models' features (Sec. 3).
+
+Each scene is a mixture of its own. Its points are the patches, layer-normalized as Slot Attention's input is and scaled
+to the unit sphere; a component is a slot, its responsibilities are the masks, enlarged and compared with the truth as a
+model's are. Nothing is learned but for one number, the temperature.
+
+Shape letters: B batch, K components, N patches, F feature dimension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import interpolate, layer_norm, normalize
+
+from slotnorm.data.splits import Split
+from slotnorm.metrics.segmentation import adjusted_rand_index, foreground_adjusted_rand_index
+from slotnorm_book.analyses.example_scenes import Examples
+from slotnorm_book.experiments.test_sets import TestSet, select
+from slotnorm_book.theory.vmf import fit
+from slotnorm_book.variants import EM, EM_EQUAL
+
+TEMPERATURES = (0.01, 0.02, 0.05, 0.1, 0.2)
+ITERATIONS, TOLERANCE = 100, 1e-5
+
+
+def on_the_sphere(features: Float[Tensor, "batch patches features"]) -> Float[Tensor, "batch patches features"]:
+    """Patches layer-normalized, without scale and shift, and divided by their length, shape (B, N, F)."""
+    return normalize(layer_norm(features, features.shape[-1:]), dim=-1)
+
+
+def segment(
+    points: Float[Tensor, "patches features"],
+    num_components: int,
+    *,
+    generator: torch.Generator,
+    temperature: float,
+    estimate_weights: bool,
+    size: int,
+) -> Int[Tensor, "height width"]:
+    r"""The most responsible component at each pixel, once the responsibilities are scaled bilinearly.
+
+    Args:
+        points: patches of one scene on the unit sphere, rows of a square grid one after the other, shape (N, F).
+        num_components: K, at most N.
+        generator: source of the initial directions, which are random patches.
+        temperature: :math:`\tau`.
+        estimate_weights: whether Eq. 8 is applied.
+        size: side of the segmentation in pixels.
+    """
+    found = fit(
+        points,
+        num_components,
+        generator,
+        temperature,
+        estimate_weights=estimate_weights,
+        iterations=ITERATIONS,
+        tolerance=TOLERANCE,
+    )
+    side = round(len(points) ** 0.5)
+    masks_1KHW = found.responsibilities.T.reshape(1, num_components, side, side)
+    return interpolate(masks_1KHW, size=(size, size), mode="bilinear", align_corners=False).argmax(dim=1)[0]
+
+
+def clustered(
+    test: TestSet, *, scenes: int, counts: Sequence[int], seeds: Sequence[int], temperature: float
+) -> pd.DataFrame:
+    """EM with estimated and with equal weights on the first scenes of a test set.
+
+    Args:
+        test: scenes with features.
+        scenes: how many, at most the test set's.
+        counts: component counts.
+        seeds: of the initial directions; each is one run.
+        temperature: of the mixtures.
+
+    Returns:
+        Rows as of :attr:`slotnorm_book.experiments.results.Results.scenes`; ``variant`` is :data:`EM` or
+        :data:`EM_EQUAL`, ``slots`` the components.
+    """
+    split = select(test.source.open(), test.spec()).select(np.arange(scenes))
+    return pd.concat(
+        [
+            _rows(split, count, seed, temperature, variant).assign(test=test.label)
+            for seed in seeds
+            for count in counts
+            for variant in (EM, EM_EQUAL)
+        ],
+        ignore_index=True,
+    )
+
+
+def beside(models: pd.DataFrame, em: pd.DataFrame) -> pd.DataFrame:
+    """Trained models on the scenes and slot counts of EM, and EM itself, in one table.
+
+    Args:
+        models: :attr:`slotnorm_book.experiments.results.Results.scenes`; may be empty.
+        em: of :func:`clustered`.
+    """
+    if models.empty:
+        return em
+    rows = models[models["test"].isin(em["test"]) & models["scene_id"].isin(em["scene_id"])]
+    return pd.concat([rows[rows["slots"].isin(em["slots"])], em], ignore_index=True)
+
+
+def clustered_examples(
+    shown: Examples, em: pd.DataFrame, test: TestSet, *, scenes: int, temperature: float
+) -> Examples:
+    """Scenes with the models' decompositions, and EM's beside them.
+
+    Args:
+        shown: scenes, all of them among the first of the test set.
+        em: of :func:`clustered`, with rows of one component count and seed; its F-ARI is shown.
+        test, scenes, temperature: as of :func:`clustered`.
+    """
+    if not shown.names:
+        return shown
+    (count,), (seed,) = em["slots"].unique().tolist(), em["seed"].unique().tolist()
+    split = select(test.source.open(), test.spec()).select(np.arange(scenes))
+    places = [int(np.flatnonzero(split["scene_id"] == scene)[0]) for scene in shown.scene_ids]
+    segmentations, scores = dict(shown.segmentations), dict(shown.f_ari)
+    for variant in (EM, EM_EQUAL):
+        labels, _ = _segmentations(split, count, seed, temperature, variant)
+        segmentations[variant] = labels[places]
+        own = em[em["variant"] == variant].set_index("scene_id")["f_ari"]
+        scores[variant] = own.loc[list(shown.scene_ids)].to_numpy()
+    return replace(shown, segmentations=segmentations, f_ari=scores)
+
+
+def best_temperature(split: Split, *, scenes: int, num_components: int) -> float:
+    """The temperature of :data:`TEMPERATURES` with the highest F-ARI on the first scenes of a split.
+
+    It is chosen with the truth of training scenes, which no model sees: EM gets the benefit.
+
+    Args:
+        split: scenes with features.
+        scenes: how many are looked at.
+        num_components: K.
+    """
+    few = split.select(np.arange(min(scenes, len(split))))
+    scores = {value: _rows(few, num_components, 0, value, EM)["f_ari"].mean() for value in TEMPERATURES}
+    return max(scores, key=lambda value: float(scores[value]))
+
+
+def _segmentations(
+    split: Split, count: int, seed: int, temperature: float, variant: str
+) -> tuple[Int[Tensor, "scenes height width"], Mapping[str, Tensor]]:
+    """One run: all scenes of a split from one seed, whose draws depend on seed, count and place alone."""
+    fields = ("features", "segmentation", "num_objects", "scene_id")
+    (batch,) = split.batches(batch_size=len(split), fields=fields)
+    stream = int(np.random.SeedSequence((seed, count)).generate_state(1, np.uint64)[0])
+    generator, size = torch.Generator().manual_seed(stream), batch["segmentation"].shape[-1]
+    find = partial(segment, temperature=temperature, estimate_weights=variant == EM, size=size, generator=generator)
+    return torch.stack([find(points, count) for points in on_the_sphere(batch["features"].float())]), batch
+
+
+def _rows(split: Split, count: int, seed: int, temperature: float, variant: str) -> pd.DataFrame:
+    labels, batch = _segmentations(split, count, seed, temperature, variant)
+    truth = batch["segmentation"]
+    return pd.DataFrame(
+        {
+            "variant": variant,
+            "seed": seed,
+            "slots": count,
+            "iterations": ITERATIONS,
+            "scene_id": batch["scene_id"].numpy(),
+            "objects": batch["num_objects"].numpy(),
+            "f_ari": foreground_adjusted_rand_index(truth, labels).numpy(),
+            "ari": adjusted_rand_index(truth, labels).numpy(),
+        }
+    )

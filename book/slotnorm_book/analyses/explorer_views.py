@@ -1,0 +1,213 @@
+"""Scenes at every slot count, for the book's explorer: which ones, and what one model per variant makes of them.
+
+A reader turns the number of slots and compares; so all pictures of a scene come from the same initial noise at a slot
+count, and a slot is numbered by what it is to the scene, not by its place among the slots, which means nothing.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from slotnorm.data.splits import Split
+from slotnorm.evaluation import initial_noise
+from slotnorm.metrics.segmentation import foreground_adjusted_rand_index
+from slotnorm.models import Decomposition
+from slotnorm.numerics import matmul_precision
+from slotnorm.tasks import Batch
+from slotnorm_book.experiments.results import Results
+from slotnorm_book.experiments.run_store import Run
+from slotnorm_book.experiments.test_sets import TestSet, select
+
+LABELS = 32
+"""More than a scene has true segments: :func:`roles` below it are true segments."""
+FURTHER = LABELS
+"""First role of the slots on an object of which another slot has more."""
+SPARE = 2 * FURTHER
+"""First role of the slots on the background that have no object."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What one model makes of the scenes at every slot count.
+
+    Args:
+        segmentation: the slot that owns each pixel, shape (counts, scenes, H, W).
+        painting: the reconstruction in [-1, 1], shape (counts, scenes, 3, H, W); ``None`` where features are
+            reconstructed, which cannot be looked at.
+        f_ari: of the segmentation, shape (counts, scenes).
+        recorded: the same from the run's record.
+        average: the record's mean over all scenes of the test set, one per slot count.
+    """
+
+    segmentation: Int[Tensor, "counts scenes height width"]
+    painting: Float[Tensor, "counts scenes 3 height width"] | None
+    f_ari: Float[Tensor, "counts scenes"]
+    recorded: npt.NDArray[np.float64]
+    average: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Some scenes of a test set, and a view of them per variant.
+
+    Args:
+        experiment: whose models, such as ``"clevr-6-7"``.
+        test: the test set.
+        train_slots: slots in training.
+        scene_ids: the scenes, in the order of :func:`spread`.
+        objects: how many are in each.
+        image: shape (scenes, 3, H, W), in [-1, 1].
+        truth: true labels, 0 the background, shape (scenes, H, W).
+        views: by variant.
+    """
+
+    experiment: str
+    test: TestSet
+    train_slots: int
+    scene_ids: tuple[int, ...]
+    objects: tuple[int, ...]
+    image: Float[Tensor, "scenes 3 rows columns"]
+    truth: Int[Tensor, "scenes height width"]
+    views: Mapping[str, View]
+
+    @property
+    def slots(self) -> tuple[int, ...]:
+        """The slot counts, in ascending order."""
+        return self.test.slots
+
+    @property
+    def start(self) -> int:
+        """Place of the training's slots among them; without these, of the next more, or of the last."""
+        return min(bisect_left(self.slots, self.train_slots), len(self.slots) - 1)
+
+    @property
+    def deviation(self) -> float:
+        """Largest difference between the F-ARI of a picture here and that of the record."""
+        return max(float(np.abs(view.f_ari.numpy() - view.recorded).max()) for view in self.views.values())
+
+
+def spread(scenes: pd.DataFrame, count: int) -> list[int]:
+    """Scenes at evenly spaced quantiles of F-ARI, from the worst to the best, by ``scene_id``.
+
+    Args:
+        scenes: rows of one test set, see :attr:`slotnorm_book.experiments.results.Results.scenes`. A scene's F-ARI is
+            the mean over all of them, so that neither a variant nor a slot count is favored.
+        count: how many; all scenes when there are no more.
+    """
+    order = scenes.groupby("scene_id")["f_ari"].mean().sort_values(kind="stable").index
+    places = np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)
+    return [int(order[place]) for place in places]
+
+
+def frames(results: Results, scenes: int) -> Frames | None:
+    """What the models of a recipe's first seed make of scenes of its last test set, the one with more objects.
+
+    Args:
+        results: of a task that reconstructs pictures or features.
+        scenes: how many, chosen by :func:`spread`.
+
+    Returns:
+        ``None`` as long as the store lacks a run with weights of one of the recipe's variants: a comparison of some
+        variants only is none.
+    """
+    recipe, seed = results.recipe, results.recipe.seeds[0]
+    runs = {run.spec.variant: run for run in results.runs if run.spec.seed == seed and run.has_weights}
+    if set(runs) != set(recipe.variants):
+        return None
+    test = replace(recipe.tests[-1], slots=tuple(sorted(recipe.tests[-1].slots)))
+    rows = results.scenes[(results.scenes["test"] == test.label) & (results.scenes["seed"] == seed)]
+    chosen = spread(rows, scenes)
+    split = select(test.source.open(), test.spec())
+    places = [int(np.flatnonzero(split["scene_id"] == scene)[0]) for scene in chosen]
+    batch = _batch(split, places, recipe.task.evaluation_fields)
+    noise = {k: initial_noise(recipe.task, len(split), k, test.spec().seed)[places] for k in test.slots}
+    views = {}
+    for variant in recipe.variants:
+        own = rows[(rows["variant"] == variant) & (rows["iterations"] == test.iterations[0])]
+        views[variant] = _view(runs[variant], batch, noise, test.iterations[0], own)
+    return Frames(
+        experiment=recipe.experiment,
+        test=test,
+        train_slots=recipe.task.num_slots,
+        scene_ids=tuple(chosen),
+        objects=tuple(batch["num_objects"].tolist()),
+        image=batch["image"],
+        truth=batch["segmentation"],
+        views=views,
+    )
+
+
+def roles(segmentation: Int[Tensor, "height width"], truth: Int[Tensor, "height width"]) -> npt.NDArray[np.uint8]:
+    """Number every pixel by what its slot is to the scene, so that the same thing has the same number in every view.
+
+    Of the slots that lie mostly on the background, the one with most of it is the background. Of the others, the one
+    with the most pixels of an object takes the object's label, however much background comes along, as F-ARI does not
+    count it. If it has that of several objects, it takes the label of which it has more. Other slots have numbers of
+    their own, larger ones first: from :data:`FURTHER` on if most of it lies on an object, else from :data:`SPARE` on.
+
+    Args:
+        segmentation: slot indices.
+        truth: true labels below :data:`LABELS`, 0 the background.
+
+    Returns:
+        The roles, shape (H, W).
+    """
+    slots, inverse = np.unique(segmentation.numpy(), return_inverse=True)
+    places = inverse.reshape(-1) * LABELS + truth.numpy().reshape(-1)
+    shared = np.bincount(places, minlength=len(slots) * LABELS).reshape(len(slots), LABELS)
+    home, overlap = shared.argmax(axis=1), shared.max(axis=1)
+    holds = (np.arange(len(slots))[:, None] == shared.argmax(axis=0)) & (shared > 0)
+    background = int(np.where(home == 0, overlap, -1).argmax()) if (home == 0).any() else None
+    role = np.zeros(len(slots), dtype=np.uint8)
+    free = {False: SPARE, True: FURTHER}
+    for slot in np.argsort(-overlap, kind="stable"):
+        held = np.where(holds[slot], shared[slot], 0)[1:]
+        if slot == background:
+            role[slot] = 0
+        elif held.any():
+            role[slot] = 1 + held.argmax()
+        else:
+            role[slot] = free[home[slot] > 0]
+            free[home[slot] > 0] += 1
+    numbered: npt.NDArray[np.uint8] = role[inverse].reshape(segmentation.shape)
+    return numbered
+
+
+def _batch(split: Split, places: list[int], wanted: tuple[str, ...]) -> Batch:
+    fields = tuple(dict.fromkeys((*wanted, "image", "segmentation", "num_objects", "scene_id")))
+    (batch,) = split.select(places).batches(batch_size=len(places), fields=fields)
+    return batch
+
+
+@torch.inference_mode()
+@matmul_precision("fp32")
+def _view(run: Run, batch: Batch, noise: Mapping[int, Tensor], iterations: int, rows: pd.DataFrame) -> View:
+    model: Any = run.load_model()
+    truth, tokens = batch["segmentation"], run.spec.task.encode(model, batch)
+    labels, paintings, scores = [], [], []
+    for start in noise.values():
+        result = model.decompose(tokens, iterations=iterations, slots=model.slot_attention.initial_slots(start))
+        if isinstance(result, Decomposition):
+            paintings.append(result.reconstruction)
+            labels.append(result.segmentation)
+        else:
+            labels.append(result.segment(truth.shape[-1]))
+        scores.append(foreground_adjusted_rand_index(truth, labels[-1]))
+    table = rows.pivot(index="slots", columns="scene_id", values="f_ari").loc[list(noise)]
+    return View(
+        segmentation=torch.stack(labels),
+        painting=torch.stack(paintings) if paintings else None,
+        f_ari=torch.stack(scores),
+        recorded=table[batch["scene_id"].tolist()].to_numpy(),
+        average=table.mean(axis=1).to_numpy(),
+    )

@@ -1,0 +1,222 @@
+r"""The mixture weight that Slot Attention leaves out, given back to trained models (Sec. 3, Eqs. 5, 6 and 8).
+
+EM's responsibilities are :math:`\gamma_{n,k} \propto \pi_k \exp(x_n^\top \theta_k / \tau)`. Attention has no
+:math:`\pi_k`; Eq. 6 finds a factor in its place that the query may carry. Here the weight of the iteration before is
+added to the scores as :math:`s \log \pi_k`. The scores are already over the temperature, so :math:`s = 1` is Eq. 5, and
+the first iteration, where all weights are equal, is left as it is.
+
+Proposition 2 divides by the length of the offset a. In trained models that is short beside the values, and single
+precision is amplified by as much; so all this is done in double precision.
+
+Shape letters: B batch, K slots, N input tokens, D slot dimension.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from slotnorm.attention import SlotAttention
+from slotnorm.evaluation import initial_noise
+from slotnorm.normalization import WeightedSum
+from slotnorm_book.experiments.results import Results
+from slotnorm_book.experiments.test_sets import TestSet, evaluate, first_scenes
+from slotnorm_book.theory.propositions import factorize_attention, layer_norm_hull, recover_column_means, update_codes
+
+FLOOR = 1e-6
+"""Of a recovered weight, whose rounding may take it to zero or below."""
+
+
+class WithMixtureWeights(nn.Module):
+    r"""A trained Slot Attention that takes the place of itself in its model, with :math:`s \log \pi_k` in its scores.
+
+    The weights are the column means of the attention (Eq. 8). For a weighted sum with a C that is a multiple of N they
+    are recovered from the update codes by Prop. 2; for the other normalizations, whose codes do not hold them, they are
+    read off the attention itself.
+
+    Args:
+        trained: the module, which is copied.
+        strength: :math:`s`; 0 leaves the module as it is.
+    """
+
+    def __init__(self, trained: SlotAttention, strength: float) -> None:
+        super().__init__()
+        self.trained = copy.deepcopy(trained).double()
+        self.strength = strength
+
+    def initial_slots(self, noise: Float[Tensor, "batch slots dim"]) -> Float[Tensor, "batch slots dim"]:
+        """See :meth:`slotnorm.attention.SlotAttention.initial_slots`; in double precision."""
+        return self.trained.initial_slots(noise.double())
+
+    @torch.no_grad()
+    def forward(
+        self,
+        inputs: Float[Tensor, "batch inputs input_dim"],
+        num_slots: int | None,
+        iterations: int | None,
+        slots: Float[Tensor, "batch slots dim"],
+        generator: torch.Generator | None = None,
+    ) -> tuple[Float[Tensor, "batch slots dim"], Float[Tensor, "batch slots inputs"]]:
+        """Slots and attention after the last iteration, as of :meth:`slotnorm.attention.SlotAttention.forward`.
+
+        Args:
+            inputs: input tokens, shape (B, N, input_dim).
+            num_slots: not needed, the initial slots tell.
+            iterations: refinement steps; ``None`` for those of the training.
+            slots: initial slots, shape (B, K, D).
+            generator: not needed.
+        """
+        module, statistics, weights_BK = self.trained, None, None
+        slots = slots.double()
+        keys_BND, values_BND = module.keys_and_values(inputs.double())
+        for _ in range(iterations or module.iterations):
+            attn_BKN = module.attend(slots, keys_BND)
+            if weights_BK is not None:
+                attn_BKN = reweighted(attn_BKN, weights_BK, self.strength)
+            codes_BKD, statistics = module.normalization(values_BND, attn_BKN, statistics)
+            slots = module.update(slots, codes_BKD)
+            weights_BK = mixture_weights(module, codes_BKD, attn_BKN)
+        return slots.to(inputs.dtype), attn_BKN.to(inputs.dtype)
+
+
+def reweighted(
+    attention: Float[Tensor, "batch slots inputs"], weights: Float[Tensor, "batch slots"], strength: float
+) -> Float[Tensor, "batch slots inputs"]:
+    r"""Attention with :math:`s \log \pi_k` added to its scores: :math:`\gamma_{n,k} \pi_k^s` over its sum."""
+    return (attention.log() + strength * weights.log()[:, :, None]).softmax(dim=1)
+
+
+def mixture_weights(
+    module: SlotAttention, codes: Float[Tensor, "batch slots dim"], attention: Float[Tensor, "batch slots inputs"]
+) -> Float[Tensor, "batch slots"]:
+    r"""Weights :math:`\pi_k` (Eq. 8) of an iteration, positive with sum one; by Prop. 2 where the codes hold them.
+
+    Args:
+        module: with as many features in a token as in a slot if it is a weighted sum: Prop. 2 assumes it.
+        codes: :math:`u_k`, shape (B, K, D).
+        attention: what they were made with, shape (B, K, N); not used for a weighted sum.
+
+    Returns:
+        Shape (B, K).
+
+    Raises:
+        ValueError: for a weighted sum whose codes do not hold them, see
+            :func:`slotnorm_book.theory.propositions.recover_column_means`.
+    """
+    normalization = module.normalization
+    if isinstance(normalization, WeightedSum) and normalization.scale is None:
+        hull = layer_norm_hull(module.norm_inputs, module.to_v)
+        means_BK = recover_column_means(codes, hull, normalization.factor)
+    else:
+        means_BK = attention.mean(dim=2)
+    positive_BK = means_BK.clamp(min=FLOOR)
+    return positive_BK / positive_BK.sum(dim=1, keepdim=True)
+
+
+def with_weights(
+    results: Results, test: TestSet, *, scenes: int, slots: Sequence[int], strengths: Sequence[float]
+) -> pd.DataFrame:
+    """Trained models with the mixture weight, on the first scenes of a test set.
+
+    Args:
+        results: whose runs; those that keep no weights are left out.
+        test: one of the recipe's.
+        scenes: how many, at most the test set's.
+        slots: slot counts.
+        strengths: see :class:`WithMixtureWeights`.
+
+    Returns:
+        Rows as of :attr:`slotnorm_book.experiments.results.Results.scenes`, with a column ``strength``.
+    """
+    split, spec = first_scenes(test, scenes, slots)
+    frames = []
+    for run in results.runs:
+        if not run.has_weights:
+            continue
+        model: Any = run.load_model()
+        trained = model.slot_attention
+        for strength in strengths:
+            model.slot_attention = WithMixtureWeights(trained, strength)
+            rows = evaluate(run.spec.task, model, split, spec, bar=False).scenes
+            frames.append(rows.assign(variant=run.spec.variant, seed=run.spec.seed, test=test.label, strength=strength))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def learned_weights(results: Results, test: TestSet, *, scenes: int, slots: int) -> pd.DataFrame:
+    r"""Whether the queries of trained models carry the weight: Eq. 6's factor against the column means before it.
+
+    Args:
+        results: whose runs.
+        test: whose first scenes are shown.
+        scenes: how many.
+        slots: slot count.
+
+    Returns:
+        A row per run: ``variant``, ``seed``, ``correlation`` (Pearson's, between :math:`a^\top p_a(q_k) / \sqrt D` and
+        :math:`\log \pi_k` of the iteration before the last, each less its mean over the slots of the scene), ``offset``
+        (length of the values' offset a over their own), and ``recovery_error``, the largest error of Prop. 2's function
+        in single precision, NaN but for weighted sums.
+    """
+    split, spec = first_scenes(test, scenes, [slots])
+    (batch,) = split.batches(batch_size=scenes, fields=results.recipe.task.evaluation_fields)
+    rows = []
+    for run in results.runs:
+        if not run.has_weights:
+            continue
+        task = run.spec.task
+        model: Any = run.load_model()
+        noise = initial_noise(task, scenes, slots, spec.seed)
+        with torch.no_grad():
+            rows.append(
+                {"variant": run.spec.variant, "seed": run.spec.seed}
+                | _carried(model.slot_attention, task.encode(model, batch), noise, test.iterations[0])
+            )
+    return pd.DataFrame(rows)
+
+
+def _carried(module: SlotAttention, tokens: Tensor, noise: Tensor, iterations: int) -> dict[str, float]:
+    # the last iteration's query is made from the codes of the one before, whose slots are those two before the last
+    slots_BKD, _ = module(tokens, slots=module.initial_slots(noise), iterations=max(1, iterations - 2))
+    codes_BKD, attn_BKN = update_codes(module, tokens, slots_BKD)
+    means_BK = attn_BKN.mean(dim=2)
+    factor_BK = factorize_attention(module, tokens, module.update(slots_BKD, codes_BKD)).slot_logits
+    pair = torch.stack([(x - x.mean(dim=1, keepdim=True)).flatten() for x in (factor_BK, means_BK.log())])
+    found = {"correlation": float(torch.corrcoef(pair)[0, 1]), "recovery_error": float("nan")}
+    hull = layer_norm_hull(module.norm_inputs, module.to_v)
+    found["offset"] = float(hull.offset.norm() / module.keys_and_values(tokens)[1].norm(dim=2).mean())
+    if isinstance(module.normalization, WeightedSum):
+        recovered_BK = recover_column_means(codes_BKD, hull, module.normalization.factor)
+        found["recovery_error"] = float((recovered_BK - means_BK).abs().max())
+    return found
+
+
+def correlation_table(learned: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
+    """The correlations of :func:`learned_weights` as a table for readers: median and range over runs.
+
+    Args:
+        learned: a row per run; may be empty.
+        labels: variant to what the table calls it.
+    """
+    rows = []
+    for variant, runs in learned.groupby("variant", sort=False) if len(learned) else ():
+        values = runs["correlation"]
+        spread = f"{values.median():.2f} ({values.min():.2f} to {values.max():.2f})"
+        rows.append({"variant": labels.get(variant, variant), "runs": len(runs), "correlation": spread})
+    return pd.DataFrame(rows, columns=["variant", "runs", "correlation"])
+
+
+def recovery(learned: pd.DataFrame) -> tuple[str, str]:
+    """For the text: largest error of Prop. 2's function over the weighted sums, and the median of their offsets."""
+    sums = learned.dropna(subset="recovery_error") if len(learned) else learned
+    if sums.empty:
+        return "(not run)", "(not run)"
+    shown = (sums["recovery_error"].max(), sums["offset"].median())
+    error, offset = (np.format_float_positional(value, precision=1, fractional=False) for value in shown)
+    return error, offset

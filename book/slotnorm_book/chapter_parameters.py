@@ -1,0 +1,186 @@
+"""What a chapter's parameters are: fields with type, range and meaning, checked before any work.
+
+Needs the extra ``book``; only :mod:`slotnorm_book.chapters` and what builds on it imports this module.
+"""
+
+import ast
+import json
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import torch
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from slotnorm.normalization import is_known as is_normalization
+from slotnorm.normalization import known_names
+from slotnorm_book.experiments.data_sources import PARTS, Source, is_known, resolve, stand_ins
+
+_INJECTED = "# Parameters"
+T = TypeVar("T")
+
+
+class ParameterError(ValueError):
+    """A chapter got a parameter that it does not have, lacks one that it needs, or got one out of range."""
+
+
+def usable_device(device: str) -> str:
+    """The device's name, if it is to be had here."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("no CUDA device is to be had here; use auto or cpu")
+    if device == "mps" and not torch.backends.mps.is_available():
+        raise ValueError("no MPS device is to be had here; use auto or cpu")
+    return device
+
+
+def known_normalization(name: str) -> str:
+    """The name, if a normalization has it."""
+    if not is_normalization(name):
+        raise ValueError(f"unknown normalization {name!r}; there are {', '.join(known_names())}")
+    return name
+
+
+def power_of_two(size: int) -> int:
+    """The size, if it is one."""
+    if size & (size - 1):
+        raise ValueError("must be a power of two")
+    return size
+
+
+def _listed(value: object) -> object:
+    """What ``papermill -p`` hands over for a list is JSON in a string."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError as error:
+            raise ValueError(f'{value!r} is no list in JSON, such as [1, 2] or ["a", "b"]') from error
+    return tuple(value) if isinstance(value, list) else value
+
+
+def named_once(values: tuple[T, ...]) -> tuple[T, ...]:
+    """The values, if none is there twice."""
+    if len(set(values)) < len(values):
+        raise ValueError("must name each once")
+    return values
+
+
+def available_data(data: str) -> str:
+    """The name, if it is that of a stand-in or of a file or folder of data that is there."""
+    if not is_known(data):
+        raise ValueError(f"no file or folder {data!r}, and no stand-in; these are {', '.join(stand_ins())}")
+    folder = Path(resolve(data))
+    prepared = any((folder / part / "manifest.json").is_file() for part in ("", *PARTS))
+    if not prepared and not Source(data, PARTS[0], image_size=0, scenes=0).is_made:
+        raise ValueError(f"{data!r} is there and holds no data: neither prepared splits nor a TFRecord")
+    return data
+
+
+Chapter = TypeVar("Chapter", bound="ChapterParameters")
+ListOf = Annotated[tuple[T, ...], Field(min_length=1), AfterValidator(named_once), BeforeValidator(_listed)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1, description="seed of every generator")]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda", "mps"],
+    Field(description="where tensors live; auto: cuda where there is one, otherwise cpu"),
+    AfterValidator(usable_device),
+]
+NormalizationName = Annotated[str, AfterValidator(known_normalization)]
+SlotCount = Annotated[int, Field(ge=1, le=256)]
+
+
+class ChapterParameters(BaseModel):
+    """Base of all chapters' parameters: frozen, strict about types, no field without a meaning, no defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    seed: Seed
+    device: Device
+
+    @property
+    def torch_device(self) -> torch.device:
+        """The device that ``device`` stands for here."""
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(self.device)
+
+    @classmethod
+    def parse(cls: type[Chapter], values: Mapping[str, object]) -> Chapter:
+        """Check ``values``.
+
+        Args:
+            values: one value per field, by name.
+
+        Raises:
+            ParameterError: names each offending parameter, what would be right, and all parameters with their meaning.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            first = {str(e["loc"][0]): e for e in reversed(error.errors())}
+        problems = [cls._problem(name, first[name]) for name in reversed(first)]
+        raise ParameterError("\n".join([*problems, "", cls.describe()]))
+
+    @classmethod
+    def from_notebook(cls: type[Chapter], namespace: Mapping[str, Any]) -> Chapter:
+        """Read and check the parameters of the notebook whose ``globals()`` these are.
+
+        papermill runs on when it is given a name that the notebook does not have. It leaves the cell that it injected
+        in the input history, though, and a name assigned there that is no field here is refused.
+
+        Args:
+            namespace: the notebook's ``globals()``.
+
+        Raises:
+            ParameterError: as for :meth:`parse`.
+        """
+        values = {name: namespace[name] for name in cls.model_fields if name in namespace}
+        unknown = {name: namespace.get(name) for name in _injected_names(namespace.get("In", ()))}
+        return cls.parse(unknown | values)
+
+    @classmethod
+    def describe(cls) -> str:
+        """List all parameters with type, range and meaning, one a line."""
+        rows = cls.rows()
+        width = max(len(name) for name, _, _ in rows)
+        lines = (f"  {name:{width}}  {kind}: {meaning}" for name, kind, meaning in rows)
+        return "\n".join([f"Parameters of {cls.__name__}:", *lines])
+
+    @classmethod
+    def rows(cls) -> list[tuple[str, str, str]]:
+        """Name, type with range, and meaning of every parameter."""
+        schema = cls.model_json_schema()["properties"]
+        return [(name, _kind(entry), entry["description"]) for name, entry in schema.items()]
+
+    @classmethod
+    def _problem(cls, name: str, error: ErrorDetails) -> str:
+        if error["type"] == "missing":
+            return f"parameter {name} is missing"
+        if error["type"] == "extra_forbidden":
+            near = get_close_matches(name, cls.model_fields, n=1)
+            return f"unknown parameter {name}" + (f"; do you mean {near[0]}?" if near else "")
+        message = error["msg"].removeprefix("Value error, ").replace("Tuple", "List").replace("tuple", "list")
+        return f"parameter {name} = {error['input']!r}: {message}"
+
+
+def _injected_names(history: Sequence[str]) -> list[str]:
+    """Names that the latest cell injected by papermill assigns."""
+    injected = [source for source in history if source.startswith(_INJECTED)]
+    if not injected:
+        return []
+    nodes = ast.walk(ast.parse(injected[-1]))
+    return [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+
+
+def _kind(entry: Mapping[str, Any]) -> str:
+    if "anyOf" in entry:
+        return " | ".join(_kind(choice) for choice in entry["anyOf"])
+    if entry.get("type") == "null":
+        return "None"
+    if "enum" in entry:
+        return " | ".join(entry["enum"])
+    if entry["type"] == "array":
+        return f"list of {_kind(entry['items'])}"
+    bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    name = {"integer": "int", "number": "float", "string": "str"}[entry["type"]]
+    return " ".join([name, *(f"{sign} {entry[key]:.10g}" for key, sign in bounds.items() if key in entry)])

@@ -1,0 +1,1 @@
+"""The claims of the paper: statement, criteria, measure and verdict."""

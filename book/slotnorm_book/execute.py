@@ -1,0 +1,242 @@
+"""``slotnorm-book execute``: runs notebooks/NAME.ipynb with papermill into book/chapters/NAME.ipynb, which the book
+shows.
+
+Two chapters run at a time. The result depends on the source, the parameters and the machine only: the same run gives
+the same bytes. Beside a chapter lie its parameters, NAME.yaml, in the form that ``papermill -f`` takes.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+# Kernels inherit these: bars and warnings about terminals have no place in a page, and two chapters share the cores.
+os.environ |= {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
+
+import nbformat
+import papermill
+import yaml
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+
+from slotnorm_book.chapters import CHAPTERS, ParameterError, select_chapters
+from slotnorm_book.checkout import NOTEBOOKS, PAGES, ROOT, SHOWN
+
+FAILED = ROOT / "_build" / "failed"
+WORKERS = 2
+CELL_TIMEOUT_S = 3600
+QUIET_KERNEL = ["--IPKernelApp.log_level=ERROR"]
+FAILURES = (PapermillExecutionError, CellExecutionError, CellTimeoutError, DeadKernelError)
+
+
+class ChapterError(Exception):
+    """A chapter did not run to its end; the message names chapter, cell, parameters and error."""
+
+
+def run(names: Sequence[str], assignments: Sequence[str], reference: bool = False) -> int:
+    """Execute chapters and return the exit status.
+
+    Args:
+        names: of chapters, or paths of their notebooks; none for all chapters.
+        assignments: parameters as ``"NAME=VALUE"``.
+        reference: whether the notebooks are run in place at their defaults.
+
+    Raises:
+        ParameterError: there is no such chapter or parameter, or its value is out of range.
+    """
+    if reference and assignments:
+        raise ParameterError("the reference is the run at the defaults: --reference takes no --parameter")
+    chapters = select_chapters(names)
+    parameters = dict(map(parse_assignment, assignments))
+    check(chapters, parameters)
+    if reference:
+        return run_all(chapters, refresh_reference)
+    return run_all(chapters, execute, parameters)
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Split ``"NAME=VALUE"`` into the name and the value.
+
+    Raises:
+        ParameterError: it has no equals sign.
+    """
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ParameterError(f"--parameter takes NAME=VALUE, such as seed=1, got {text!r}")
+    return name, literal(value)
+
+
+def literal(text: str) -> Any:
+    """A parameter's value from the command line: JSON where it is JSON, otherwise the text itself."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def check(chapters: Sequence[str], parameters: dict[str, Any]) -> None:
+    """Refuse unknown parameters and bad values before any kernel starts.
+
+    Raises:
+        ParameterError: names chapter and parameter, and lists what exists.
+    """
+    for chapter in chapters if parameters else ():
+        try:
+            CHAPTERS[chapter].parse(defaults(read(chapter)) | shown(chapter) | parameters)
+        except ParameterError as error:
+            raise ParameterError(f"{chapter}: {error}") from error
+
+
+def shown(chapter: str) -> dict[str, Any]:
+    """The parameters with which the book shows a chapter."""
+    parameters: dict[str, Any] = json.loads(SHOWN.read_text(encoding="utf-8")).get(chapter, {})
+    return parameters
+
+
+def read(chapter: str) -> nbformat.NotebookNode:
+    """Read the source notebook of a chapter."""
+    return nbformat.read(NOTEBOOKS / f"{chapter}.ipynb", as_version=4)
+
+
+def defaults(notebook: nbformat.NotebookNode) -> dict[str, Any]:
+    """What the notebook's ``parameters`` cell assigns."""
+    cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
+    statements = ast.parse(cell.source).body
+    targets = [node.target if isinstance(node, ast.AnnAssign) else node.targets[0] for node in statements]
+    return {ast.unparse(target): ast.literal_eval(node.value) for target, node in zip(targets, statements, strict=True)}
+
+
+def run_all(chapters: list[str], job: Callable[..., None], *arguments: Any) -> int:
+    """Run ``job(chapter, *arguments)`` for every chapter, two at a time, and tell how each ended."""
+    failed = 0
+    with ProcessPoolExecutor(min(WORKERS, len(chapters))) as pool:
+        print(f"executing {', '.join(chapters)}", flush=True)
+        running = {pool.submit(timed, job, chapter, *arguments): chapter for chapter in chapters}
+        for number, future in enumerate(as_completed(running), 1):
+            try:
+                outcome = f"{running[future]} in {future.result():.0f} s"
+            except ChapterError as error:
+                failed += 1
+                outcome = str(error)
+            print(f"[{number}/{len(chapters)}] {outcome}", flush=True)
+    if failed:
+        print(f"{failed} of {len(chapters)} chapters failed", file=sys.stderr)
+    return min(failed, 1)
+
+
+def timed(job: Callable[..., None], *arguments: Any) -> float:
+    """Call ``job`` and return the seconds it took."""
+    start = time.monotonic()
+    job(*arguments)
+    return time.monotonic() - start
+
+
+def execute(chapter: str, parameters: dict[str, Any]) -> None:
+    """Execute one chapter with papermill and put it in its place when it is whole.
+
+    Raises:
+        ChapterError: a cell failed or took too long.
+    """
+    FAILED.mkdir(parents=True, exist_ok=True)
+    partial = FAILED / f"{chapter}.ipynb"
+    parameters = shown(chapter) | parameters
+    try:
+        notebook = papermill.execute_notebook(
+            str(NOTEBOOKS / partial.name),
+            str(partial),
+            parameters=parameters,
+            kernel_name="python3",
+            execution_timeout=CELL_TIMEOUT_S,
+            progress_bar=False,
+            extra_arguments=QUIET_KERNEL,
+        )
+    except FAILURES as error:
+        raise ChapterError(explain(error, chapter, partial, parameters)) from error
+    write(PAGES / partial.name, normalized(notebook))
+    every = defaults(read(chapter)) | parameters
+    (PAGES / f"{chapter}.yaml").write_text(yaml.safe_dump(every, sort_keys=False), encoding="utf-8")
+    partial.unlink()
+
+
+def refresh_reference(chapter: str) -> None:
+    """Run one notebook in place at its defaults; nothing changes when it fails.
+
+    Raises:
+        ChapterError: a cell failed or took too long.
+    """
+    os.environ["SLOTNORM_COMMIT"] = "the one that holds this notebook"
+    notebook = read(chapter)
+    client = NotebookClient(
+        notebook,
+        timeout=CELL_TIMEOUT_S,
+        kernel_name="python3",
+        record_timing=False,
+        extra_arguments=QUIET_KERNEL,
+        resources={"metadata": {"path": str(NOTEBOOKS)}},
+    )
+    partial = FAILED / f"{chapter}.ipynb"
+    try:
+        client.execute()
+    except FAILURES as error:
+        write(partial, notebook)
+        raise ChapterError(explain(error, chapter, partial, {})) from error
+    write(NOTEBOOKS / partial.name, normalized(notebook))
+
+
+def explain(error: Exception, chapter: str, partial: Path, parameters: dict[str, Any]) -> str:
+    """Say which cell of which chapter failed, with which parameters, and where the partial notebook is."""
+    cells = [cell for cell in nbformat.read(partial, as_version=4).cells if cell.cell_type == "code"]
+    broken = [cell for cell in cells if any(output.output_type == "error" for output in cell.outputs)]
+    where = f"cell In [{broken[0].execution_count}] `{broken[0].source.splitlines()[0]} …`" if broken else "a cell"
+    run = ", ".join(f"{name} = {value!r}" for name, value in parameters.items()) or "the defaults"
+    reason = f"{getattr(error, 'ename', type(error).__name__)}: {getattr(error, 'evalue', error)}"
+    return f"{chapter} failed in {where}, with {run}:\n{reason}\nThe partial notebook is {partial.relative_to(ROOT)}."
+
+
+def normalized(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The notebook without what differs between two equal runs: times, random ids, how a stream was chunked."""
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        cell.metadata.pop("papermill", None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.id = "injected-parameters"
+        if cell.cell_type == "code":
+            cell.outputs = merged_streams(cell.outputs)
+    notebook.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+    )
+    nbformat.validate(notebook)
+    return notebook
+
+
+def merged_streams(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """One output per stream, where its first piece was."""
+    merged: dict[str, nbformat.NotebookNode] = {}
+    kept = []
+    for output in outputs:
+        if output.output_type == "stream" and output.name in merged:
+            merged[output.name].text += output.text
+            continue
+        if output.output_type == "stream":
+            merged[output.name] = output
+        kept.append(output)
+    return kept
+
+
+def write(path: Path, notebook: nbformat.NotebookNode) -> None:
+    """Write whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".partial")
+    nbformat.write(notebook, temporary)
+    temporary.replace(path)

@@ -1,0 +1,1 @@
+"""Ways of carrying out many runs: processes on this machine, or a Ray cluster."""

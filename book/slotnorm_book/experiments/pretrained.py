@@ -1,0 +1,50 @@
+"""Trained models out of a run store, ready to run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from slotnorm_book.checkout import RECORDS
+from slotnorm_book.experiments.recipes import recipe
+from slotnorm_book.experiments.run_store import RunStore
+
+
+def load_pretrained(
+    experiment: str,
+    variant: str,
+    *,
+    scale: str = "cpu",
+    seed: int = 0,
+    store: str | Path | None = None,
+    device: torch.device | str = "cpu",
+) -> nn.Module:
+    """A model that an experiment of the book has trained, in evaluation mode.
+
+    The models of the ``cpu`` and ``gpu`` scales are trained on stand-in data.
+
+    Args:
+        experiment: a name in :data:`slotnorm_book.experiments.recipes.EXPERIMENTS`, such as ``"clevr-6-7"``.
+        variant: a name that :func:`~slotnorm.normalization.make_normalization` knows.
+        scale: ``"smoke"``, ``"cpu"``, ``"gpu"`` or ``"paper"``.
+        seed: of the run.
+        store: folder or fsspec address of a run store; by default the records committed with the book.
+        device: where the model is put.
+
+    Returns:
+        A :class:`~slotnorm.models.ConvAutoencoder`, :class:`~slotnorm.models.FeatureAutoencoder` or
+        :class:`~slotnorm.models.SetPredictor`; any number of slots can be asked of it.
+
+    Raises:
+        SpecError: for an unknown experiment, scale or variant.
+        RunError: the store has no such run, or keeps no weights of it.
+
+    Example:
+        >>> model = load_pretrained("movi-c-6-7", "weighted_sum")
+        >>> model(torch.zeros(1, 100, 96), num_slots=21).masks.shape
+        torch.Size([1, 21, 10, 10])
+    """
+    (spec,) = recipe(experiment, scale).select([variant], [seed]).runs()
+    return RunStore(RECORDS if store is None else store).get(spec).load_model().to(device)

@@ -1,0 +1,117 @@
+"""What a recipe is: an experiment of the paper at one scale, from which the specs of its runs follow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from slotnorm.tasks import Task
+from slotnorm.training.spec import Optimizer, Precision, RunSpec, Schedule, SpecError
+from slotnorm_book.experiments.data_sources import Source
+from slotnorm_book.experiments.test_sets import TestSet
+
+Scale = Literal["smoke", "cpu", "gpu", "paper"]
+SCALES: tuple[Scale, ...] = ("smoke", "cpu", "gpu", "paper")
+
+PROPOSED = ("weighted_mean", "layer_norm", "weighted_sum", "batch_norm")
+"""The variants of Sec. 5, in the paper's order."""
+SWEEP = tuple(range(5, 22, 2))
+"""Slot counts of the paper's figures: 5, 7, …, 21."""
+PAPER_SCENES = 1280
+"""Test scenes of every evaluation (Sec. 5)."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An experiment at one scale. No setting differs between its variants but the normalization.
+
+    Args:
+        experiment: its name, such as ``"clevr-6-7"``: trained on at most 6 objects with 7 slots.
+        scale: ``"smoke"``, ``"cpu"``, ``"gpu"`` or ``"paper"``.
+        locus: section, figures and tables of the paper.
+        task: model and loss.
+        train: scenes trained on.
+        max_objects: scenes with more are left out of the training.
+        schedule, optimizer, batch_size, precision: see :class:`slotnorm.training.spec.RunSpec`.
+        tests: what the trained models are evaluated on.
+        variants: normalizations.
+        seeds: one run each.
+
+    Example:
+        >>> from slotnorm_book.experiments.recipes import recipe
+        >>> some = recipe("clevr-6-7", "cpu").select(variants=["weighted_mean", "weighted_sum"], seeds=[0])
+        >>> [spec.variant for spec in some.runs()]
+        ['weighted_mean', 'weighted_sum']
+    """
+
+    experiment: str
+    scale: Scale
+    locus: str
+    task: Task
+    train: Source
+    max_objects: int | None
+    schedule: Schedule
+    optimizer: Optimizer
+    batch_size: int
+    precision: Precision
+    tests: tuple[TestSet, ...]
+    variants: tuple[str, ...] = PROPOSED
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+    def runs(self) -> list[RunSpec]:
+        """One spec per variant and seed, variants of one seed next to each other."""
+        data = self.train.describe(self.max_objects)
+        return [
+            RunSpec(
+                task=self.task,
+                data=data,
+                variant=variant,
+                seed=seed,
+                schedule=self.schedule,
+                optimizer=self.optimizer,
+                batch_size=self.batch_size,
+                precision=self.precision,
+            )
+            for seed in self.seeds
+            for variant in self.variants
+        ]
+
+    def over(self, data: str, test_data: str | None = None) -> Recipe:
+        """The same recipe on other data: folders of prepared splits, or names of stand-ins.
+
+        Args:
+            data: to train on.
+            test_data: to evaluate on, by default the same.
+        """
+        tests = tuple(replace(test, source=test.source.over(test_data or data)) for test in self.tests)
+        return replace(self, train=self.train.over(data), tests=tests)
+
+    def select(
+        self,
+        variants: Sequence[str] | None = None,
+        seeds: Sequence[int] | None = None,
+        slots: Sequence[int] | None = None,
+    ) -> Recipe:
+        """A part of the recipe, or other seeds and slot counts.
+
+        Args:
+            variants: normalizations, known names each; ``None`` for the recipe's.
+            seeds: ``None`` for the recipe's.
+            slots: slot counts at evaluation; ``None`` for the recipe's.
+
+        Raises:
+            SpecError: for an empty selection, or one that names something twice.
+        """
+        for name, chosen in {"variants": variants, "seeds": seeds, "slots": slots}.items():
+            if chosen is not None and not len(chosen):
+                raise SpecError(f"{name} must name at least one")
+            if chosen is not None and len(set(chosen)) < len(chosen):
+                raise SpecError(f"{name} must name each once, got {', '.join(map(str, chosen))}")
+        tests = self.tests if slots is None else tuple(replace(test, slots=tuple(slots)) for test in self.tests)
+        return replace(
+            self,
+            variants=self.variants if variants is None else tuple(variants),
+            seeds=self.seeds if seeds is None else tuple(seeds),
+            tests=tests,
+        )

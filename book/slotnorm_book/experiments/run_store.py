@@ -1,0 +1,428 @@
+"""The run store: a folder of finished runs, each whole or absent, named by what it was asked to do.
+
+::
+
+    STORE/weighted_mean-seed0-1f2e3d4c5b6a/
+        record.json          the spec, where and how it ran, checksums of the other files
+        curve.parquet        loss and gradient norm of every step, F-ARI on a few scenes now and then
+        eval.parquet         one row per scene and setting, see slotnorm.evaluation
+        sets.parquet         measures of all scenes together; only where a task has some
+        model.safetensors    the weights; may be absent, where only the tables are kept
+    STORE/.running/NAME.checkpoint, NAME.lock      a run that is not finished
+
+A store is a local folder, or any address that fsspec can read, from which runs are read only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pandas as pd
+import safetensors
+from filelock import FileLock, Timeout
+from safetensors.torch import load, save
+from torch import nn
+
+from slotnorm.atomic_files import sync_folder, write_whole
+from slotnorm.evaluation import Evaluation
+from slotnorm.training.checkpoint import Curve
+from slotnorm.training.spec import RunSpec, SpecError
+
+__all__ = ["RunStore", "BusyError"]
+
+RUNNING, OLD, NEW = ".running", ".old", ".new"
+
+
+class BusyError(RuntimeError):
+    """Another process is at this run.
+
+    Example:
+        >>> issubclass(BusyError, RuntimeError)
+        True
+    """
+
+
+class RunStore:
+    """Finished runs by spec.
+
+    Args:
+        root: a local folder, which is made when a run is written, or an fsspec address such as ``s3://bucket/runs``,
+            which is read only.
+
+    Raises:
+        RunError: it is a file, or an address that fsspec cannot read here.
+
+    Example:
+        >>> store = RunStore("memory://runs")
+        >>> list(store)
+        []
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = str(root).rstrip("/")
+        try:
+            self._filesystem, self._base = fsspec.url_to_fs(self.root)
+        except (ValueError, ImportError) as error:
+            raise RunError(f"{self.root}: neither a folder nor an address that can be read here: {error}") from None
+        self.local = Path(self._base) if "file" in _protocols(self._filesystem) else None
+        if self.local and os.path.exists(self.local) and not os.path.isdir(self.local):
+            raise RunError(f"{self.root}: is a file; a run store is a folder")
+
+    def find(self, spec: RunSpec) -> Run | None:
+        """The run of this spec, or ``None``.
+
+        Raises:
+            RunError: it is there and its record cannot be read.
+        """
+        return self._open(spec.name) if self._filesystem.exists(f"{self._folder(spec.name)}/{RECORD}") else None
+
+    def get(self, spec: RunSpec) -> Run:
+        """The run of this spec.
+
+        Raises:
+            RunError: it is not there, or its record cannot be read.
+        """
+        if (run := self.find(spec)) is None:
+            raise RunError(f"{self.root}: has no run {spec.name}")
+        return run
+
+    def __iter__(self) -> Iterator[Run]:
+        """All runs that can be read, by name; see :meth:`damaged` for the others."""
+        for name in self._names():
+            try:
+                yield self._open(name)
+            except RunError:
+                continue
+
+    def damaged(self) -> list[RunError]:
+        """What is wrong with the runs that cannot be read."""
+        errors = []
+        for name in self._names():
+            try:
+                self._open(name)
+            except RunError as error:
+                errors.append(error)
+        return errors
+
+    def check_writable(self) -> None:
+        """Refuse a store that no run can be written to; nothing is made.
+
+        Raises:
+            RunError: the store is read only.
+        """
+        root = self._local()
+        for folder in (root, root / RUNNING):
+            there = next(place for place in (folder, *folder.parents) if os.path.exists(place))
+            if not os.path.isdir(there) or not os.access(there, os.W_OK | os.X_OK):
+                raise RunError(f"{self.root}: cannot be written to: {there} is read only or no folder")
+
+    def checkpoint(self, spec: RunSpec) -> Path:
+        """Where the run's checkpoint is kept while it is not finished; the folder is there once the lock is taken.
+
+        Raises:
+            RunError: the store is read only.
+        """
+        return self._local() / RUNNING / f"{spec.name}.checkpoint"
+
+    def lock(self, spec: RunSpec) -> FileLock:
+        """The operating system's lock on this run, taken; a process that dies holds nothing.
+
+        Raises:
+            BusyError: another process holds it.
+        """
+        lock = FileLock(self._running() / f"{spec.name}.lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise BusyError(f"{spec.name}: another process is at this run in {self.root}") from None
+        return lock
+
+    def write(
+        self,
+        spec: RunSpec,
+        *,
+        model: nn.Module,
+        curve: Curve,
+        evaluation: Evaluation,
+        evaluations: Mapping[str, Any],
+        provenance: Mapping[str, Any],
+    ) -> Run:
+        """Put a finished run into the store, whole or not at all, and drop its checkpoint.
+
+        Raises:
+            OSError: such as a full disk; the checkpoint is still there.
+        """
+        files = run_files(model, curve, evaluation)
+        self._replace(spec, files | {RECORD: record_file(spec, provenance, evaluations, files)})
+        self.tidy(spec)
+        return self._open(spec.name)
+
+    def tidy(self, spec: RunSpec) -> None:
+        """Drop what a kill has left beside a finished run; to be called with the lock."""
+        self.checkpoint(spec).unlink(missing_ok=True)
+        if (self._local() / spec.name).exists():
+            for leftover in (OLD, NEW):
+                shutil.rmtree(self._running() / f"{spec.name}{leftover}", ignore_errors=True)
+
+    def extend(self, run: Run, evaluation: Evaluation, evaluations: Mapping[str, Any]) -> Run:
+        """Replace a run's evaluation tables, as when settings were added; the run is the old one or the new one."""
+        return self._rewrite(run, run.contents() | evaluation_files(evaluation), evaluations)
+
+    def prune(self, run: Run) -> Run:
+        """Drop a run's weights and keep its tables, as in a store that is committed."""
+        kept = {name: content for name, content in run.contents().items() if name != WEIGHTS}
+        return self._rewrite(run, kept, run.evaluations)
+
+    def _rewrite(self, run: Run, files: Mapping[str, bytes], evaluations: Mapping[str, Any]) -> Run:
+        record = record_file(run.spec, run.provenance, evaluations, files)
+        self._replace(run.spec, {**files, RECORD: record})
+        return self._open(run.spec.name)
+
+    def _replace(self, spec: RunSpec, files: Mapping[str, bytes]) -> None:
+        """Put a folder of files in the place of the run's; a kill between the two moves leaves it where it is found."""
+        new, old = self._running() / f"{spec.name}{NEW}", self._running() / f"{spec.name}{OLD}"
+        place = self._local() / spec.name
+        if old.exists() and not place.exists():
+            old.rename(place)
+        shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir()
+        try:
+            for name, content in files.items():
+                write_whole(new / name, content)
+        except OSError:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+        if place.exists():
+            place.rename(old)
+        new.rename(place)
+        sync_folder(place.parent)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def _open(self, name: str) -> Run:
+        run = open_run(self._filesystem, self._folder(name))
+        if run.spec.name != name:
+            raise RunError(f"{run.address}/{RECORD}: is the record of another run, {run.spec.name}")
+        return run
+
+    def _folder(self, name: str) -> str:
+        """Where a run is: in its place, or set aside by a replacement that was killed."""
+        place, aside = f"{self._base}/{name}", f"{self._base}/{RUNNING}/{name}{OLD}"
+        return aside if self._filesystem.exists(aside) and not self._filesystem.exists(place) else place
+
+    def _names(self) -> list[str]:
+        """The runs that are there, whole or damaged."""
+        inside = self._listing(self._base)
+        found = {name for name in inside if self._filesystem.exists(f"{self._base}/{name}/{RECORD}")}
+        aside = {name.removesuffix(OLD) for name in self._listing(f"{self._base}/{RUNNING}") if name.endswith(OLD)}
+        return sorted(found | aside)
+
+    def _listing(self, folder: str) -> list[str]:
+        if not self._filesystem.exists(folder):
+            return []
+        try:
+            entries = self._filesystem.ls(folder, detail=False)
+        except PermissionError:
+            raise RunError(f"{folder}: may not be read; whoever owns it can permit it") from None
+        return [str(entry).rstrip("/").rpartition("/")[2] for entry in entries]
+
+    def _local(self) -> Path:
+        if self.local is None:
+            raise RunError(f"{self.root}: is read only; give a local folder as the store to train into")
+        return self.local
+
+    def _running(self) -> Path:
+        folder = self._local() / RUNNING
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def _protocols(filesystem: Any) -> tuple[str, ...]:
+    protocol = filesystem.protocol
+    return (protocol,) if isinstance(protocol, str) else tuple(protocol)
+
+
+__all__ = ["Run", "RunError"]
+
+FORMAT_VERSION = 1
+RECORD, WEIGHTS = "record.json", "model.safetensors"
+
+
+class RunError(RuntimeError):
+    """A run in a store that cannot be used; the message names the file. The other runs of the store still can.
+
+    Example:
+        >>> from slotnorm_book.experiments.recipes import recipe
+        >>> from slotnorm_book.experiments.run_store import RunStore
+        >>> try:
+        ...     RunStore("memory://none").get(recipe("clevr-6-7", "smoke").runs()[0])
+        ... except RunError as error:
+        ...     print(str(error)[:45])
+        memory://none: has no run weighted_mean-seed0
+    """
+
+
+class UnreadableError(RunError):
+    """A file of a run is there and may not be read; the run itself may be whole."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run in a store; tables and weights are read when they are asked for.
+
+    Args:
+        address: of its folder.
+        spec: what was run.
+        provenance: where and how, see ``slotnorm_book.experiments.provenance``.
+        evaluations: by :attr:`slotnorm_book.experiments.test_sets.EvaluationSpec.key`, what the rows of the table were
+            asked for.
+        files: name to SHA-256.
+
+    Example:
+        >>> from slotnorm_book.checkout import RECORDS
+        >>> from slotnorm_book.experiments.run_store import RunStore
+        >>> run = next(iter(RunStore(RECORDS)))
+        >>> run.has_weights, len(run.curve) == run.spec.schedule.steps
+        (True, True)
+    """
+
+    address: str
+    spec: RunSpec
+    provenance: Mapping[str, Any]
+    evaluations: Mapping[str, Any]
+    files: Mapping[str, str]
+    _filesystem: Any = field(repr=False)
+
+    @property
+    def curve(self) -> pd.DataFrame:
+        """One row per step, with ``step``, ``loss``, ``gradient_norm``, and ``f_ari`` where it was probed, else NaN."""
+        return self._table("curve.parquet")
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """The evaluated settings; see :class:`slotnorm.evaluation.Evaluation`."""
+        sets = self._table("sets.parquet") if "sets.parquet" in self.files else _no_sets()
+        return Evaluation(self._table("eval.parquet"), sets)
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the model can be loaded."""
+        return WEIGHTS in self.files
+
+    def load_model(self) -> nn.Module:
+        """The trained model, on the CPU and in evaluation mode.
+
+        Raises:
+            RunError: the weights are absent, damaged or of another shape.
+        """
+        if not self.has_weights:
+            raise RunError(f"{self.address}: keeps no weights, only its tables; train it again to get them")
+        content = self._read(WEIGHTS)
+        model = self.spec.task.build(self.spec.variant)
+        try:
+            model.load_state_dict(load(content))
+        except (RuntimeError, safetensors.SafetensorError) as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise RunError(f"{self.address}/{WEIGHTS}: does not fit the model of its record: {reason}") from None
+        return model.eval()
+
+    def contents(self) -> dict[str, bytes]:
+        """All files but the record, by name."""
+        return {name: self._read(name) for name in self.files}
+
+    def _table(self, name: str) -> pd.DataFrame:
+        return pd.read_parquet(io.BytesIO(self._read(name)))
+
+    def _read(self, name: str) -> bytes:
+        path = f"{self.address}/{name}"
+        try:
+            content = _content(self._filesystem, path)
+        except FileNotFoundError:
+            raise RunError(f"{path}: missing, though its record lists it") from None
+        if hashlib.sha256(content).hexdigest() != self.files.get(name):
+            raise RunError(f"{path}: damaged, or replaced since {RECORD} was read: its checksum is not the one there")
+        return content
+
+
+def open_run(filesystem: Any, folder: str) -> Run:
+    """Read the record of a run in a store.
+
+    Args:
+        filesystem: of fsspec.
+        folder: of the run.
+
+    Raises:
+        RunError: it is missing, damaged or of another format version; UnreadableError: it may not be read.
+    """
+    path = f"{folder}/{RECORD}"
+    try:
+        content = json.loads(_content(filesystem, path))
+        version = content["format_version"]
+        if version != FORMAT_VERSION:
+            raise RunError(f"{path}: is of format version {version}, this program reads {FORMAT_VERSION}")
+        spec = RunSpec.from_json(content["spec"])
+        parts = (content["provenance"], content["evaluations"], content["files"])
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        kind = "" if isinstance(error, SpecError) else f"{type(error).__name__} "
+        raise RunError(f"{path}: is not the record of a run: {kind}{error}") from None
+    return Run(folder, spec, *parts, _filesystem=filesystem)
+
+
+def _content(filesystem: Any, path: str) -> bytes:
+    try:
+        return bytes(filesystem.cat_file(path))
+    except PermissionError:
+        raise UnreadableError(f"{path}: may not be read; whoever owns it can permit it") from None
+
+
+def run_files(model: nn.Module, curve: Curve, evaluation: Evaluation) -> dict[str, bytes]:
+    """The files of a finished run but its record, by name."""
+    weights = {key: value.contiguous().cpu() for key, value in model.state_dict().items()}
+    return {"curve.parquet": _parquet(curve_table(curve)), WEIGHTS: save(weights), **evaluation_files(evaluation)}
+
+
+def record_file(
+    spec: RunSpec, provenance: Mapping[str, Any], evaluations: Mapping[str, Any], files: Mapping[str, bytes]
+) -> bytes:
+    """The record of a run with these files."""
+    content = {
+        "format_version": FORMAT_VERSION,
+        "spec": spec.to_json(),
+        "provenance": dict(provenance),
+        "evaluations": dict(evaluations),
+        "files": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())},
+    }
+    return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
+
+
+def evaluation_files(evaluation: Evaluation) -> dict[str, bytes]:
+    """The tables of an evaluation, by name."""
+    files = {"eval.parquet": _parquet(evaluation.scenes)}
+    return files | ({"sets.parquet": _parquet(evaluation.sets)} if len(evaluation.sets) else {})
+
+
+def _parquet(table: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False, compression="zstd")
+    return buffer.getvalue()
+
+
+def _no_sets() -> pd.DataFrame:
+    return pd.DataFrame(columns=["evaluation", "slots", "iterations", "measure", "value"])
+
+
+def curve_table(curve: Curve) -> pd.DataFrame:
+    """The curve of a run as a table, see :attr:`Run.curve`."""
+    table = pd.DataFrame({"loss": curve.loss.numpy(), "gradient_norm": curve.gradient_norm.numpy()})
+    table.insert(0, "step", table.index + 1)
+    probes = pd.Series(curve.probe_f_ari.numpy(), index=curve.probe_step.numpy() - 1, dtype="float32")
+    return table.assign(f_ari=probes)

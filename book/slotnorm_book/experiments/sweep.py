@@ -1,0 +1,150 @@
+"""``slotnorm-book sweep``: trains and evaluates the runs of an experiment that a store does not have yet.
+
+Interrupted in any way, the same command goes on. Under ``torchrun`` the processes share each run's batches.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.distributed as dist
+
+from slotnorm.training.loop import Interrupted
+from slotnorm.training.spec import SpecError
+from slotnorm_book.experiments.engine import Execution, Job, check_data, obtain
+from slotnorm_book.experiments.launch.local import run_side_by_side
+from slotnorm_book.experiments.launch.progress import Outcome
+from slotnorm_book.experiments.launch.ray_cluster import run_on_cluster
+from slotnorm_book.experiments.launch.stop import EXIT_GO_ON, Stop
+from slotnorm_book.experiments.recipes import EXPERIMENTS, recipe
+from slotnorm_book.experiments.recipes.recipe import SCALES, Recipe
+from slotnorm_book.experiments.run_store import RunStore
+from slotnorm_book.experiments.sweep_plan import plan
+
+Executor = Callable[[Sequence[Job], str, Execution, int | None, Callable[[], bool]], Outcome]
+EXECUTORS: dict[str, Executor] = {"local": run_side_by_side, "ray": run_on_cluster}
+
+
+@dataclass(frozen=True)
+class Request:
+    """How a sweep is carried out.
+
+    Args:
+        store: folder of the run store.
+        device: ``"cpu"``, ``"cuda"`` or the like; ``"auto"`` is a GPU if there is one.
+        workers: runs side by side; ``None`` leaves it to the executor.
+        time_budget: seconds after which checkpoints are saved and the sweep stops; ``None`` for no limit.
+        executor: a name in :data:`EXECUTORS`.
+        compile: whether the training step is compiled.
+        dry_run: whether only the plan is shown.
+    """
+
+    store: str
+    device: str = "auto"
+    workers: int | None = None
+    time_budget: float | None = None
+    executor: str = "local"
+    compile: bool = False
+    dry_run: bool = False
+
+
+def listing() -> str:
+    """List the experiments with their loci and sizes, one line per experiment and scale."""
+    lines = []
+    for name in EXPERIMENTS:
+        for scale in SCALES:
+            r = recipe(name, scale)
+            size = f"{len(r.variants)} variants x {len(r.seeds)} seeds, {r.schedule.steps:,} steps of {r.batch_size}"
+            lines.append(f"{name:<16} {scale:<6} {size:<52} {r.train.data:<18} {r.locus}")
+    return "\n".join(lines)
+
+
+def choose(
+    experiment: str,
+    scale: str,
+    variants: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    slots: Sequence[int] | None = None,
+    data: str | None = None,
+    test_data: str | None = None,
+) -> Recipe:
+    """Return the recipe of an experiment, restricted to what is named, over other data if some is named.
+
+    Raises:
+        SpecError: something has no such name.
+    """
+    chosen = recipe(experiment, scale).select(variants or None, seeds or None, slots or None)
+    return chosen.over(data or chosen.train.data, test_data) if data or test_data else chosen
+
+
+def run(chosen: Recipe, request: Request) -> int:
+    """Carry out a sweep and return its exit status.
+
+    Raises:
+        SpecError: the executor or the device does not exist.
+        RunError: the store cannot be read or written.
+        SplitError: the data cannot be opened.
+    """
+    if request.executor not in EXECUTORS:
+        raise SpecError(f"executor must be local or ray, got {request.executor!r}")
+    device = choose_device(request.device, request.executor)
+    todo = plan(chosen, request.store, device)
+    if os.environ.get("RANK", "0") == "0":
+        print(todo.text, flush=True)
+    if request.dry_run or not todo.jobs:
+        return 0
+    RunStore(request.store).check_writable()
+    check_data(chosen)
+    execution = Execution(device, request.compile)
+    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
+        return _together(todo.jobs, request, execution)
+    return _side_by_side(todo.jobs, request, execution)
+
+
+def _side_by_side(jobs: Sequence[Job], request: Request, execution: Execution) -> int:
+    """Hand the runs to the executor and report how they ended."""
+    with Stop(request.time_budget) as stop:
+        outcome = EXECUTORS[request.executor](jobs, request.store, execution, request.workers, stop)
+    for name, reason in outcome.failed.items():
+        print(f"{name} failed: {reason}", file=sys.stderr)
+    print(f"{len(outcome.done)} done, {len(outcome.stopped)} to go on with, {len(outcome.failed)} failed")
+    return 1 if outcome.failed else EXIT_GO_ON if outcome.stopped else 0
+
+
+def _together(jobs: Sequence[Job], request: Request, execution: Execution) -> int:
+    """Carry out one run after the other; every process of ``torchrun`` takes its share of each run's batches."""
+    cuda = str(execution.device).startswith("cuda")
+    where = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if cuda else torch.device(execution.device)
+    dist.init_process_group("nccl" if cuda else "gloo")
+    try:
+        with Stop(request.time_budget) as stop:
+            for job in jobs:
+                obtain(job, RunStore(request.store), replace(execution, device=where, stop=stop))
+    except Interrupted as stopped:
+        print(f"{stopped}; the same command goes on", file=sys.stderr)
+        return EXIT_GO_ON
+    finally:
+        dist.destroy_process_group()
+    return 0
+
+
+def choose_device(name: str, executor: str = "local") -> str:
+    """Return the name of a device that exists here, or that may exist on a node of Ray's cluster.
+
+    Raises:
+        SpecError: there is no such device.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        here = torch.get_device_module(device).device_count()
+    except RuntimeError:
+        raise SpecError(f"device must be auto, cpu, cuda or the like, got {name!r}") from None
+    if executor != "ray" and (device.index or 0) >= here:
+        raise SpecError(f"device {name!r} is not available; use auto or cpu")
+    return name

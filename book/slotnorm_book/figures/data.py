@@ -1,0 +1,77 @@
+"""Figures of the data page: how many objects scenes have, and frozen features as colors beside the images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from slotnorm_book.figures.segmented_scenes import to_rgb
+from slotnorm_book.figures.style import OKABE_ITO, PHONE_WIDTH
+
+CLIPPED = 0.02
+"""Share of the patches at either end of a component that get the end's color."""
+
+
+def object_counts(counts: Mapping[str, npt.NDArray[np.int64]]) -> Figure:
+    """Scenes per number of objects, a bar per data set.
+
+    Args:
+        counts: name of a data set to the number of objects in each of its scenes.
+    """
+    fig, ax = plt.subplots(figsize=(PHONE_WIDTH, 3))
+    width = 0.85 / len(counts)
+    for place, (name, values) in enumerate(counts.items()):
+        number, scenes = np.unique(values, return_counts=True)
+        offset = (place - (len(counts) - 1) / 2) * width
+        ax.bar(number + offset, scenes, width, color=list(OKABE_ITO.values())[1 + place], label=name)
+    ax.set(xlabel="objects in a scene", ylabel="scenes", xticks=range(1, 1 + max(map(max, counts.values())), 2))
+    fig.legend(loc="outside upper center", ncols=len(counts))
+    return fig
+
+
+def features_as_colors(features: Float[Tensor, "scenes patches dim"]) -> Float[Tensor, "scenes side side 3"]:
+    """The three main components of patch features, over all scenes together, as red, green and blue.
+
+    Each component is scaled to [0, 1], but for the `CLIPPED` share at either end; its sign is such that the largest
+    of its loadings is positive.
+
+    Args:
+        features: patches row by row on a square grid.
+
+    Raises:
+        ValueError: the patches fill no square.
+    """
+    scenes, patches, dim = features.shape
+    side = round(patches**0.5)
+    if side * side != patches:
+        raise ValueError(f"patches must fill a square, got {patches} of them")
+    flat = features.double().reshape(-1, dim)
+    centered = flat - flat.mean(0)
+    _, directions = torch.linalg.eigh(centered.mT @ centered)
+    main = directions[:, -3:].flip(1)
+    main = main * main.gather(0, main.abs().argmax(0, keepdim=True)).sign()
+    components = centered @ main
+    low, high = torch.quantile(components, torch.tensor([CLIPPED, 1 - CLIPPED], dtype=torch.float64), dim=0)
+    shares: Tensor = (components - low) / (high - low).clamp_min(1e-12)
+    return shares.clamp(0, 1).float().view(scenes, side, side, 3)
+
+
+def images_and_features(
+    image: Float[Tensor, "scenes 3 height width"], features: Float[Tensor, "scenes patches dim"]
+) -> Figure:
+    """Images in a row, the colors of their patches' features below."""
+    side = PHONE_WIDTH / len(image)
+    fig, axes = plt.subplots(2, len(image), figsize=(PHONE_WIDTH, 2 * side), squeeze=False)
+    rows = (to_rgb(image), features_as_colors(features.cpu()).numpy())
+    for axes_row, pictures in zip(axes, rows, strict=True):
+        for ax, picture in zip(axes_row, pictures, strict=True):
+            ax.imshow(picture, interpolation="nearest")
+            ax.set(xticks=[], yticks=[])
+    return fig

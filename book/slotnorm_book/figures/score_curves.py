@@ -1,0 +1,190 @@
+"""Figures that every experiment shares: training, and measures over slot and object counts, arranged as the paper's.
+
+Every run is drawn faintly, the median over the runs of a variant strongly, their range as a band. Whiskers are the 95 %
+bootstrap intervals of the variants' means, over seeds and scenes (:mod:`slotnorm_book.statistics.bootstrap`), each on
+its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+from slotnorm_book.figures.style import PHONE_WIDTH, VARIANTS, note, variant_legend
+from slotnorm_book.statistics.bootstrap import intervals
+
+PANEL_WIDTH, PANEL_HEIGHT = 2.9, 2.7
+WHISKERS = 3
+"""Settings of a panel at which intervals are drawn: the first, the last and one between."""
+FEWEST_RUNS = 3
+"""Of a variant with fewer no interval is drawn: over two runs it spans several times what a measure can be."""
+LABELS = {
+    "f_ari": "F-ARI",
+    "ari": "ARI",
+    "loss": "loss",
+    "objects": "objects",
+    "slots": "slots",
+    "iterations": "iterations",
+}
+"""Column to axis label."""
+
+
+def over_counts(
+    scenes: pd.DataFrame,
+    measures: Sequence[str],
+    *,
+    train_slots: int,
+    object_slots: int | None = 11,
+    spatial: pd.DataFrame | None = None,
+    ylim: Mapping[str, tuple[float | None, float | None]] | None = None,
+) -> Figure:
+    """Measures over slot counts, one panel per test set, and over object counts; a row per measure (as in Fig. 1).
+
+    Args:
+        scenes: :attr:`slotnorm_book.experiments.results.Results.scenes`.
+        measures: columns.
+        train_slots: marked by a dotted line.
+        object_slots: slot count of the panel over object counts, on the last test set; ``None`` for no such panel.
+        spatial: rows of runs that are left out of medians, ranges and intervals (Sec. 5.1) and drawn dotted.
+        ylim: range of a measure's axis.
+    """
+    aside = scenes.iloc[:0] if spatial is None else spatial
+    both = pd.concat([scenes, aside]) if len(aside) else scenes
+    if both.empty:
+        return note("not run")
+    tests = list(both["test"].unique())
+    panels = len(tests) + (object_slots is not None)
+    size = (max(PANEL_WIDTH * panels, PHONE_WIDTH), PANEL_HEIGHT * len(measures) + 0.4)
+    fig, axes = plt.subplots(len(measures), panels, figsize=size, squeeze=False, sharey="row")
+    for row, measure in zip(axes, measures, strict=True):
+        for ax, test in zip(row, tests, strict=False):
+            ax.axvline(train_slots, color="0.6", ls=":", zorder=0)
+            _dotted(ax, aside[aside["test"] == test], "slots", measure)
+            lines(ax, scenes[scenes["test"] == test], "slots", measure)
+            ax.set_title(test, fontsize=11)
+        if object_slots is not None:
+            shown = [rows[(rows["test"] == tests[-1]) & (rows["slots"] == object_slots)] for rows in (scenes, aside)]
+            _dotted(row[-1], shown[1], "objects", measure)
+            lines(row[-1], shown[0], "objects", measure)
+            row[-1].set_title(f"{tests[-1]}, {object_slots} slots", fontsize=11)
+        row[0].set_ylabel(LABELS.get(measure, measure))
+        if ylim and measure in ylim:
+            row[0].set_ylim(*ylim[measure])
+    variant_legend(fig, list(both["variant"].unique()), spatial=len(aside) > 0)
+    return fig
+
+
+def set_measures(sets: pd.DataFrame, measures: Mapping[str, str], *, train_slots: int, columns: int = 2) -> Figure:
+    """Measures of a test set as a whole over slot counts, a panel each (as in Fig. 13).
+
+    Args:
+        sets: :attr:`slotnorm_book.experiments.results.Results.sets`.
+        measures: name in the table to axis label.
+        train_slots: marked by a dotted line.
+        columns: panels in a row.
+    """
+    if sets.empty:
+        return note("not run")
+    rows = -(-len(measures) // columns)
+    size = (PHONE_WIDTH / 2 * columns, PANEL_HEIGHT * rows + 0.4)
+    fig, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    for ax, (measure, label) in zip(axes.flat, measures.items(), strict=False):
+        ax.axvline(train_slots, color="0.6", ls=":", zorder=0)
+        lines(ax, sets[sets["measure"] == measure], "slots", "value")
+        ax.set(ylabel=label, ylim=(0, None))
+    variant_legend(fig, list(sets["variant"].unique()))
+    return fig
+
+
+def lines(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
+    """``y`` over ``x``: a faint line per run, per variant the median of its runs, their range and a few intervals.
+
+    Args:
+        ax: where.
+        table: with columns ``variant`` and ``seed``; rows of a run with the same ``x`` are averaged. Intervals are over
+            scenes, too, where there is a ``scene_id``.
+        x, y: columns.
+    """
+    runs = table.groupby(["variant", "seed", x], sort=False)[y].mean().reset_index()
+    for variant in runs["variant"].unique():
+        look = VARIANTS[variant]
+        by_run = runs[runs["variant"] == variant].pivot(index=x, columns="seed", values=y).sort_index()
+        ax.plot(by_run.index, by_run, color=look.color, alpha=0.3, lw=0.8)
+        ax.fill_between(by_run.index, by_run.min(axis=1), by_run.max(axis=1), color=look.color, alpha=0.12, lw=0)
+        ax.plot(by_run.index, by_run.median(axis=1), color=look.color, marker=look.marker, ms=5)
+    _whiskers(ax, table, x, y)
+    values = sorted(table[x].unique())
+    ax.set(xlabel=LABELS.get(x, x))
+    if 0 < len(values) <= 10:
+        ax.set_xticks(values[:: 2 if len(values) > 6 else 1])
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+
+
+def _dotted(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
+    for (variant, _), rows in table.groupby(["variant", "seed"], sort=False):
+        means = rows.groupby(x)[y].mean()
+        ax.plot(means.index, means, color=VARIANTS[variant].color, ls=":", lw=1.4)
+
+
+def _whiskers(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
+    """Intervals side by side at a few settings, cut off where the panel of the runs themselves ends."""
+    of = table.groupby("variant")["seed"].transform("nunique")
+    table = table[of >= FEWEST_RUNS]
+    if table.empty:
+        return
+    values = sorted(table[x].unique())
+    chosen = [
+        values[place] for place in np.linspace(0, len(values) - 1, min(WHISKERS, len(values))).round().astype(int)
+    ]
+    scenes = table if "scene_id" in table else table.assign(scene_id=0)
+    found = intervals(scenes[scenes[x].isin(chosen)], y, x)
+    variants = list(found["variant"].unique())
+    step = 0.14 * float(np.diff(values).min()) if len(values) > 1 else 0.1
+    for place, variant in enumerate(variants):
+        rows = found[(found["variant"] == variant) & np.isfinite(found["low"])]
+        shifted = rows[x] + step * (place - (len(variants) - 1) / 2)
+        ends = np.stack([rows["low"], rows["high"]], axis=1)
+        spans = [[(at, low), (at, high)] for at, (low, high) in zip(shifted, ends, strict=True)]
+        ax.add_collection(LineCollection(spans, colors=VARIANTS[variant].color, linewidths=1.0), autolim=False)
+
+
+def training_curves(curves: pd.DataFrame) -> Figure:
+    """Training loss (left) and F-ARI on a few training scenes (right) over steps; a faint line per run, their median.
+
+    Args:
+        curves: :attr:`slotnorm_book.experiments.results.Results.curves`.
+    """
+    if curves.empty:
+        return note("not run")
+    fig, (left, right) = plt.subplots(1, 2, figsize=(PHONE_WIDTH, 3.2))
+    every = max(1, curves["step"].max() // 60)
+    smooth = curves.assign(step=(curves["step"] - 1) // every * every + every)
+    _bare_lines(left, smooth, "loss")
+    _bare_lines(right, curves.dropna(subset=["f_ari"]), "f_ari")
+    left.set(yscale="log", ylabel="training loss")
+    left.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    left.yaxis.set_major_formatter("{x:g}")
+    left.yaxis.set_minor_formatter(NullFormatter())
+    right.set(ylabel="F-ARI in training")
+    variant_legend(fig, list(curves["variant"].unique()))
+    return fig
+
+
+def _bare_lines(ax: Axes, curves: pd.DataFrame, y: str) -> None:
+    means = curves.groupby(["variant", "seed", "step"], sort=False)[y].mean().reset_index()
+    for variant in means["variant"].unique():
+        look = VARIANTS[variant]
+        by_run = means[means["variant"] == variant].pivot(index="step", columns="seed", values=y)
+        ax.plot(by_run.index, by_run, color=look.color, alpha=0.3, lw=0.8)
+        marks = np.arange(0, len(by_run), max(1, len(by_run) // 6)).tolist()
+        ax.plot(by_run.index, by_run.median(axis=1), color=look.color, marker=look.marker, ms=5, markevery=marks)
+    ax.set(xlabel="step")
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))

@@ -1,0 +1,121 @@
+"""What every chapter does besides its subject: a quiet, seeded start, its run at a click, its figures.
+
+Needs the extra ``book``; nothing else in ``slotnorm`` imports this module.
+"""
+
+import html
+import os
+import platform
+import random
+import warnings
+from base64 import b64encode
+from importlib.metadata import version
+from io import BytesIO
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from IPython.display import HTML, display
+from matplotlib.figure import Figure
+
+from slotnorm_book.chapters import ChapterParameters
+from slotnorm_book.experiments.provenance import device_name, git_commit
+
+_PACKAGES = ("slotnorm", "torch", "numpy", "scipy", "matplotlib")
+_STYLE = {
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 100,
+    "font.size": 11,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "legend.frameon": False,
+}
+_DOTS_PER_CSS_PIXEL = 2
+
+
+def setup(seed: int) -> None:
+    """Seed every generator, use one thread and deterministic kernels, and set the figures' style.
+
+    Progress bars show unless ``TQDM_DISABLE`` is set, which ``make`` and the tests do: a bar goes to stderr, and the
+    committed outputs hold none.
+
+    Args:
+        seed: seed of ``random``, NumPy's and torch's global generators.
+    """
+    warnings.filterwarnings(
+        "ignore", message="IProgress not found"
+    )  # tqdm.auto without ipywidgets; quotes a local path
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - libraries may draw from the global state
+    torch.manual_seed(seed)
+    torch.set_num_threads(1)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    mpl.rcParams.update(_STYLE)
+
+
+def show(name: str, fig: Figure) -> None:
+    """Show a figure here and keep it under ``name`` for the page's ``{glue:figure}`` directive.
+
+    Args:
+        name: glue key, unique in the notebook; by convention equal to the figure's label, ``fig-…``.
+        fig: the figure; it is closed, so that the notebook does not show it twice.
+    """
+    buffer = BytesIO()
+    fig.savefig(buffer, format="png", dpi=fig.dpi * _DOTS_PER_CSS_PIXEL, metadata={"Software": None})
+    plt.close(fig)
+    width = round(fig.get_figwidth() * fig.dpi)
+    bundle = {"image/png": b64encode(buffer.getvalue()).decode(), "text/plain": f"Figure {name}"}
+    metadata = {"image/png": {"width": width}, "scrapbook": {"name": name, "mime_prefix": ""}}
+    display(bundle, raw=True, metadata=metadata)  # type: ignore[no-untyped-call]
+
+
+def show_table(name: str, frame: pd.DataFrame, floats: str = ".3f") -> None:
+    """Show a data frame here and keep it under ``name`` for the page's ``{table}`` directive.
+
+    Args:
+        name: glue key, unique in the notebook; by convention equal to the table's label, ``tab-…``.
+        frame: the table without its index; column names and cells may hold Markdown and ``$math$``.
+        floats: format of the floating-point cells.
+    """
+    formats = [floats if kind == "f" else "g" for kind in (dtype.kind for dtype in frame.dtypes)]
+    bundle = {"text/markdown": frame.to_markdown(index=False, floatfmt=formats)}
+    display(bundle, raw=True, metadata={"scrapbook": {"name": name, "mime_prefix": ""}})  # type: ignore[no-untyped-call]
+
+
+def math_number(value: float, digits: int = 2) -> str:
+    """Write a number in Markdown, as a power of ten where ``g`` would print an exponent.
+
+    Args:
+        value: the number.
+        digits: significant digits.
+    """
+    mantissa, _, exponent = f"{value:.{digits}g}".partition("e")
+    if not exponent:
+        return mantissa
+    factor = "" if mantissa == "1" else rf"{mantissa} \cdot "
+    return f"${factor}10^{{{int(exponent)}}}$"
+
+
+def run_info(parameters: ChapterParameters) -> HTML:
+    """Tell what this run was: its parameters, versions, device and commit, folded until clicked.
+
+    Args:
+        parameters: the chapter's checked parameters.
+    """
+    fields = type(parameters).model_fields
+    rows = [(name, repr(value), str(fields[name].description)) for name, value in parameters]
+    rows += [(name, version(name), "version") for name in _PACKAGES]
+    rows += [
+        ("Python", platform.python_version(), "version"),
+        ("device", device_name(parameters.torch_device), "where this ran"),
+        ("commit", os.environ.get("SLOTNORM_COMMIT") or git_commit(), "of the code"),
+    ]
+    body = "".join(
+        f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td><td>{html.escape(meaning)}</td></tr>"
+        for name, value, meaning in rows
+    )
+    summary = "<summary>Parameters and versions of this run</summary>"
+    return HTML(f'<details class="run-info">{summary}<table>{body}</table></details>')  # type: ignore[no-untyped-call]

@@ -1,0 +1,1 @@
+"""Intervals and summaries over runs and scenes."""

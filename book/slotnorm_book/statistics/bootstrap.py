@@ -1,0 +1,194 @@
+"""Intervals over seeds and scenes: a hierarchical bootstrap of tidy tables.
+
+Runs and scenes are crossed: all runs are evaluated on the same scenes, from the same initial noise. The bootstrap
+therefore draws scenes once for all runs and variants, which pairs the variants over scenes, and draws seeds for each
+variant on its own. Seeds are not paired: equal seeds share initial parameters and the order of scenes, but training
+amplifies any difference until that does not show, and runs that are left out would break the pairs.
+
+With three to five seeds a plain bootstrap is too narrow: resampling R runs has a variance too small by (R - 1) / R, and
+takes no account of how badly so few tell their own spread. Deviations of resampled seed weights are therefore stretched
+by sqrt(R / (R - 1)) t / z, with Student's and the normal quantile at 95 %, the degrees of freedom after Welch and
+Satterthwaite. This is the expanded percentile interval of Hesterberg, *What Teachers Should Know About the Bootstrap*
+(2015), Sec. 5. It covers at about its level when runs scatter normally; three runs still cannot show a rare failure,
+and a single run has no interval at all. Noise of single runs on single scenes counts among runs and among scenes, which
+makes intervals somewhat too wide. Frames of one MOVi clip are drawn as if they were scenes of their own.
+
+Shape letters: R runs, S scenes, K settings (slot counts, or object counts), B resamples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from scipy import stats
+
+from slotnorm_book.statistics.summaries import LEVEL, Side
+
+Statistic = Callable[..., np.ndarray]
+"""A number, of shape (…), of the means over runs and scenes of one or several variants, of shape (…, K) each."""
+
+RESAMPLES = 2000
+
+
+def samples(
+    table: pd.DataFrame, value: str, setting: str | list[str] = "slots"
+) -> dict[str, Float[np.ndarray, "runs scenes settings"]]:
+    """A tidy table as one array per variant, over the same scenes; NaN where a scene is not in a setting.
+
+    Args:
+        table: one row per run, scene and setting, with ``variant``, ``seed`` and ``scene_id``.
+        value: column to arrange.
+        setting: column, or columns, that tell settings apart; they come in ascending order.
+
+    Raises:
+        ValueError: two rows for the same run, scene and setting.
+    """
+    scenes, settings = np.unique(table["scene_id"]), table.set_index(setting).index.unique().sort_values()
+    arrays = {}
+    for variant, rows in table.groupby("variant", sort=False):
+        wide = rows.pivot(index=["seed", "scene_id"], columns=setting, values=value)
+        seeds = np.unique(rows["seed"])
+        whole = pd.MultiIndex.from_product([seeds, scenes], names=["seed", "scene_id"])
+        wide = wide.reindex(index=whole, columns=settings)
+        arrays[str(variant)] = wide.to_numpy(dtype=float).reshape(len(seeds), len(scenes), len(settings))
+    return arrays
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A statistic with its resampled values.
+
+    Args:
+        value: of the sample itself.
+        replicates: of the resamples; NaN where the statistic has no value, all NaN for a single run.
+    """
+
+    value: float
+    replicates: Float[np.ndarray, " resamples"]
+
+    def interval(self, level: float = LEVEL) -> tuple[float, float]:
+        """Percentile interval, widened to hold the value itself; an unknown replicate may lie on either side."""
+        if not np.isfinite(self.value):
+            return -np.inf, np.inf
+        tail = (1 - level) / 2
+        unknown = np.isnan(self.replicates)
+        low = np.quantile(np.where(unknown, -np.inf, self.replicates), tail, method="nearest")
+        high = np.quantile(np.where(unknown, np.inf, self.replicates), 1 - tail, method="nearest")
+        return min(float(low), self.value), max(float(high), self.value)
+
+    def tail(self, side: Side, bound: float) -> float:
+        """One-sided p-value of the hypothesis that the bound does not hold; unknown replicates speak for it."""
+        held = self.replicates <= bound if side == "at most" else self.replicates >= bound
+        return float((1 + (~held).sum()) / (1 + len(held)))
+
+
+class Bootstrap:
+    """Resamples of seeds and scenes, on which any statistic of the variants' means can be estimated.
+
+    Args:
+        arrays: scores by variant, see :func:`samples`; every variant has the same scenes.
+        resamples: B.
+        seed: of the resampling.
+        fixed_runs: these runs are meant and no others, so only scenes are drawn.
+    """
+
+    def __init__(
+        self, arrays: Mapping[str, np.ndarray], resamples: int = RESAMPLES, seed: int = 0, fixed_runs: bool = False
+    ) -> None:
+        rng = np.random.default_rng(seed)
+        scenes = next(iter(arrays.values())).shape[1]
+        weights = np.vstack([np.ones(scenes), _draws(rng, resamples, scenes)])
+        self._runs = {name: _scene_means(values, weights) for name, values in arrays.items()}
+        self._seeds = {name: _draws(rng, resamples, len(values)) / len(values) for name, values in arrays.items()}
+        self._fixed = fixed_runs
+
+    @property
+    def variants(self) -> list[str]:
+        """Those that there are scores of."""
+        return list(self._runs)
+
+    def estimate(self, statistic: Statistic, *variants: str) -> Estimate:
+        """A statistic of the means of these variants, on the sample and on every resample of it.
+
+        A ratio may have no value on some resample, or on all; see :meth:`Estimate.interval`.
+        """
+        runs = [self._runs[name] for name in variants]
+        plain = [values[0] for values in runs]
+        value = float(statistic(*[values.mean(axis=0) for values in plain]))
+        if self._fixed:
+            return Estimate(value, statistic(*[values[1:].mean(axis=1) for values in runs]))
+        if min(map(len, plain)) == 1:
+            return Estimate(value, np.full(len(runs[0]) - 1, np.nan))
+        degrees = _degrees_of_freedom(statistic, plain)
+        weights = [_stretched(self._seeds[name], degrees) for name in variants]
+        means = [np.einsum("br,brk->bk", weight, values[1:]) for weight, values in zip(weights, runs, strict=True)]
+        return Estimate(value, statistic(*means))
+
+
+def intervals(
+    table: pd.DataFrame, value: str, setting: str = "slots", against: str | None = None, level: float = LEVEL
+) -> pd.DataFrame:
+    """Mean of each variant at each setting with its interval, for figures.
+
+    Args:
+        table: see :func:`samples`; one test set, one number of iterations.
+        value: column of the measure.
+        setting: column of the settings.
+        against: a variant; then differences to it, paired over scenes.
+        level: of the intervals, each on its own.
+
+    Returns:
+        One row per variant and setting: ``variant``, the setting, ``value``, ``low``, ``high``.
+    """
+    bootstrap = Bootstrap(samples(table, value, setting))
+    rows = []
+    for variant in bootstrap.variants:
+        for place, at in enumerate(np.unique(table[setting])):
+            if against is None:
+                estimate = bootstrap.estimate(lambda mean, k=place: mean[..., k], variant)
+            elif variant != against:
+                estimate = bootstrap.estimate(lambda left, right, k=place: (left - right)[..., k], variant, against)
+            else:
+                continue
+            rows.append((variant, at, estimate.value, *estimate.interval(level)))
+    return pd.DataFrame(rows, columns=["variant", setting, "value", "low", "high"])
+
+
+def _draws(rng: np.random.Generator, resamples: int, items: int) -> Float[np.ndarray, "resamples items"]:
+    """How often each item is drawn in each resample, with replacement."""
+    drawn = rng.integers(items, size=(resamples, items)) + items * np.arange(resamples)[:, None]
+    return np.bincount(drawn.ravel(), minlength=resamples * items).reshape(resamples, items).astype(float)
+
+
+def _scene_means(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Means (B, R, K) over scenes, weighted by (B, S), of scores (R, S, K) that may be NaN."""
+    known = ~np.isnan(values)
+    if known.all():
+        return np.asarray(np.tensordot(weights, values, axes=(1, 1)) / values.shape[1])
+    totals = np.tensordot(weights, np.where(known, values, 0.0), axes=(1, 1))
+    counts = np.tensordot(weights, known.astype(float), axes=(1, 1))
+    return np.divide(totals, counts, out=np.full_like(totals, np.nan), where=counts > 0)
+
+
+def _stretched(weights: np.ndarray, degrees: float) -> np.ndarray:
+    """Seed weights (B, R) moved away from 1 / R, see the module's text."""
+    runs, tail = weights.shape[1], (1 + LEVEL) / 2
+    stretch = stats.t.ppf(tail, degrees) / stats.norm.ppf(tail) * np.sqrt(runs / (runs - 1))
+    return np.asarray(1 / runs + stretch * (weights - 1 / runs))
+
+
+def _degrees_of_freedom(statistic: Statistic, runs: Sequence[np.ndarray]) -> float:
+    """Welch and Satterthwaite's, from the jackknife variance that each variant's runs (R, K) give the statistic."""
+    whole = [values.mean(axis=0) for values in runs]
+    spare = np.array([len(values) - 1.0 for values in runs])
+    variances = np.zeros(len(runs))
+    for place, values in enumerate(runs):
+        without = (values.sum(axis=0) - values) / spare[place]
+        moved = [float(statistic(*whole[:place], mean, *whole[place + 1 :])) for mean in without]
+        variances[place] = spare[place] * np.var(moved)
+    total = variances.sum()
+    return float(total**2 / (variances**2 / spare).sum()) if total > 0 else float(spare.sum())

@@ -1,0 +1,95 @@
+"""Statistics of runs: slopes, ranks, shares, medians, effect sizes. Intervals are in
+:mod:`slotnorm_book.statistics.bootstrap`.
+
+Shape letters: R runs, S scenes, K settings (slot counts, or object counts).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from jaxtyping import Float
+from scipy import stats
+
+Side = Literal["at most", "at least"]
+LEVEL = 0.95
+"""Of every interval."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """How often something happened in so many runs, with the exact interval of Clopper and Pearson."""
+
+    count: int
+    total: int
+
+    @property
+    def value(self) -> float:
+        """The share."""
+        return self.count / self.total
+
+    def interval(self, level: float = LEVEL) -> tuple[float, float]:
+        """Exact interval."""
+        low, high = stats.binomtest(self.count, self.total).proportion_ci(level, method="exact")
+        return float(low), float(high)
+
+    def tail(self, side: Side, bound: float) -> float:
+        """One-sided p-value of the hypothesis that the bound does not hold."""
+        alternative = "less" if side == "at most" else "greater"
+        return float(stats.binomtest(self.count, self.total, bound, alternative=alternative).pvalue)
+
+
+def slope(values: Float[np.ndarray, "*batch settings"], settings: Sequence[int | float]) -> Float[np.ndarray, "*batch"]:
+    """Least-squares slope over the last axis, per unit of the setting."""
+    centered = np.asarray(settings, dtype=float) - np.mean(settings)
+    return np.asarray(values @ centered / (centered @ centered))
+
+
+def change(
+    values: Float[np.ndarray, "*batch settings"], settings: Sequence[int | float]
+) -> Float[np.ndarray, "*batch"]:
+    """What the fitted line gains from the first setting to the last."""
+    return np.asarray(slope(values, settings) * (settings[-1] - settings[0]))
+
+
+def ratio(part: npt.ArrayLike, whole: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """A share of something positive; NaN where that is not positive, as stretched resamples of runs can make it."""
+    parts, wholes = np.broadcast_arrays(part, whole)
+    return np.asarray(np.divide(parts, wholes, out=np.full(wholes.shape, np.nan), where=wholes > 0))
+
+
+def rank_correlation(values: Float[np.ndarray, "*batch settings"]) -> Float[np.ndarray, "*batch"]:
+    """Spearman's correlation with the place along the last axis; zero where nothing varies."""
+    ranks = stats.rankdata(values, axis=-1)
+    places = np.arange(1, values.shape[-1] + 1)
+    left, right = ranks - ranks.mean(axis=-1, keepdims=True), places - places.mean()
+    scale = np.sqrt((left**2).sum(axis=-1) * (right**2).sum())
+    return np.asarray(np.divide(left @ right, scale, out=np.zeros_like(scale), where=scale > 0))
+
+
+def run_means(table: pd.DataFrame, values: Sequence[str] = ("f_ari", "ari", "loss")) -> pd.DataFrame:
+    """Mean over scenes, one row per run and setting."""
+    keys = ["variant", "seed", "test", "slots", "iterations"]
+    return table.groupby(keys, sort=False, as_index=False)[list(values)].mean()
+
+
+def median_and_deviation(values: Float[np.ndarray, " runs"]) -> tuple[float, float]:
+    """Median over runs and the largest deviation from it, as in Table 1 of the paper."""
+    median = float(np.median(values))
+    return median, float(np.abs(np.asarray(values) - median).max())
+
+
+def paired_effect(left: Float[np.ndarray, " scenes"], right: Float[np.ndarray, " scenes"]) -> float:
+    """Cohen's d of the differences over the same scenes: their mean in units of their standard deviation."""
+    differences = np.asarray(left) - np.asarray(right)
+    return float(differences.mean() / differences.std(ddof=1))
+
+
+def superiority(left: Float[np.ndarray, " runs"], right: Float[np.ndarray, " others"]) -> float:
+    """Probability that a run of the first kind has more than one of the second, ties counting half (Mann-Whitney)."""
+    return float(stats.mannwhitneyu(left, right).statistic / (len(left) * len(right)))

@@ -1,0 +1,1 @@
+"""Converters from CLEVR-with-masks and MOVi to prepared splits."""

@@ -1,0 +1,251 @@
+"""MOVi-C and MOVi-D (Greff et al., 2022) as prepared splits of frames, from the folders that TFDS wrote (App. F, Data).
+
+    python -m data_tools movi --tfds DATA_DIR --dataset movi_c --out data/movi_c
+
+writes `data/movi_c/train`, `.../validation` and `.../test`, one row per frame; with `--split test` only that one, as
+`data/movi_c` itself. Any client of the bucket fetches the folders, e.g.
+`gsutil -m cp -r gs://kubric-public/tfds/movi_c/256x256/1.0.0 DATA_DIR/movi_c/256x256/`.
+
+| | |
+| --- | --- |
+| Source | Kubric's public bucket: `tfds/movi_c/256x256/1.0.0`, `tfds/movi_d/256x256/1.0.0` |
+| License | Kubric's code is Apache-2.0; objects are from Google Scanned Objects, backgrounds from Poly Haven |
+| Clips | MOVi-C: 9,737 for training, 250 for validation, 999 for testing, of 24 frames each |
+| Size | some 300 GB for MOVi-C, most of it depth, flow and normals, which are skipped; converted 4.8 MB a clip |
+| Time | 0.35 s of one core a clip, so an hour for MOVi-C, and what it takes to read the shards |
+| Checksum | every record has its own, `dataset_info.json` the number of records in every shard |
+
+`num_objects` is the scene's number of instances, seen or not, by which the paper forms MOVi-C6. A mask's labels are the
+data's own: 0 the background, k the k-th instance. `clip_id` is the clip's `video_name`, unique within its split (TFDS
+shuffles, so it is not the record's number), `frame_id` the frame within it, and `scene_id` = 24 clip_id + frame_id.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+import typer
+from PIL import Image
+from tqdm import tqdm
+
+from data_tools.tfrecord.example import Feature, RecordError, parse_example
+from data_tools.tfrecord.records import errors_at
+from data_tools.tfrecord.tfds import INFO, TfdsSplit, listed_splits, open_tfds, open_tfds_split
+from data_tools.writing import durable
+from data_tools.writing.durable import DataError
+from data_tools.writing.split_writer import ArraySpec, SplitWriter
+
+DATASETS = ("movi_c", "movi_d")
+SPLITS = ("train", "validation", "test")
+VERSION = "1.0.0"
+FRAMES = 24
+LICENSE = "see Kubric (Apache-2.0), Google Scanned Objects (objects) and Poly Haven (backgrounds)"
+
+Array = npt.NDArray[Any]
+
+
+def movi(
+    tfds: Annotated[Path, typer.Option(help="Folder that TFDS wrote: DATA_DIR, or the dataset's own below it.")],
+    out: Annotated[Path, typer.Option(help="Folder of the prepared splits, train, validation and test.")],
+    dataset: Annotated[str, typer.Option(help="movi_c or movi_d.")] = "movi_c",
+    split: Annotated[str | None, typer.Option(help="Only train, validation or test, as OUT itself.")] = None,
+    size: Annotated[int, typer.Option(help="Side of the stored frames.", min=1)] = 224,
+    max_instances: Annotated[int | None, typer.Option(help="Leave out clips with more instances.", min=1)] = None,
+    config: Annotated[str | None, typer.Option(help="TFDS configuration; 256x256 if there are several.")] = None,
+) -> None:
+    """Convert MOVi-C or MOVi-D, as TFDS stores them, to prepared splits of frames."""
+    for option, value, known in (("--dataset", dataset, DATASETS), ("--split", split or SPLITS[0], SPLITS)):
+        if value not in known:
+            raise DataError(f"{option} must be one of {', '.join(known)}, got {value!r}")
+    folder, info = open_tfds(tfds, dataset, VERSION, config, preferred="256x256")
+    there = listed_splits(folder, info)
+    wanted = [split] if split else [name for name in SPLITS if name in there]
+    if not wanted:
+        raise DataError(f"{folder / INFO}: lists none of the splits {', '.join(SPLITS)}; it has {sorted(there)}")
+    sources = [open_tfds_split(folder, info, name) for name in wanted]
+    for source in sources:
+        folder = out if split else out / source.name
+        print(convert(source, dataset, folder, size=size, max_instances=max_instances))
+
+
+def convert(source: TfdsSplit, dataset: str, out: Path, *, size: int = 224, max_instances: int | None = None) -> Path:
+    """Write one split of MOVi, a row per frame; an interrupted call goes on where it was.
+
+    Args:
+        source: Shards to read.
+        dataset: Their name.
+        out: Folder of the new split.
+        size: Side of the stored frames; see `data_tools.converters.resampling` for how they are scaled.
+        max_instances: Leave out clips with more instances than this.
+
+    Returns:
+        `out`.
+
+    Raises:
+        DataError: Records that are damaged, miscounted or not MOVi's; no clip is left.
+        SplitError: `out` exists and is something else, is being written, or the disk is full.
+    """
+    with SplitWriter(
+        out,
+        name=f"{dataset}/{source.name}",
+        source=f"gs://kubric-public/tfds/{dataset}/{source.config}/{VERSION}",
+        license=LICENSE,
+        generator=_generator(source, dataset, size, max_instances),
+        arrays=_arrays(size),
+        count=len(source) * FRAMES if max_instances is None else None,
+    ) as writer:
+        if writer.complete:
+            return writer.finish()
+        for clip in _clips(source, max_instances, skip=writer.written // FRAMES):
+            writer.append(**clip.scaled(size))
+        if writer.written == 0:
+            raise DataError(f"{source.folder}: no clip of split {source.name!r} has at most {max_instances} instances")
+        return writer.finish()
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One video: T frames RGB uint8 (T, H, W, 3), masks uint8 (T, H, W), its name and its number of instances."""
+
+    name: int
+    num_instances: int
+    video: Array
+    segmentations: Array
+
+    def scaled(self, size: int) -> dict[str, Array]:
+        """Rows of the split's arrays, one per frame."""
+        import torch  # not above: the other commands need not wait for it
+
+        from data_tools.converters import resampling
+
+        frame_id = np.arange(FRAMES)
+        return {
+            "image": resampling.resize_images(torch.from_numpy(self.video), size).numpy(),
+            "segmentation": resampling.resize_masks(torch.from_numpy(self.segmentations), size).numpy(),
+            "num_objects": np.full(FRAMES, self.num_instances),
+            "scene_id": FRAMES * self.name + frame_id,
+            "clip_id": np.full(FRAMES, self.name),
+            "frame_id": frame_id,
+        }
+
+
+def parse_clip(record: bytes, pool: ThreadPoolExecutor | None = None) -> Clip:
+    """Decode one record.
+
+    Args:
+        record: A serialised `tf.train.Example`.
+        pool: Threads that decode frames side by side.
+
+    Raises:
+        RecordError: A feature or a frame is missing, damaged, or not what MOVi stores.
+    """
+    return _decode(parse_example(record), pool)
+
+
+def _clips(source: TfdsSplit, max_instances: int | None, skip: int) -> Iterator[Clip]:
+    """The wanted clips but the first `skip`: whole shards of them stay shut unless clips have to be counted."""
+    start = skip if max_instances is None else 0
+    kept = start
+    records = tqdm(source.records(start), desc=source.name, unit="clip", initial=start, total=len(source), disable=None)
+    with ThreadPoolExecutor(thread_name_prefix="png") as pool:
+        for shard, index, record in records:
+            with errors_at(shard, index):
+                features = parse_example(record)
+                if max_instances is not None and _integer(features, "metadata/num_instances") > max_instances:
+                    continue
+                kept += 1
+                if kept <= skip:
+                    continue
+                clip = _decode(features, pool)
+            yield clip
+
+
+def _decode(features: Mapping[str, Feature], pool: ThreadPoolExecutor | None) -> Clip:
+    name = _feature(features, "metadata/video_name").strings()
+    if len(name) != 1 or not name[0].isdigit():
+        raise RecordError(f"metadata/video_name is {name!r}, expected one number")
+    return Clip(
+        name=int(name[0]),
+        num_instances=_integer(features, "metadata/num_instances"),
+        video=_images(features, "video", "RGB", pool),
+        segmentations=_images(features, "segmentations", "L", pool),
+    )
+
+
+def _images(features: Mapping[str, Feature], name: str, mode: str, pool: ThreadPoolExecutor | None) -> Array:
+    pngs = _feature(features, name).strings()
+    if len(pngs) != FRAMES:
+        raise RecordError(f"{name!r} has {len(pngs)} frames, MOVi's clips have {FRAMES}")
+    side = (_integer(features, "metadata/height"), _integer(features, "metadata/width"))
+    labels = [f"{name!r} frame {i}" for i in range(FRAMES)]
+    frames = (pool.map if pool else map)(decode_png, pngs, labels, [mode] * FRAMES, [side] * FRAMES)
+    return np.stack(list(frames))
+
+
+def decode_png(data: bytes, label: str, mode: str, side: tuple[int, int]) -> Array:
+    """Pixels of a PNG, uint8 (H, W) or (H, W, 3).
+
+    Args:
+        data: The file.
+        label: What to call it in an error.
+        mode: "RGB" or "L" (grey), as Pillow calls them.
+        side: Height and width that it must have.
+
+    Raises:
+        RecordError: It is damaged or of another kind.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+            pixels = np.array(image)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise RecordError(f"{label} is no PNG, or a truncated or damaged one: {error}") from None
+    if image.mode != mode or pixels.shape[:2] != side:
+        got, expected = f"{image.mode} {pixels.shape[:2]}", f"{mode} {side}"
+        raise RecordError(f"{label} is {got}, expected {expected}")
+    return pixels
+
+
+def _feature(features: Mapping[str, Feature], name: str) -> Feature:
+    if name not in features:
+        raise RecordError(f"lacks the feature {name!r}; it has {sorted(features)[:8]}: is it MOVi?")
+    return features[name]
+
+
+def _integer(features: Mapping[str, Feature], name: str) -> int:
+    values = _feature(features, name).ints()
+    if len(values) != 1 or values[0] < 0:
+        raise RecordError(f"{name!r} is {values.tolist()}, expected one count")
+    return int(values[0])
+
+
+def _generator(source: TfdsSplit, dataset: str, size: int, max_instances: int | None) -> dict[str, Any]:
+    from data_tools.converters import resampling
+
+    arguments = {
+        "dataset": dataset,
+        "config": source.config,
+        "version": VERSION,
+        "split": source.name,
+        "dataset_info_sha256": durable.sha256(source.folder / INFO),
+        "size": size,
+        "frames": resampling.BICUBIC,
+        "masks": resampling.NEAREST,
+        "max_instances": max_instances,
+    }
+    return {"command": "movi", "arguments": arguments}
+
+
+def _arrays(size: int) -> dict[str, ArraySpec]:
+    number = ArraySpec("int64", ())
+    return {
+        "image": ArraySpec("uint8", (size, size, 3)),
+        "segmentation": ArraySpec("uint8", (size, size)),
+        **dict.fromkeys(("num_objects", "scene_id", "clip_id", "frame_id"), number),
+    }

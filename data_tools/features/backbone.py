@@ -1,0 +1,182 @@
+"""A frozen vision transformer of the timm library: images in, patch features out.
+
+`python -m data_tools features` stores what it returns; inside a training step it gives `online` features, so that a
+split needs no array of them.
+
+Shape letters: B batch, H W image, N patches, F feature dimension.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from data_tools.converters.resampling import BICUBIC, bicubic
+from data_tools.features.weights import STAND_IN, is_head, read_weights
+from data_tools.writing import durable
+from data_tools.writing.durable import DataError
+
+ORDERS = ("resize_first", "normalize_first")
+"""`resize_first`: scale the image, round it to grey levels, then normalize (the paper). `normalize_first`: normalize,
+then scale without rounding or clipping (the paper's code). They differ by the rounding and clipping alone."""
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+class FrozenBackbone(nn.Module):
+    """Patch features of a pretrained ViT after its final layer normalization; never trained, never in training mode.
+
+    Args:
+        model: A timm ViT.
+        size: Side of the images that it reads.
+        mean, std: Statistics by which its inputs are normalized, for RGB in [0, 1].
+        order: One of `ORDERS`.
+        precision: One of `PRECISIONS`, the type of its products; features are float32 whatever it is.
+
+    Raises:
+        ValueError: Another order or precision.
+
+    Use `FrozenBackbone.load` to make one from a name and a file.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        size: int,
+        mean: tuple[float, float, float],
+        std: tuple[float, float, float],
+        order: str = "resize_first",
+        precision: str = "float32",
+    ) -> None:
+        super().__init__()
+        if order not in ORDERS or precision not in PRECISIONS:
+            raise ValueError(f"order is one of {ORDERS} and precision of {PRECISIONS}, got {order!r} and {precision!r}")
+        self.model: Any = model.requires_grad_(False)
+        self.size, self.order, self.precision = size, order, getattr(torch, precision)
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+        self.about: dict[str, Any] = {"size": size, "mean": list(mean), "std": list(std), "order": order}
+        self.about |= {"resize": BICUBIC, "precision": precision}
+        self.eval()
+        with torch.no_grad():
+            _, self.patches, self.feature_dim = self(torch.zeros(1, 3, size, size)).shape
+
+    @classmethod
+    def load(
+        cls,
+        name: str,
+        weights: Path | None,
+        *,
+        size: int | None = None,
+        order: str = "resize_first",
+        precision: str = "float32",
+    ) -> Self:
+        """The backbone that timm knows by `name`, with the weights of a file.
+
+        Args:
+            name: Such as "vit_base_patch8_224.dino", or "standin" for the one made here.
+            weights: A `.safetensors` file; None for the stand-in that comes with this package.
+            size: Side of the images, if not the one it was trained with; its position embeddings are then resampled.
+            order: One of `ORDERS`.
+            precision: One of `PRECISIONS`.
+
+        Raises:
+            DataError: An unknown name, no file, or a file that holds another network.
+        """
+        _check_name(name)
+        if size is not None and size < 1:
+            raise DataError(f"{name}: size must be a positive multiple of the patch, got {size}")
+        path, tensors, made_here = read_weights(name, weights)
+        architecture = made_here.get("name", name)
+        model = _create(architecture, made_here.get("kwargs", {}) | ({} if size is None else {"img_size": size}))
+        _fill(model, tensors, path, name)
+        config: dict[str, Any] = dict(model.pretrained_cfg) | made_here
+        backbone = cls(
+            model,
+            size=_input_size(model),
+            mean=_triple(config["mean"]),
+            std=_triple(config["std"]),
+            order=order,
+            precision=precision,
+        )
+        backbone.about |= {"backbone": name, "weights_sha256": durable.sha256(path)}
+        return backbone
+
+    def train(self, mode: bool = True) -> Self:
+        """Does nothing to a frozen network: it stays in evaluation mode inside a model that trains."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, image: Tensor) -> Tensor:
+        """Features of a batch of images.
+
+        Args:
+            image: RGB in [-1, 1] as `slotnorm.data` delivers it, shape (B, 3, H, W); scaled to `size` if need be.
+
+        Returns:
+            Features float32, shape (B, N, F), patches row by row, class and register tokens dropped.
+        """
+        with torch.autocast(image.device.type, self.precision, enabled=self.precision != torch.float32):
+            tokens: Tensor = self.model.forward_features(self.prepare(image))
+            # timm moves the final normalization behind the pooling for networks that average their patches.
+            tokens = getattr(self.model, "fc_norm", nn.Identity())(tokens)
+        return tokens[:, self.model.num_prefix_tokens :].float()
+
+    def prepare(self, image: Tensor) -> Tensor:
+        """Images in [-1, 1], shape (B, 3, H, W), as the network reads them, shape (B, 3, size, size)."""
+        grey = (image + 1) * 127.5
+        if self.order == "resize_first" and image.shape[-2:] != (self.size, self.size):
+            grey = bicubic(grey, self.size).round().clamp(0, 255)
+        return bicubic((grey / 255 - self.mean) / self.std, self.size)
+
+
+def _check_name(name: str) -> None:
+    if name != STAND_IN and not timm.is_model(name):
+        close = difflib.get_close_matches(name, timm.list_models("*vit*", pretrained=True), n=3)
+        raise DataError(f"timm has no model {name!r}" + (f"; did you mean {' or '.join(close)}?" if close else ""))
+
+
+def _create(name: str, kwargs: Mapping[str, Any]) -> Any:
+    try:
+        model = timm.create_model(name, pretrained=False, num_classes=0, **kwargs)
+    except (TypeError, ValueError, AssertionError) as error:
+        raise DataError(f"{name}: cannot be made with {dict(kwargs)}: {error}") from None
+    if not hasattr(model, "num_prefix_tokens") or not hasattr(model.patch_embed, "img_size"):
+        raise DataError(f"{name}: is not a vision transformer")
+    return model
+
+
+def _input_size(model: Any) -> int:
+    size, grid, patch = (tuple(getattr(model.patch_embed, key)) for key in ("img_size", "grid_size", "patch_size"))
+    if size[0] < patch[0] or size[0] != size[1] or size != (grid[0] * patch[0], grid[1] * patch[1]):
+        raise DataError(f"images must be square and a multiple of the patch {patch}, the size asked for is {size}")
+    return int(size[0])
+
+
+def _fill(model: Any, tensors: dict[str, Tensor], path: Path, name: str) -> None:
+    """Load every tensor or fail: timm itself skips what does not fit when it drops a classifier."""
+    adapt = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+    state = {key: value for key, value in tensors.items() if not is_head(key)}
+    try:
+        missing, unexpected = model.load_state_dict(adapt(state, model) if adapt else state, strict=False)
+    except RuntimeError as error:
+        raise DataError(f"{path}: does not fit {name}: {str(error).splitlines()[-1].strip()}") from None
+    if missing or unexpected:
+        what = f"lacks {missing[0]!r}" if missing else f"has {unexpected[0]!r}"
+        raise DataError(f"{path}: does not fit {name}: it {what}, among {len(missing) + len(unexpected)} differences")
+
+
+def _triple(values: Any) -> tuple[float, float, float]:
+    red, green, blue = values
+    return float(red), float(green), float(blue)

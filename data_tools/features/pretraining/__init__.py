@@ -1,0 +1,1 @@
+"""Pretraining of the small ViT that stands in for DINO."""

@@ -1,0 +1,130 @@
+"""Weights of frozen backbones: `.safetensors` files, and where to get them. Nothing is ever unpickled.
+
+Files written by `save_backbone` also hold what timm does not know: the sizes of a network of one's own and the
+statistics of its inputs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import timm
+from timm.models import get_pretrained_cfg
+from torch import Tensor, nn
+
+from data_tools.writing import durable
+from data_tools.writing.durable import DataError
+
+METADATA_KEY = "backbone"
+STAND_IN = "standin"
+"""Name of the backbone that `python -m data_tools pretrain` makes: its file says what it is."""
+STAND_IN_WEIGHTS = Path(__file__).parents[1] / "standin_vit.safetensors"
+"""The one that comes with this package; its loss curve and provenance lie beside it."""
+
+
+def read_weights(name: str, path: Path | None) -> tuple[Path, dict[str, Tensor], dict[str, Any]]:
+    """The path, the tensors and, of a file made by `save_backbone`, its description (else an empty dict).
+
+    Args:
+        name: timm's name, or `STAND_IN`.
+        path: A `.safetensors` file; None for the stand-in's own.
+
+    Raises:
+        DataError: No file, a damaged one, or one made for another architecture; the message says where to get it.
+    """
+    path = _existing(name, STAND_IN_WEIGHTS if name == STAND_IN and path is None else path)
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            about = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        raise DataError(f"{path}: damaged, or not a safetensors file: {error}") from None
+    if name == STAND_IN and not about:
+        raise DataError(f"{path}: was not made by python -m data_tools pretrain")
+    if name != STAND_IN and about and about["name"] != name:
+        raise DataError(f"{path}: holds weights of {about['name']!r}, not of {name!r}")
+    return path, tensors, about
+
+
+def save_backbone(
+    model: nn.Module,
+    path: Path,
+    *,
+    name: str,
+    kwargs: Mapping[str, Any],
+    mean: tuple[float, float, float],
+    std: tuple[float, float, float],
+) -> Path:
+    """Write a timm network and what is needed to build it again, in one step.
+
+    Args:
+        model: What `timm.create_model(name, **kwargs)` made; its classifier is left out.
+        path: A `.safetensors` file.
+        name: timm's name of the architecture.
+        kwargs: Sizes in which it differs from that, as JSON can hold them.
+        mean, std: Statistics by which its inputs were normalized, for RGB in [0, 1].
+    """
+    about = json.dumps({"name": name, "kwargs": dict(kwargs), "mean": list(mean), "std": list(std)})
+    tensors = {key: value.contiguous() for key, value in model.state_dict().items() if not is_head(key)}
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        safetensors.torch.save_file(tensors, temporary, metadata={METADATA_KEY: about})
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    durable.fsync_folder(path.parent)
+    return path
+
+
+def _existing(name: str, weights: Path | None) -> Path:
+    if weights is None:
+        raise DataError(how_to_get(name))
+    if weights.suffix != ".safetensors":
+        raise DataError(f"{weights}: weights are read from .safetensors files only; {how_to_get(name)}")
+    if not weights.is_file():
+        raise DataError(f"{weights}: no such file; {how_to_get(name)}")
+    return weights
+
+
+def how_to_get(name: str) -> str:
+    """A sentence that says where the weights of a backbone are."""
+    if name == STAND_IN:
+        return "the stand-in backbone is made by python -m data_tools pretrain"
+    config = get_pretrained_cfg(name) if timm.is_model(name) else None
+    hub = getattr(config, "hf_hub_id", None)
+    if not hub:
+        return f"backbone {name!r} needs its weights: pass --weights FILE.safetensors"
+    return (
+        f"backbone {name!r} needs its weights: fetch model.safetensors of {hub} from the Hugging Face Hub "
+        "and pass --weights FILE, or pass --download where there is a network"
+    )
+
+
+def download(name: str) -> Path:
+    """Fetch the weights of a backbone from the Hugging Face Hub into its cache; returns the file.
+
+    Raises:
+        DataError: There are none, or no network.
+    """
+    from huggingface_hub import hf_hub_download
+
+    hub = getattr(get_pretrained_cfg(name) if timm.is_model(name) else None, "hf_hub_id", None)
+    if not hub:
+        raise DataError(f"backbone {name!r}: timm knows of no weights to download; {how_to_get(name)}")
+    try:
+        return Path(hf_hub_download(hub, "model.safetensors"))
+    except Exception as error:
+        raise DataError(f"{hub}: model.safetensors could not be downloaded: {error}") from error
+
+
+def is_head(key: str) -> bool:
+    """Whether a tensor belongs to the classifier, which features do without."""
+    return key.startswith(("head.", "head_dist.", "fc."))

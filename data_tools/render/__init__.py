@@ -1,5 +1,0 @@
-"""A batched analytic ray caster in plain torch: images and exact segmentations of `data_tools.scenes.Scenes`."""
-
-from data_tools.render.caster import SIZES, Rendered, label_maps, render, visible_pixels
-
-__all__ = ["SIZES", "Rendered", "label_maps", "render", "visible_pixels"]

@@ -1,0 +1,1 @@
+"""Stand-ins for CLEVR and MOVi, drawn and rendered on this machine."""

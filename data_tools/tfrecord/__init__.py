@@ -1,0 +1,1 @@
+"""TFRecord files, the Examples in them, and what TensorFlow Datasets writes, all without TensorFlow."""

@@ -1,0 +1,154 @@
+"""Folders that TensorFlow Datasets wrote, read without it: which shards a split has, and their records.
+
+DATA_DIR/movi_c/256x256/1.0.0/dataset_info.json                      name, version, splits, records per shard
+DATA_DIR/movi_c/256x256/1.0.0/features.json                          the features, not needed to read them
+DATA_DIR/movi_c/256x256/1.0.0/movi_c-train.tfrecord-00000-of-01024   a shard
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data_tools.tfrecord.example import RecordError
+from data_tools.tfrecord.records import read_ahead, read_records
+from data_tools.writing import durable
+from data_tools.writing.durable import DataError
+
+INFO = "dataset_info.json"
+DEFAULT_TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
+
+
+@dataclass(frozen=True)
+class TfdsSplit:
+    """The shards of one split and how many records each must hold."""
+
+    folder: Path
+    config: str
+    name: str
+    shards: tuple[Path, ...]
+    lengths: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return sum(self.lengths)
+
+    def records(self, start: int = 0) -> Iterator[tuple[Path, int, bytes]]:
+        """Records from number `start` on: shard, number within the shard, data. Shards before it are not opened.
+
+        Raises:
+            RecordError: A shard that is damaged or holds another number of records than `dataset_info.json` says.
+        """
+        for shard, length in zip(self.shards, self.lengths, strict=True):
+            if start >= length:
+                start -= length
+                continue
+            count = 0
+            for count, record in enumerate(read_ahead(read_records(shard)), 1):
+                if count > length:
+                    break
+                if count > start:
+                    yield shard, count - 1, record
+            if count != length:
+                more = "more" if count > length else f"only {count}"
+                raise RecordError(f"{shard}: holds {more} records, {INFO} says {length}")
+            start = 0
+
+
+def open_tfds(
+    folder: Path, dataset: str, version: str, config: str | None, preferred: str
+) -> tuple[Path, dict[str, Any]]:
+    """Find a dataset's folder and read its `dataset_info.json`.
+
+    Args:
+        folder: The folder of that version, or one above it, up to the data directory.
+        dataset: TFDS's name of it.
+        version: The version that the caller can read.
+        config: Configuration, such as "256x256".
+        preferred: The one to take if there are several and `config` is None.
+
+    Returns:
+        The folder that holds `dataset_info.json`, and its content.
+
+    Raises:
+        DataError: No such folder, or one of another dataset, configuration or version.
+    """
+    base = folder / dataset if (folder / dataset).is_dir() else folder
+    paths = [path for depth in ("", "*/", "*/*/") for path in sorted(base.glob(depth + INFO))]
+    if not paths:
+        expected = f".../{dataset}/CONFIG/{version}"
+        raise DataError(f"{folder}: no {INFO} in or below it: pass the folder that TFDS wrote, {expected}")
+    infos = {path.parent: durable.read_json(path) for path in paths}
+    ours = {path: info for path, info in infos.items() if info.get("name") == dataset}
+    if not ours:
+        raise DataError(f"{paths[0]}: is dataset {infos[paths[0].parent].get('name')!r}, not {dataset!r}")
+    configs = {_config(path, info): path for path, info in ours.items() if info.get("version") == version}
+    if not configs:
+        path, info = next(iter(ours.items()))
+        raise DataError(f"{path / INFO}: is version {info.get('version')} of {dataset}, this program reads {version}")
+    if config is None:
+        config = preferred if preferred in configs else next(iter(configs))
+        if len(configs) > 1 and config != preferred:
+            raise DataError(f"{folder}: holds {sorted(configs)} of {dataset}: choose one with --config")
+    if config not in configs:
+        raise DataError(f"{folder}: has no configuration {config!r} of {dataset}; it has {sorted(configs)}")
+    return configs[config], infos[configs[config]]
+
+
+def open_tfds_split(folder: Path, info: dict[str, Any], split: str) -> TfdsSplit:
+    """The shards of one split, all of them there.
+
+    Args:
+        folder, info: As `open_tfds` returns them.
+        split: Such as "train".
+
+    Raises:
+        DataError: No such split, a missing shard, or shards that are not TFRecord files.
+    """
+    path = folder / INFO
+    if (form := info.get("fileFormat", "tfrecord")) != "tfrecord":
+        raise DataError(f"{path}: its shards are {form} files, this program reads tfrecord")
+    splits = listed_splits(folder, info)
+    if split not in splits:
+        raise DataError(f"{path}: has no split {split!r}; it has {sorted(splits)}")
+    listed = splits[split].get("shardLengths", [])
+    if not isinstance(listed, list) or not all(str(length).isdecimal() for length in listed):
+        raise DataError(f"{path}: shardLengths of split {split!r} must be a list of counts, got {listed!r}")
+    lengths = tuple(map(int, listed))
+    if not lengths:
+        raise DataError(f"{path}: lists no shards of split {split!r}: was its making finished?")
+    template = splits[split].get("filepathTemplate") or DEFAULT_TEMPLATE
+    shards = tuple(folder / _shard_name(template, info["name"], split, i, len(lengths)) for i in range(len(lengths)))
+    if missing := [shard for shard in shards if not shard.is_file()]:
+        count = f"{len(missing)} of the {len(shards)} shards of {split!r}"
+        raise DataError(f"{missing[0]}: missing, with it {count} that {INFO} lists: copy the folder again")
+    return TfdsSplit(folder, _config(folder, info), split, shards, lengths)
+
+
+def listed_splits(folder: Path, info: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What `dataset_info.json` lists of every split, by name.
+
+    Args:
+        folder, info: As `open_tfds` returns them.
+
+    Raises:
+        DataError: It lists them in another form than TFDS does.
+    """
+    splits = info.get("splits", [])
+    if not isinstance(splits, list) or not all(isinstance(e, dict) and isinstance(e.get("name"), str) for e in splits):
+        raise DataError(f"{folder / INFO}: splits must be a list of objects that have a name, got {splits!r}")
+    return {entry["name"]: entry for entry in splits}
+
+
+def _config(folder: Path, info: dict[str, Any]) -> str:
+    return str(info.get("configName") or folder.parent.name)
+
+
+def _shard_name(template: str, dataset: str, split: str, index: int, count: int) -> str:
+    values = {"DATASET": dataset, "SPLIT": split, "FILEFORMAT": "tfrecord"}
+    values |= {"SHARD_INDEX": f"{index:05d}", "NUM_SHARDS": f"{count:05d}"}
+    values["SHARD_X_OF_Y"] = f"{values['SHARD_INDEX']}-of-{values['NUM_SHARDS']}"
+    for key, value in values.items():
+        template = template.replace("{" + key + "}", value)
+    return template

@@ -1,0 +1,1 @@
+"""Writing prepared splits so that a crash leaves them whole, absent or resumable."""

@@ -1,0 +1,311 @@
+"""The prepared split: a folder of `.npy` files and a manifest, written so that it is whole or absent.
+
+    SPLIT/manifest.json   format version, name, source, license, generator and its arguments, count, arrays
+    SPLIT/<array>.npy     one file per array, items first
+
+Names that readers know, for N scenes of H x W pixels with up to M objects; row 0 of an object table is the background:
+
+| array | dtype, shape | content |
+| --- | --- | --- |
+| `image` | uint8 (N, H, W, 3) | RGB |
+| `segmentation` | uint8 (N, H, W) | label k is object k, 0 the background |
+| `num_objects` | int64 (N,) | objects in the scene, the background not counted |
+| `scene_id` | int64 (N,) | where the scene comes from, e.g. its record number |
+| `shape`, `size`, `material`, `color` | uint8 (N, 1 + M) | class numbers from 1, 0 for none |
+| `x`, `y`, `z`, `visibility` | float32 (N, 1 + M) | centre in world units; `visibility` is zero for an absent object |
+| `features` | float16 (N, patches, D) | a frozen backbone's patch tokens |
+
+Other arrays may be added freely. While a split is being written it lives in `SPLIT.partial/`, whose progress file
+counts the items that are safely on disk: the same call goes on from there after any interruption.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from data_tools.writing import durable
+from data_tools.writing.durable import DataError
+from data_tools.writing.npy_files import ArraySpec, NpyFiles
+
+if TYPE_CHECKING:
+    from slotnorm.data.splits import Manifest
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+PROGRESS = "progress.json"
+
+JSON = None | bool | int | float | str | list[Any] | dict[str, Any]
+
+__all__ = ["FORMAT_VERSION", "JSON", "ArraySpec", "DataError", "SplitError", "SplitInUseError", "SplitWriter", "verify"]
+
+
+class SplitError(DataError):
+    """A prepared split that cannot be written or read."""
+
+
+class SplitInUseError(SplitError):
+    """A prepared split that another process is writing."""
+
+
+class SplitWriter:
+    """Write a prepared split item by item, resumably and under a lock.
+
+    Entering takes the lock and finds the resume point; `append` makes items durable; `finish` computes checksums and
+    renames `OUT.partial` to `OUT`. Leaving without `finish` keeps the partial folder for the next run of the same
+    call, unless nothing was written or the input was bad (a `DataError`): then it is removed.
+
+    Args:
+        out: Folder of the split. One that is complete and was made by the same request is left as it is.
+        name: Name of the split, e.g. "clevr_with_masks/train".
+        source: Where the content comes from: an address or the module that renders it.
+        license: License of the content.
+        generator: What makes the content and with which arguments. Must determine it: a partial folder is only
+            continued, and a complete one only re-used, when all of these are equal.
+        arrays: Arrays of the split by name.
+        count: Number of items, or None to take what has been appended when `finish` is called.
+
+    >>> import tempfile
+    >>> out = Path(tempfile.mkdtemp()) / "toy"
+    >>> about = {"name": "toy", "source": "here", "license": "CC0-1.0", "generator": {"seed": 0}}
+    >>> with SplitWriter(out, **about, arrays={"scene_id": ArraySpec("int64", ())}, count=3) as writer:
+    ...     writer.append(scene_id=np.arange(writer.written, 3))
+    ...     folder = writer.finish()
+    >>> np.load(folder / "scene_id.npy").tolist()
+    [0, 1, 2]
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        *,
+        name: str,
+        source: str,
+        license: str,
+        generator: Mapping[str, JSON],
+        arrays: Mapping[str, ArraySpec],
+        count: int | None,
+    ) -> None:
+        self.out = Path(os.path.abspath(out))
+        self.partial = self.out.with_name(self.out.name + ".partial")
+        self.arrays = dict(arrays)
+        self.count = count
+        #: Leading items that are durable: where to go on. 0 in a fresh folder, the count in a complete one.
+        self.written = 0
+        #: Whether `out` holds this very split already, so that there is nothing to append.
+        self.complete = False
+        request = {
+            "format_version": FORMAT_VERSION,
+            "name": name,
+            "source": source,
+            "license": license,
+            "generator": dict(generator),
+            "count": count,
+            "arrays": {key: {"dtype": spec.dtype, "item_shape": list(spec.shape)} for key, spec in self.arrays.items()},
+        }
+        self._request: dict[str, Any] = json.loads(json.dumps(request, allow_nan=False))
+        self._files: NpyFiles | None = None
+        self._lock_path = self.partial.with_name(self.partial.name + ".lock")
+        self._lock: int | None = None
+        self._made_parent = False
+
+    def __enter__(self) -> Self:
+        try:
+            self._made_parent = not self.out.parent.exists()
+            self.out.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = durable.lock(self._lock_path)
+            self._find_resume_point()
+        except durable.LockedError as owner:
+            raise SplitInUseError(
+                f"{self.partial} is being written by {owner}: wait for it or choose another folder"
+            ) from None
+        except OSError as error:
+            self._release()
+            raise SplitError(f"{self.out}: cannot be written: {error}") from error
+        except BaseException:
+            self._release()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        bad_input = isinstance(error, DataError) and not isinstance(error, SplitError)
+        try:
+            if self.partial.exists() and (bad_input or (error is not None and self.written == 0)):
+                shutil.rmtree(self.partial)
+        finally:
+            self._release()
+
+    def append(self, **arrays: np.ndarray[Any, Any]) -> None:
+        """Write the next items of every array and make them durable.
+
+        Args:
+            arrays: For every array of the split, the next n items: dtype and shape (n, *item) as declared.
+
+        Raises:
+            ValueError: Other arrays, shapes or dtypes than declared, or more items than `count`.
+            SplitError: The disk is full or fails; what was durable before stays so.
+        """
+        if self._files is None or self.complete:
+            raise ValueError(f"{self.out}: nothing to append to: the split is complete or its writer is not entered")
+        n = self._check_items(arrays)
+        try:
+            self._files.put(arrays, at=self.written)
+            self._save_progress(self.written + n)
+        except OSError as error:
+            raise self._failure(error) from error
+        self.written += n
+
+    def finish(self) -> Path:
+        """Checksums, manifest, and the rename that makes the split appear; returns its folder.
+
+        Raises:
+            ValueError: Items are missing.
+            SplitError: The disk is full or fails.
+        """
+        if self.complete:
+            return self.out
+        if self._files is None or (self.count is not None and self.written != self.count):
+            raise ValueError(f"{self.out}: {self.written} of {self.count} items written: append the others first")
+        try:
+            self._files.seal(self.written)
+            durable.write_json(self.partial / MANIFEST, self._manifest())
+            self._publish()
+        except OSError as error:
+            raise self._failure(error) from error
+        return self.out
+
+    def _find_resume_point(self) -> None:
+        if self.out.exists() and not (self.out.is_dir() and not any(self.out.iterdir())):
+            self._reuse(self.out)
+        elif (self.partial / MANIFEST).exists():
+            self._reuse(self.partial)
+            self._publish()
+        elif self.partial.exists() and any(path.suffix != ".tmp" for path in self.partial.iterdir()):
+            self._resume()
+        else:
+            self._check_space()
+            self._begin()
+
+    def _begin(self) -> None:
+        try:
+            self.partial.mkdir(exist_ok=True)
+            self._save_progress(0)
+            self._files = NpyFiles(self.partial, self.arrays, self.count or 0)
+        except OSError:
+            shutil.rmtree(self.partial, ignore_errors=True)
+            raise
+
+    def _reuse(self, folder: Path) -> None:
+        manifest = self._read(folder / MANIFEST)
+        made = {key: manifest.get(key) for key in self._request}
+        made["count"] = manifest.get("count") if self.count is not None else None
+        made["arrays"] = {
+            key: {"dtype": entry.get("dtype"), "item_shape": entry.get("shape", [])[1:]}
+            for key, entry in manifest.get("arrays", {}).items()
+        }
+        if made != self._request:
+            raise SplitError(f"{folder} exists and was made by another request: delete it or choose another folder")
+        self.written = manifest["count"]
+        self.complete = True
+
+    def _resume(self) -> None:
+        progress = self._read(self.partial / PROGRESS)
+        if progress.get("request") != self._request:
+            raise SplitError(
+                f"{self.partial} was begun with other arguments: delete it, choose another folder, "
+                "or run the command that began it to finish it"
+            )
+        self.written = progress["written"]
+        self._files = NpyFiles(self.partial, self.arrays, self.count or 0)
+        for path in self._files.shorter_than(self.written):
+            raise SplitError(f"{path} is shorter than {PROGRESS} says: delete {self.partial} to start anew")
+
+    def _check_items(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> int:
+        if arrays.keys() != self.arrays.keys():
+            raise ValueError(f"append takes the arrays {sorted(self.arrays)}, got {sorted(arrays)}")
+        n = len(next(iter(arrays.values())))
+        for key, spec in self.arrays.items():
+            got, expected = arrays[key], (n, *spec.shape)
+            if got.shape != expected or got.dtype != np.dtype(spec.dtype):
+                raise ValueError(f"{key}: expected {spec.dtype} {expected}, got {got.dtype} {got.shape}")
+        if self.count is not None and self.written + n > self.count:
+            raise ValueError(f"{self.out}: {self.written} + {n} items are more than the declared {self.count}")
+        return n
+
+    def _check_space(self) -> None:
+        needed = (self.count or 0) * sum(spec.item_bytes for spec in self.arrays.values())
+        free = shutil.disk_usage(self.out.parent).free
+        if free < needed:
+            raise SplitError(f"{self.out} needs {needed / 1e9:.2f} GB, {free / 1e9:.2f} GB are free: make room first")
+
+    def _save_progress(self, written: int) -> None:
+        durable.write_json(self.partial / PROGRESS, {"written": written, "request": self._request})
+
+    def _manifest(self) -> dict[str, Any]:
+        arrays = {
+            key: {
+                "dtype": spec.dtype,
+                "shape": [self.written, *spec.shape],
+                "sha256": durable.sha256(self.partial / f"{key}.npy"),
+            }
+            for key, spec in self.arrays.items()
+        }
+        return self._request | {"count": self.written, "arrays": arrays}
+
+    def _publish(self) -> None:
+        for leftover in (PROGRESS, f"{PROGRESS}.tmp", f"{MANIFEST}.tmp"):
+            (self.partial / leftover).unlink(missing_ok=True)
+        durable.fsync_folder(self.partial)
+        self.partial.rename(self.out)
+        durable.fsync_folder(self.out.parent)
+        self.complete = True
+
+    def _failure(self, error: OSError) -> SplitError:
+        kept = f"{self.written} items are safe in {self.partial}; make room and run the same command again to go on"
+        return SplitError(f"{self.out}: cannot write: {error.strerror}; {kept if self.written else 'nothing is kept'}")
+
+    def _read(self, path: Path) -> dict[str, Any]:
+        try:
+            return durable.read_json(path)
+        except DataError as error:
+            raise SplitError(f"{error}: delete {path.parent} if you do not need it, or choose another folder") from None
+
+    def _release(self) -> None:
+        if self._files is not None:
+            self._files.close()
+            self._files = None
+        if self._lock is not None:
+            durable.unlock(self._lock_path, self._lock)
+            self._lock = None
+        if self._made_parent:
+            with suppress(OSError):  # not empty: it has become useful
+                self.out.parent.rmdir()
+
+
+def verify(folder: Path) -> Manifest:
+    """Check a split completely: manifest, headers, sizes and every checksum.
+
+    Raises:
+        SplitError: Naming the file or array and what is wrong.
+    """
+    from slotnorm.data import splits as data  # brings torch, which writers need not wait for
+
+    try:
+        manifest = data.open_split(Path(folder)).manifest
+    except data.SplitError as error:
+        raise SplitError(str(error)) from None
+    for key, entry in manifest.arrays.items():
+        path = Path(folder) / f"{key}.npy"
+        if durable.sha256(path) != entry.sha256:
+            raise SplitError(f"{path}: not the content that {MANIFEST} records (sha256 differs): make the split again")
+    return manifest

@@ -1,0 +1,280 @@
+"""Prepared splits: opened without copying, checked, filtered, and turned into batches on the training device.
+
+A split is a folder of ``.npy`` arrays and a ``manifest.json``, made by ``python -m data_tools``. Order and augmentation
+are a pure function of (seed, step), so a run that resumes at step n sees what the uninterrupted run would have seen::
+
+    split = open_split("data/clevr/train").filter(max_objects=6)
+    loader = split.loader(batch_size=64, seed=0, device="cuda", flip=True)
+    image = loader[step]["image"]        # float32 (64, 3, H, W) in [-1, 1]
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from slotnorm.data.loader import Batch, Compute, Loader, Source, in_order
+
+FORMAT_VERSION = 1
+FLIPPABLE = ("image", "segmentation")
+
+__all__ = ["FORMAT_VERSION", "ArrayEntry", "Batch", "Loader", "Manifest", "Split", "SplitError", "open_split"]
+
+
+class SplitError(ValueError):
+    """A prepared split that cannot be used; the message names the file and what is wrong.
+
+    Example:
+        >>> try:
+        ...     open_split("nowhere")
+        ... except SplitError as error:
+        ...     print(error)
+        nowhere/manifest.json: missing; not a prepared split, or one whose making was not finished
+    """
+
+
+@dataclass(frozen=True)
+class ArrayEntry:
+    """What a manifest says of one array; ``shape`` has the items first.
+
+    Example:
+        >>> open_split(FOLDER).manifest.arrays["num_objects"].dtype
+        'int64'
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a prepared split is, where it comes from, and how it was made.
+
+    Example:
+        >>> manifest = open_split(FOLDER).manifest
+        >>> manifest.count, len(manifest.digest)
+        (10, 64)
+    """
+
+    name: str
+    source: str
+    license: str
+    generator: Mapping[str, Any]
+    count: int
+    arrays: Mapping[str, ArrayEntry]
+    digest: str
+    """SHA-256 of the manifest's canonical JSON; it covers every array's checksum, so it identifies the data."""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """A prepared split, or a part of one: memory-mapped arrays and the rows of them that belong to it.
+
+    The arrays and their names are described in ``data_tools.writing.split_writer``; ``image`` is uint8 (N, H, W, 3),
+    ``segmentation`` uint8 (N, H, W) with 0 the background, ``num_objects`` and ``scene_id`` int64 (N,).
+
+    Example:
+        >>> split = open_split(FOLDER).filter(max_objects=2)
+        >>> len(split), split["num_objects"].tolist(), split.loader(batch_size=2, seed=0)[0]["image"].shape
+        (6, [1, 2, 1, 2, 1, 2], torch.Size([2, 3, 8, 8]))
+    """
+
+    folder: Path
+    manifest: Manifest
+    arrays: Mapping[str, npt.NDArray[Any]]
+    index: npt.NDArray[np.int64]
+    computed: Mapping[str, Compute] = field(default_factory=dict)
+    """What batches hold besides the arrays; see ``with_features``."""
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, field: str) -> npt.NDArray[Any]:
+        """All values of one array, copied to memory: meant for the small ones. Shape (len(self), *item)."""
+        return np.asarray(self._select_arrays((field,))[field][self.index])
+
+    def filter(self, *, min_objects: int = 0, max_objects: int | None = None) -> Split:
+        """The scenes with ``min_objects`` to ``max_objects`` objects, both included, without copying.
+
+        CLEVR6 of the paper is ``filter(max_objects=6)``.
+
+        Raises:
+            SplitError: No scene is left.
+        """
+        objects = self["num_objects"]
+        most = int(objects.max()) if max_objects is None else max_objects
+        keep = (objects >= min_objects) & (objects <= most)
+        if not keep.any():
+            present = f"those here have {objects.min()} to {objects.max()}"
+            raise SplitError(f"{self.folder}: no scene has {min_objects} to {most} objects; {present}")
+        return replace(self, index=self.index[keep])
+
+    def select(self, positions: Sequence[int] | npt.NDArray[np.int64]) -> Split:
+        """The scenes at the given positions of this split, in that order, without copying."""
+        return replace(self, index=self.index[np.asarray(positions, dtype=np.int64)])
+
+    def with_features(self, backbone: Compute, about: Mapping[str, Any]) -> Split:
+        """The same scenes with ``features`` that are computed from a batch's images instead of being stored.
+
+        Args:
+            backbone: Maps images in [-1, 1], (B, 3, H, W), to features; a module is moved to where the batches go.
+            about: What determines the features, for the digest that names the data.
+        """
+        canonical = json.dumps([self.manifest.digest, dict(about)], sort_keys=True, separators=(",", ":"))
+        manifest = replace(self.manifest, digest=hashlib.sha256(canonical.encode()).hexdigest())
+        return replace(self, manifest=manifest, computed={"features": backbone})
+
+    def loader(
+        self,
+        *,
+        batch_size: int,
+        seed: int,
+        device: torch.device | str = "cpu",
+        fields: Sequence[str] = ("image",),
+        flip: bool = False,
+        resident: bool | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> Loader:
+        """Shuffled training batches, addressed by step: ``loader[step]["image"]``. See ``Loader``.
+
+        Args:
+            batch_size: Scenes per step over all ranks.
+            seed: Determines order and flips.
+            device: Where the batches go.
+            fields: Arrays that a batch holds.
+            flip: Flip left to right at random; only ``image`` and ``segmentation``, nothing else would follow.
+            resident: Keep the data in the device's memory; None: on a GPU when they fit.
+            rank: This process.
+            world_size: Number of processes that share each batch.
+
+        Raises:
+            SplitError: The split has no such array.
+            ValueError: ``flip`` with other fields; a batch size that the ranks cannot share.
+        """
+        if flip and (others := sorted(set(fields) - {*FLIPPABLE, *self.computed})):
+            raise ValueError(
+                f"flip=True would leave {others} unflipped: use fields from {list(FLIPPABLE)} or flip=False"
+            )
+        source = self._source(fields, device, resident)
+        return Loader(source, batch_size=batch_size, seed=seed, flip=flip, rank=rank, world_size=world_size)
+
+    def batches(
+        self,
+        *,
+        batch_size: int,
+        device: torch.device | str = "cpu",
+        fields: Sequence[str] = ("image", "segmentation"),
+    ) -> Iterator[Batch]:
+        """Every scene once, in order, for evaluation; the last batch may be smaller. Batches as in ``Loader``."""
+        return in_order(self._source(fields, device, resident=False), batch_size)
+
+    def require(self, *fields: str) -> None:
+        """Refuse a split that cannot give its batches these arrays.
+
+        Raises:
+            SplitError: Naming the array that it lacks.
+        """
+        self._select_arrays(self._stored(fields))
+
+    def _source(self, fields: Sequence[str], device: torch.device | str, resident: bool | None) -> Source:
+        computed = {name: self.computed[name] for name in fields if name in self.computed}
+        arrays = self._select_arrays(self._stored(fields))
+        return Source(arrays, self.index, torch.device(device), resident, computed, fields)
+
+    def _stored(self, fields: Sequence[str]) -> list[str]:
+        """The arrays that these fields are read or computed from."""
+        stored = [name for name in fields if name not in self.computed]
+        return stored if len(stored) == len(fields) or "image" in stored else [*stored, "image"]
+
+    def _select_arrays(self, fields: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+        if missing := [name for name in fields if name not in self.arrays]:
+            raise SplitError(f"{self.folder}: has no array {missing[0]!r}; it has {sorted(self.arrays)}")
+        return {name: self.arrays[name] for name in fields}
+
+
+def open_split(folder: str | Path) -> Split:
+    """Open a prepared split: arrays memory-mapped and compared with the manifest, cheaply (no checksums).
+
+    ``python -m data_tools verify FOLDER`` compares the checksums too.
+
+    Raises:
+        SplitError: Naming the file that is missing, damaged, or not what the manifest says.
+
+    Example:
+        >>> sorted(open_split(FOLDER).arrays)
+        ['image', 'num_objects', 'scene_id', 'segmentation', 'x']
+    """
+    folder = Path(folder)
+    manifest = _read_manifest(folder / "manifest.json")
+    arrays = {name: _open_array(folder / f"{name}.npy", entry) for name, entry in manifest.arrays.items()}
+    for name in ("num_objects", "scene_id"):
+        if name not in arrays:
+            raise SplitError(f"{folder / 'manifest.json'}: lists no array {name!r}, which every split has")
+    for name, array in arrays.items():
+        if array.shape[:1] != (manifest.count,):
+            raise SplitError(
+                f"{folder / name}.npy: has shape {array.shape}, its manifest counts {manifest.count} items"
+            )
+    _check_pictures(folder, arrays)
+    return Split(folder, manifest, arrays, np.arange(manifest.count))
+
+
+def _check_pictures(folder: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Refuse pictures and masks of another kind than batches are made from."""
+    image, masks = arrays.get("image"), arrays.get("segmentation")
+    if image is not None and (image.dtype != np.uint8 or image.ndim != 4 or image.shape[3] != 3):
+        raise SplitError(f"{folder / 'image.npy'}: holds {image.dtype} {image.shape}, images are uint8 (N, H, W, 3)")
+    if masks is not None and (masks.dtype.kind not in "iu" or masks.ndim != 3):
+        held = f"{masks.dtype} {masks.shape}"
+        raise SplitError(f"{folder / 'segmentation.npy'}: holds {held}, masks are whole numbers (N, H, W)")
+    if image is not None and masks is not None and masks.shape != image.shape[:3]:
+        sizes = f"{masks.shape[1]}x{masks.shape[2]} pixels, those of its images {image.shape[1]}x{image.shape[2]}"
+        raise SplitError(f"{folder / 'segmentation.npy'}: has masks of {sizes}; they must be of one size")
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SplitError(f"{path}: missing; not a prepared split, or one whose making was not finished") from None
+    except (OSError, ValueError) as error:
+        raise SplitError(f"{path}: cannot be read: {error}") from None
+    try:
+        version = content["format_version"]
+        arrays = {
+            name: ArrayEntry(str(entry["dtype"]), tuple(map(int, entry["shape"])), str(entry["sha256"]))
+            for name, entry in content["arrays"].items()
+        }
+        about = {key: content[key] for key in ("name", "source", "license", "generator")}
+        count = int(content["count"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise SplitError(f"{path}: is not the manifest of a split: {type(error).__name__} {error}") from None
+    if version != FORMAT_VERSION:
+        raise SplitError(f"{path}: is of format version {version}, this program reads version {FORMAT_VERSION}")
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return Manifest(**about, count=count, arrays=arrays, digest=hashlib.sha256(canonical.encode()).hexdigest())
+
+
+def _open_array(path: Path, entry: ArrayEntry) -> npt.NDArray[Any]:
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+        size = path.stat().st_size
+    except FileNotFoundError:
+        raise SplitError(f"{path}: missing, though the manifest lists it") from None
+    except (OSError, ValueError) as error:
+        raise SplitError(f"{path}: damaged, or not an .npy file: {error}") from None
+    if (str(array.dtype), array.shape) != (entry.dtype, entry.shape):
+        raise SplitError(f"{path}: holds {array.dtype} {array.shape}, the manifest says {entry.dtype} {entry.shape}")
+    if size != array.offset + array.nbytes:
+        raise SplitError(f"{path}: is {size} bytes long, its header makes {array.offset + array.nbytes}")
+    return array

@@ -1,0 +1,100 @@
+r"""Average precision of predicted objects (App. I, after Locatello et al., 2020).
+
+Every slot is a detection, scored by its last entry. From the highest score to the lowest, a detection is a true
+positive if, among the objects of its scene with the same shape, size, material and color, the nearest is closer than
+the threshold and was not found before. Detections of equal score keep the order of scenes and slots. The precision at a
+recall is the best at that recall or a higher one.
+
+Shape letters: B batch (all scenes), K slots, M objects of a scene, absent ones included, S slots of all scenes
+together, O objects of all scenes together, T thresholds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from slotnorm.object_properties import CLASS_COUNTS, COORDINATES, NUM_CLASS_ENTRIES, REAL
+
+__all__ = ["THRESHOLDS", "average_precision"]
+
+THRESHOLDS = (math.inf, 1.0, 0.5, 0.25, 0.125)
+"""Distances in world units, those of Locatello et al. (2020); Figs. 13 and 15 show all but the first."""
+
+
+def average_precision(
+    predictions: Float[Tensor, "scenes slots 19"],
+    targets: Float[Tensor, "scenes objects 19"],
+    thresholds: Sequence[float] = THRESHOLDS,
+    units: tuple[float, float, float] = (6.0, 6.0, 6.0),
+) -> Float[Tensor, " thresholds"]:
+    """Average precision over all scenes at every distance threshold.
+
+    Args:
+        predictions: shape (B, K, 19), entries as in :mod:`slotnorm.object_properties`.
+        targets: shape (B, M, 19), last entry 0 for absent objects.
+        thresholds: distances in world units; infinity for classes alone.
+        units: world units per unit of the coordinate entries. The paper's code keeps 6 for its own scaling of z too.
+
+    Returns:
+        float64 on the CPU, shape (T,); NaN where no scene has an object, since recall is not defined there.
+
+    Raises:
+        ValueError: for predictions that are not finite.
+
+    Example:
+        >>> scene = torch.zeros(1, 1, 19).index_fill(2, torch.tensor([0, 3, 5, 7, 18]), 1.0)
+        >>> average_precision(scene, scene, thresholds=[0.5]).tolist()
+        [1.0]
+    """
+    predictions, targets = predictions.detach().cpu().double(), targets.detach().cpu().double()
+    if not predictions.isfinite().all():
+        raise ValueError("predictions hold values that are not finite: the model has diverged")
+    num_real = int((targets[..., REAL] > 0).sum())
+    if num_real == 0:
+        return torch.full((len(thresholds),), math.nan, dtype=torch.float64)
+    distance_BK, object_BK = _nearest_alike(predictions, targets, predictions.new_tensor(units))
+    order_S = predictions[..., REAL].flatten().argsort(descending=True, stable=True)
+    distance_S, object_S = distance_BK.flatten()[order_S], object_BK.flatten()[order_S]
+    hit_TS = distance_S < predictions.new_tensor(thresholds).unsqueeze(-1)
+    true_TS = _first_of_each(hit_TS, object_S, count=targets.shape[:2].numel())
+    return _area(true_TS, num_real)
+
+
+def _nearest_alike(predictions: Tensor, targets: Tensor, units: Tensor) -> tuple[Tensor, Tensor]:
+    """Distance (B, K) to the nearest object of the same classes, infinite if there is none, and its number (B, K)."""
+    alike_BKM = _kind(predictions).unsqueeze(2) == _kind(targets).unsqueeze(1)
+    alike_BKM &= (targets[..., REAL] > 0).unsqueeze(1)
+    offset_BKM3 = predictions[..., COORDINATES].unsqueeze(2) - targets[..., COORDINATES].unsqueeze(1)
+    distance_BKM = (offset_BKM3 * units).norm(dim=-1).masked_fill(~alike_BKM, math.inf)
+    nearest_BK1 = distance_BKM.argmin(dim=-1, keepdim=True)
+    first_B1 = torch.arange(len(targets)).unsqueeze(-1) * targets.shape[1]
+    return distance_BKM.take_along_dim(nearest_BK1, dim=-1).squeeze(-1), first_B1 + nearest_BK1.squeeze(-1)
+
+
+def _kind(objects: Tensor) -> Tensor:
+    """One number for the four most likely classes."""
+    kind = torch.zeros(objects.shape[:-1], dtype=torch.int64)
+    for scores in torch.split(objects[..., :NUM_CLASS_ENTRIES], list(CLASS_COUNTS.values()), dim=-1):
+        kind = kind * scores.shape[-1] + scores.argmax(dim=-1)
+    return kind
+
+
+def _first_of_each(hit_TS: Tensor, object_S: Tensor, count: int) -> Tensor:
+    """Hits (T, S) whose object no earlier hit has found."""
+    rank_TS = torch.arange(len(object_S)).where(hit_TS, len(object_S))
+    first_TO = torch.full((len(hit_TS), count), len(object_S))
+    object_TS = object_S.expand_as(rank_TS)
+    first_TO.scatter_reduce_(1, object_TS, rank_TS, reduce="amin")
+    return hit_TS & (first_TO.gather(1, object_TS) == rank_TS)
+
+
+def _area(true_TS: Tensor, num_real: int) -> Tensor:
+    """Interpolated precision (T, S), added up over steps of recall."""
+    precision_TS = true_TS.double().cumsum(dim=1) / torch.arange(1, true_TS.shape[1] + 1)
+    best_TS = precision_TS.flip(1).cummax(dim=1).values.flip(1)
+    return (best_TS * true_TS).sum(dim=1) / num_real

@@ -1,0 +1,1 @@
+"""Training: the specification of a run, the loop, its checkpoints."""

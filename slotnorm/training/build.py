@@ -1,0 +1,71 @@
+"""What a training step works on: the untrained model, the loss as a module, the optimizer; each a function of the spec.
+
+Shape letters: B batch, K slots, D slot dimension.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from slotnorm.tasks import Task
+from slotnorm.training.spec import RunSpec
+
+BETAS = (0.9, 0.999)
+MODEL_SEED, SLOT_SEED = 1, 2
+
+
+class Objective(nn.Module):
+    """A task's loss as a module, which is what ``DistributedDataParallel`` wraps: mixed precision is inside."""
+
+    def __init__(self, task: Task, model: nn.Module, precision: str) -> None:
+        super().__init__()
+        self.task = task
+        self.model = model
+        self.mixed = precision == "bf16"
+
+    def forward(self, batch: Mapping[str, Tensor], noise: Tensor) -> Tensor:
+        """Loss of a batch with the initial slots that ``noise`` gives."""
+        with torch.autocast(noise.device.type, torch.bfloat16, enabled=self.mixed):
+            return self.task.loss(self.model, batch, noise)
+
+
+def build_model(spec: RunSpec, device: torch.device | str = "cpu") -> nn.Module:
+    """The untrained model of a run, a function of its seed; the same weights for every variant where they share them.
+
+    Args:
+        spec: the run.
+        device: where it is put; it is drawn on the CPU.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream(spec.seed, MODEL_SEED))
+        model = spec.task.build(spec.variant)
+    return model.to(device)
+
+
+def build_optimizer(model: nn.Module) -> torch.optim.Adam:
+    """Adam without a rate, which :func:`set_rates` sets before every update."""
+    device = next(model.parameters()).device
+    return torch.optim.Adam(model.parameters(), lr=1.0, betas=BETAS, fused=device.type in ("cpu", "cuda"))
+
+
+def set_rates(optimizer: torch.optim.Optimizer, spec: RunSpec, step: int) -> None:
+    """Learning rate and ε of the update number ``step``, counted from 0.
+
+    Torch adds ε to the bias-corrected root; TensorFlow's ε̂ is added before: ε̂ = ε / √(1 - β₂ᵗ) in torch's form.
+    """
+    epsilon = spec.optimizer.epsilon
+    if spec.optimizer.epsilon_hat:
+        epsilon /= math.sqrt(1 - BETAS[1] ** (step + 1))
+    for group in optimizer.param_groups:
+        group["lr"] = spec.schedule.learning_rate(step)
+        group["eps"] = epsilon
+
+
+def stream(seed: int, purpose: int) -> int:
+    """An independent seed for each purpose of a run's seed."""
+    return int(np.random.SeedSequence((seed, purpose)).generate_state(1, np.uint64)[0])

@@ -1,0 +1,256 @@
+"""The training loop: one for all tasks, resumable to the bit, in one process or in several under ``torchrun``.
+
+What is trained is a :class:`slotnorm.training.spec.RunSpec`; the loop knows its task by the protocol of
+:mod:`slotnorm.tasks` only. The loop stops early in two ways, and the same call goes on from the checkpoint in both:
+:class:`Interrupted` when it was told to (a signal, a time budget), :class:`TrainingDivergedError` when the loss is no
+longer finite.
+
+Shape letters: B batch, K slots, D slot dimension.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from slotnorm.numerics import matmul_precision
+from slotnorm.training.build import SLOT_SEED, Objective, build_model, build_optimizer, set_rates, stream
+from slotnorm.training.checkpoint import Curve, load_checkpoint, save_checkpoint
+from slotnorm.training.spec import RunSpec
+
+FLUSH_EVERY = 50
+"""Steps between two looks at the loss: each costs a GPU a wait."""
+
+
+class TrainingDivergedError(RuntimeError):
+    """The loss or its gradient is no longer a finite number."""
+
+
+class Interrupted(Exception):  # noqa: N818 - it is no error: the same command goes on
+    """Training stopped because it was told to; the checkpoint holds everything done so far."""
+
+
+@runtime_checkable
+class BatchSource(Protocol):
+    """Anything that gives the batch of a step, as :class:`slotnorm.data.Loader` does."""
+
+    def __getitem__(self, step: int, /) -> Mapping[str, Tensor]:
+        """The batch of a step."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What happens beside the training, and changes nothing in it.
+
+    Args:
+        checkpoint: file to go on from and to write to; ``None`` for none.
+        checkpoint_seconds: between two checkpoints.
+        stop: asked before every step; ``True`` interrupts the run.
+        probe: F-ARI of the model on a few scenes, shown in the bar and kept in the curve.
+        probe_every: steps between two probes.
+        report: called now and then with the number of steps done.
+        label: of the progress bar.
+        bar: whether to show one.
+    """
+
+    checkpoint: Path | None = None
+    checkpoint_seconds: float = 60.0
+    stop: Callable[[], bool] = lambda: False
+    probe: Callable[[nn.Module], float] | None = None
+    probe_every: int = 500
+    report: Callable[[int, float], None] = lambda step, loss: None
+    label: str = "training"
+    bar: bool = True
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run.
+
+    Args:
+        model: in training mode, as the last step left it.
+        curve: loss and gradient norm of every step, and the probes.
+        seconds: of training, over all sittings.
+    """
+
+    model: nn.Module
+    curve: Curve
+    seconds: float
+
+
+def train(
+    spec: RunSpec,
+    batches: BatchSource,
+    device: torch.device | str = "cpu",
+    watch: Watch = Watch(),
+    compile: bool = False,
+) -> Trained:
+    """Train a run from its beginning or from its checkpoint, showing a progress bar.
+
+    Under ``torchrun`` every process calls this with its share of the batches; gradients and batch statistics are those
+    of the global batch, and the first process alone writes.
+
+    Args:
+        spec: the run.
+        batches: the batch of every step, on ``device``.
+        device: of this process.
+        watch: checkpoint, probe, progress.
+        compile: whether ``torch.compile`` makes the forward and backward pass.
+
+    Raises:
+        Interrupted: ``watch.stop`` said so.
+        TrainingDivergedError: naming the step at which the loss stopped being finite, and the last good checkpoint.
+        CheckpointError: see :func:`slotnorm.training.checkpoint.load_checkpoint`.
+    """
+    return _Loop(spec, batches, torch.device(device), watch, compile).run()
+
+
+class _Loop:
+    def __init__(self, spec: RunSpec, batches: BatchSource, device: torch.device, watch: Watch, compile: bool) -> None:
+        self.spec, self.batches, self.device, self.watch = spec, batches, device, watch
+        self.rank, self.ranks = (dist.get_rank(), dist.get_world_size()) if _distributed() else (0, 1)
+        self.model = build_model(spec, device)
+        self.compile = compile
+        self.generator = torch.Generator(device).manual_seed(stream(spec.seed, SLOT_SEED))
+        self.optimizer = build_optimizer(self.model)
+        self.step, self.curve, self.before = 0, Curve.empty(), 0.0
+        self.pending: list[tuple[Tensor, Tensor]] = []
+        self.saved = self.started = time.monotonic()
+
+    def run(self) -> Trained:
+        path = self.watch.checkpoint
+        if path is not None and path.exists():
+            self.step, self.curve, self.before = load_checkpoint(
+                path, run=self.spec.name, model=self.model, optimizer=self.optimizer, generator=self.generator
+            )
+        objective = self.objective()
+        self.model.train()
+        with matmul_precision(self.spec.precision), self.bar() as bar:
+            while self.step < self.spec.schedule.steps:
+                if self.interrupted():
+                    self.fetch()
+                    self.save()
+                    raise Interrupted(f"{self.watch.label}: stopped at step {self.step}")
+                self.update(objective)
+                bar.update()
+                if self.step % FLUSH_EVERY == 0 or self.step == self.spec.schedule.steps:
+                    self.look(bar)
+        self.save()  # so that a failure of what follows costs no training
+        return Trained(self.model, self.curve, self.elapsed())
+
+    def objective(self) -> nn.Module:
+        objective = Objective(self.spec.task, self.model, self.spec.precision)
+        if self.compile:
+            objective.compile()
+        return nn.parallel.DistributedDataParallel(objective) if self.ranks > 1 else objective
+
+    def update(self, objective: nn.Module) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = objective(self.batches[self.step], self.noise())
+        loss.backward()
+        norm = nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
+        if self.spec.optimizer.clip_norm is not None:
+            nn.utils.clip_grads_with_norm_(self.model.parameters(), self.spec.optimizer.clip_norm, norm)
+        set_rates(self.optimizer, self.spec, self.step)
+        self.optimizer.step()
+        self.pending.append((loss.detach(), norm.detach()))
+        self.step += 1
+
+    def noise(self) -> Tensor:
+        """This process's share of the global batch's noise, so that the number of processes changes nothing."""
+        task, share = self.spec.task, self.spec.batch_size // self.ranks
+        shape = (self.spec.batch_size, task.num_slots, task.slot_dim)
+        noise = torch.randn(shape, generator=self.generator, device=self.device)
+        return noise[self.rank * share : (self.rank + 1) * share]
+
+    def look(self, bar: tqdm) -> None:
+        """Fetch the losses, probe, tell, save: each now and then."""
+        self.fetch()
+        if self.watch.probe and (self.step % self.watch.probe_every == 0 or self.step == self.spec.schedule.steps):
+            self.probe()
+        last = {"loss": f"{self.curve.loss[-1]:.4f}"}
+        if len(self.curve.probe_f_ari):
+            last["F-ARI"] = f"{self.curve.probe_f_ari[-1]:.3f}"
+        bar.set_postfix(last, refresh=False)
+        self.watch.report(self.step, float(self.curve.loss[-1]))
+        if time.monotonic() - self.saved > self.watch.checkpoint_seconds:
+            self.save()
+
+    def fetch(self) -> None:
+        """Move the losses since the last time into the curve; stop if one, or a gradient, is no number."""
+        if not self.pending:
+            return
+        losses, norms = (torch.stack(column).float() for column in zip(*self.pending, strict=True))
+        self.pending.clear()
+        if self.ranks > 1:
+            dist.all_reduce(losses.div_(self.ranks))
+        losses, norms = losses.cpu(), norms.cpu()
+        self.check(losses, norms)
+        self.curve.loss = torch.cat([self.curve.loss, losses])
+        self.curve.gradient_norm = torch.cat([self.curve.gradient_norm, norms])
+
+    def check(self, losses: Tensor, norms: Tensor) -> None:
+        lost = ~(losses.isfinite() & norms.isfinite())
+        if not lost.any():
+            return
+        first = int(lost.int().argmax())
+        step = self.step - len(losses) + first
+        name, value = ("gradient norm", norms[first]) if losses[first].isfinite() else ("loss", losses[first])
+        good = self.watch.checkpoint is not None and self.watch.checkpoint.exists()
+        raise TrainingDivergedError(
+            f"{self.watch.label}: {name} is {value} at step {step}, learning rate "
+            f"{self.spec.schedule.learning_rate(step):.3g}; "
+            + (f"the last good checkpoint is {self.watch.checkpoint}; " if good else "there is no checkpoint; ")
+            + "a lower learning rate or clip_norm=1.0 usually helps"
+        )
+
+    def probe(self) -> None:
+        assert self.watch.probe is not None
+        if self.rank == 0:
+            f_ari = torch.tensor([self.watch.probe(self.model)])
+            self.curve.probe_f_ari = torch.cat([self.curve.probe_f_ari, f_ari])
+            self.curve.probe_step = torch.cat([self.curve.probe_step, torch.tensor([self.step])])
+        self.model.train()
+
+    def interrupted(self) -> bool:
+        stop = self.watch.stop()
+        if self.ranks == 1:
+            return stop
+        votes = torch.tensor([float(stop)], device=self.device)
+        dist.all_reduce(votes)
+        return bool(votes.item())
+
+    def save(self) -> None:
+        if self.watch.checkpoint is None or self.rank:
+            return
+        save_checkpoint(
+            self.watch.checkpoint,
+            run=self.spec.name,
+            step=self.step,
+            model=self.model,
+            optimizer=self.optimizer,
+            generator=self.generator,
+            curve=self.curve,
+            elapsed=self.elapsed(),
+        )
+        self.saved = time.monotonic()
+
+    def elapsed(self) -> float:
+        return self.before + time.monotonic() - self.started
+
+    def bar(self) -> tqdm:
+        hidden = {} if self.watch.bar and self.rank == 0 else {"disable": True}
+        total = self.spec.schedule.steps
+        return tqdm(total=total, initial=self.step, desc=self.watch.label, unit="step", **hidden)
+
+
+def _distributed() -> bool:
+    return dist.is_available() and dist.is_initialized()

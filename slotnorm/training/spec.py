@@ -1,0 +1,228 @@
+"""What a run is: frozen, complete, and named by a hash of its content.
+
+A :class:`RunSpec` holds everything that decides what is trained, an :class:`EvaluationSpec` what a trained model is
+shown. Both are plain values: equal specs mean equal results on one machine. The name of a run comes from the canonical
+JSON of its spec, so that a store can be asked whether it has this very run. What does not decide the result (device,
+number of processes, versions, wall time) is provenance and stands beside it in the record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from slotnorm.normalization import is_known, known_names
+from slotnorm.tasks import TASKS, Task
+
+__all__ = ["RunSpec", "Data", "Schedule", "Optimizer", "SpecError", "digest"]
+
+Precision = Literal["fp32", "tf32", "bf16"]
+PRECISIONS = ("fp32", "tf32", "bf16")
+ID_LENGTH = 12
+
+
+class SpecError(ValueError):
+    """A specification that cannot work; the message names the field and what would be right.
+
+    Example:
+        >>> try:
+        ...     Schedule(steps=0)
+        ... except SpecError as error:
+        ...     print(str(error)[:51])
+        steps, peak and half_life must be positive and warm
+    """
+
+
+def _positive(value: float | int) -> bool:
+    return value > 0 and math.isfinite(value)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Steps and learning rate: linear warm-up to a peak, then halved every ``half_life`` steps (App. E and F).
+
+    The defaults are those of CLEVR, whose peak is 4e-4 · 0.5^0.1; MOVi-C has 4e-4.
+
+    Args:
+        steps: updates in all.
+        peak: learning rate at the end of the warm-up.
+        warmup: steps of linear growth; 0 for none.
+        half_life: steps in which the rate then halves.
+
+    Raises:
+        SpecError: for a setting out of range.
+
+    Example:
+        >>> schedule = Schedule(peak=4e-4)
+        >>> [round(schedule.learning_rate(step), 6) for step in (0, 4_999, 9_999, 110_000)]
+        [0.0, 0.0002, 0.0004, 0.0002]
+    """
+
+    steps: int = 500_000
+    peak: float = 4e-4 * 0.5**0.1
+    warmup: int = 10_000
+    half_life: int = 100_000
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.warmup < 0 or not (_positive(self.peak) and _positive(self.half_life)):
+            raise SpecError(f"steps, peak and half_life must be positive and warmup not negative, got {self}")
+
+    def learning_rate(self, step: int) -> float:
+        """Learning rate of the update number ``step``, counted from 0."""
+        if step < self.warmup:
+            return self.peak * (step + 1) / self.warmup
+        return float(self.peak * 0.5 ** ((step - self.warmup) / self.half_life))
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    r"""Adam (Kingma & Ba, 2015).
+
+    Args:
+        epsilon: :math:`\epsilon`.
+        epsilon_hat: add it before the bias correction, :math:`(\sqrt v + \epsilon)/\sqrt{1 - \beta_2^t}`, as TensorFlow
+            does and the paper's CLEVR code; otherwise after it, as torch does.
+        clip_norm: bound on the norm of the gradient; ``None`` for none.
+
+    Raises:
+        SpecError: for a setting out of range.
+
+    Example:
+        >>> Optimizer(clip_norm=1.0)
+        Optimizer(epsilon=1e-08, epsilon_hat=False, clip_norm=1.0)
+    """
+
+    epsilon: float = 1e-8
+    epsilon_hat: bool = False
+    clip_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        if not _positive(self.epsilon) or (self.clip_norm is not None and not _positive(self.clip_norm)):
+            raise SpecError(f"epsilon and clip_norm must be positive, got {self}")
+
+
+@dataclass(frozen=True)
+class Data:
+    """Scenes, by what determines them.
+
+    Args:
+        name: a stand-in's name, or that of a prepared split's manifest.
+        identity: hash of what the scenes are made from: of a prepared split its manifest, checksums included; of a
+            stand-in what its manifest says without the checksums, since another processor may round a pixel otherwise.
+        max_objects: scenes with more are left out; ``None`` for none.
+
+    Raises:
+        SpecError: for ``max_objects`` below 1.
+
+    Example:
+        >>> Data("synth-clevr", identity="fa8e", max_objects=6).name
+        'synth-clevr'
+    """
+
+    name: str
+    identity: str
+    max_objects: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_objects is not None and self.max_objects < 1:
+            raise SpecError(f"max_objects must be at least 1, got {self.max_objects}")
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One training run.
+
+    Args:
+        task: model and loss, see :mod:`slotnorm.tasks`.
+        data: scenes trained on.
+        variant: the normalization, a name that :func:`slotnorm.normalization.make_normalization` knows.
+        seed: of the weights, the order of the scenes, their flips and the initial slots.
+        schedule: steps and learning rate.
+        optimizer: Adam's settings.
+        batch_size: scenes in a step, over all processes.
+        precision: of the training step's products: ``"fp32"``, ``"tf32"`` or ``"bf16"``; evaluation is in fp32.
+
+    Raises:
+        SpecError: for a setting that cannot work.
+
+    Example:
+        >>> from slotnorm.tasks import ObjectDiscovery
+        >>> spec = RunSpec(ObjectDiscovery(), Data("synth-clevr", "fa8e"), "weighted_sum", seed=0, schedule=Schedule())
+        >>> spec.name[:19], RunSpec.from_json(spec.to_json()) == spec
+        ('weighted_sum-seed0-', True)
+    """
+
+    task: Task
+    data: Data
+    variant: str
+    seed: int
+    schedule: Schedule
+    optimizer: Optimizer = Optimizer()
+    batch_size: int = 64
+    precision: Precision = "fp32"
+
+    def __post_init__(self) -> None:
+        if not is_known(self.variant):
+            raise SpecError(f"unknown variant {self.variant!r}; there are {', '.join(known_names())}")
+        if self.seed < 0 or self.batch_size < 1:
+            raise SpecError(f"seed must not be negative and batch_size at least 1, got {self.seed}, {self.batch_size}")
+        if self.precision not in PRECISIONS:
+            raise SpecError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
+
+    @property
+    def name(self) -> str:
+        """Name of the run in a store, such as ``weighted_mean-seed0-1f2e3d4c5b6a``."""
+        return f"{self.variant}-seed{self.seed}-{digest(self.to_json())[:ID_LENGTH]}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything that decides the run, as JSON can hold it; :meth:`from_json` reads it back."""
+        content = asdict(self)
+        return {**content, "task": {"kind": type(self.task).__name__, **content["task"]}}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> RunSpec:
+        """Inverse of :meth:`to_json`.
+
+        Raises:
+            SpecError: for content that is no spec.
+        """
+        try:
+            task = dict(content["task"])
+            return cls(
+                **{key: content[key] for key in ("variant", "seed", "batch_size", "precision")},
+                task=TASKS[task.pop("kind")](**task),
+                data=Data(**content["data"]),
+                schedule=Schedule(**content["schedule"]),
+                optimizer=Optimizer(**content["optimizer"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise SpecError(f"is not the specification of a run: {type(error).__name__} {error}") from None
+
+
+def digest(content: Mapping[str, Any]) -> str:
+    """SHA-256 of canonical JSON: sorted keys, no spaces, no NaN, and 1.0 written as 1, since they are equal.
+
+    Raises:
+        SpecError: for infinity or NaN.
+
+    Example:
+        >>> digest({"a": 1.0, "b": [2]}) == digest({"b": [2], "a": 1})
+        True
+    """
+    try:
+        canonical = json.dumps(_canonical(content), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        raise SpecError(f"every setting must be a finite number, got {content}") from None
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _canonical(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,0 +1,172 @@
+"""The benchmark's machinery, never a time: what is counted, compared, told and kept."""
+
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+
+from benchmarks import __main__ as command
+from benchmarks import feature_decoder, readers, report, scores, side_by_side, slot_attention, training_step
+from benchmarks.counting import Count, Rates, count
+from benchmarks.evaluation import cases, evaluation_spec, noise_split, separately
+from benchmarks.forms import plain_model
+from benchmarks.measure import compared, interleaved, judged, peak_memory
+from benchmarks.settings import Row, Settings
+from slotnorm_book.analyses.benchmark_results import benchmark_table, floor_table, loads, read_benchmark
+from slotnorm_book.experiments.test_sets import evaluate
+
+CPU = torch.device("cpu")
+QUICK = Settings(quick=True, repeats=1)
+ROW = Row("subject", "what", "size", "s")
+
+
+def test_forms_are_run_in_turn_and_the_first_round_does_not_count():
+    order = []
+    forms = {name: (lambda name=name: order.append(name)) for name in ("plain", "ours")}
+    times = interleaved(forms, 3, CPU)
+    assert order == ["plain", "ours"] * 4
+    assert {name: len(taken) for name, taken in times.items()} == {"plain": 3, "ours": 3}
+
+
+def test_ratios_are_of_medians_with_the_range_over_repeats():
+    row = compared(ROW, [2.0, 4.0, 30.0], [1.0, 2.0, 5.0], at_least=2.0)
+    assert (row.plain, row.ours, row.ratio, row.spread, row.met) == (4.0, 2.0, 2.0, (2.0, 6.0), True)
+    assert judged(ROW, 3.0, 2.0, at_least=2.0).met is False
+    assert judged(ROW, None, 2.0, at_least=2.0).met is None
+
+
+def test_peak_memory_is_what_a_call_takes_at_most():
+    found = peak_memory(lambda: [torch.ones(2**22) for _ in range(4)] and None, CPU)  # 64 MiB at once
+    if found is None:
+        pytest.skip("this system does not tell a process its peak")
+    assert 50 < found < 80
+
+
+def test_operations_of_products_and_bytes_of_everything_are_counted():
+    def prepare():
+        a, b = torch.randn(3, 5), torch.randn(5, 7)
+        return lambda: (a @ b).T.relu()
+
+    assert count(prepare) == Count(operations=2 * 3 * 5 * 7, bytes=4 * (15 + 35 + 21) + 4 * 2 * 21)
+
+
+def test_a_floor_is_operations_over_the_measured_rate():
+    assert Rates(operations=2e9, bytes=1e9).floor(Count(4 * 10**9, 0)) == 2.0
+
+
+def test_a_step_keeps_no_attention_but_the_softmax_output():
+    module, inputs, noise = slot_attention._setup(2, 3, 7, CPU)
+    assert slot_attention.kept(module, inputs, noise) == slot_attention.ITERATIONS
+
+
+@pytest.mark.parametrize("case", cases(QUICK), ids=lambda case: type(case.task).__name__)
+def test_nine_separate_evaluations_find_what_the_sweep_finds(case):
+    model, yardstick = case.task.build("weighted_mean"), plain_model(case.task)
+    with torch.no_grad():
+        for parameter in model.parameters():  # fresh masks are nearly uniform, and their argmax is at rounding's mercy
+            parameter.mul_(2)
+    yardstick.load_state_dict(model.state_dict())
+    split, spec = noise_split(case), evaluation_spec(case)
+    table = evaluate(case.task, model, split, spec, bar=False).scenes
+    for slots, found in separately(case, yardstick, split, spec).items():
+        assert found == pytest.approx(table.loc[table["slots"] == slots, "f_ari"].tolist(), abs=0.02)
+
+
+def test_the_loop_over_detections_finds_the_same_precision():
+    predictions, targets = scores.detections(3)
+    expected = [scores.loop.average_precision(predictions.tolist(), targets.tolist(), t) for t in scores.THRESHOLDS]
+    assert scores.average_precision(predictions, targets).tolist() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("subject", [training_step, feature_decoder, slot_attention, scores], ids=lambda m: m.NAME)
+def test_a_subject_turns(subject):
+    rows = list(command.measured(subject.NAME, QUICK))
+    assert rows
+    assert {row.subject for row in rows} == {subject.NAME}
+    assert all(row.met is None for row in rows)
+
+
+@pytest.mark.slow
+def test_runs_side_by_side_turn():
+    assert [row.what for row in side_by_side.measure(QUICK)] == ["`--jobs 1`", "`--jobs 2`"]
+
+
+def test_without_a_gpu_its_rows_say_so(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    notes = [row.note for row in command.measured(feature_decoder.NAME, QUICK)]
+    assert notes[-1] == "not measured: no GPU"
+    assert command.main(["--device", "cuda"]) == 2
+    assert capsys.readouterr().out == "not measured: no GPU\n"
+
+
+def test_an_interpreter_without_tensorflow_is_refused(capsys, tmp_path):
+    for python in (str(tmp_path / "nowhere"), shutil.which("false")):
+        assert command.main(["--only", "data", "--tensorflow", python]) == 2
+        assert f"--tensorflow: {python} is no Python" in capsys.readouterr().err
+
+
+def test_the_reader_stands_beside_tensorflow_where_there_is_one(monkeypatch):
+    found = {}
+    monkeypatch.setattr(readers, "tensorflow", lambda *_: readers.Rate(clock=20.0, processor=40.0))
+    for python in (None, "python"):
+        rows = readers.measure(replace(QUICK, tensorflow=python))
+        found[python] = [row for row in rows if row.what.endswith("beside TensorFlow's parse")]
+    assert [row.what for row in found[None]] == [row.what for row in found["python"]]
+    assert all(row.ours is None and row.note.startswith("not measured: ") for row in found[None])
+    assert [row.ratio for row in found["python"]] == [row.ours / 40 for row in found["python"]]
+
+
+def test_subjects_are_kept_beside_each_other_and_read_back(tmp_path):
+    path, one, two = tmp_path / "results.json", {"device": "cpu: one"}, {"device": "two"}
+    report.write(path, "a", [compared(ROW, [2.0], [1.0])], one)
+    report.write(path, "b", [Row("b", "other", "", "MiB", note="not measured")], one)
+    report.write(path, "a", [compared(ROW, [5.0], [1.0])], two)
+    report.write(path, "a", [compared(ROW, [3.0], [1.0])], one)
+    rows, machines = read_benchmark(path)
+    assert rows["what"].tolist() == ["what", "other", "what"]
+    assert rows["device"].tolist() == ["one", "one", "two"]
+    assert rows["ratio"].tolist()[::2] == [3.0, 5.0]
+    assert machines == {"one": {"a": one, "b": one}, "two": {"a": two}}
+
+
+def test_the_table_is_markdown_of_one_width():
+    lines = report.markdown([compared(ROW, [2.0], [1.0], at_least=1.5)], {"processor": "one"}).splitlines()
+    table = [line for line in lines if line.startswith("|")]
+    assert len({line.count("|") for line in table}) == 1
+    assert "2.00x (2.00 to 2.00)" in table[-1]
+    assert "yes" in table[-1]
+
+
+def test_the_committed_numbers_say_what_they_were_measured_on():
+    rows, machines = read_benchmark()
+    assert any(set(subjects) == set(command.SUBJECTS) for subjects in machines.values())
+    assert set(zip(rows["device"], rows["subject"], strict=True)) == {
+        (device, subject) for device, subjects in machines.items() for subject in subjects
+    }
+    for device, about in ((device, about) for device, subjects in machines.items() for about in subjects.values()):
+        assert about["device"].removeprefix("cpu: ") == device
+        assert not about["quick"]
+        assert {"processor", "cores", "load", "load_after", "versions", "commit", "date"} <= about.keys()
+    unmeasured = rows[rows["ours"].isna()]
+    assert unmeasured["note"].str.startswith("not measured: ").all()
+
+
+def test_the_page_s_table_tells_what_was_met_missed_and_not_measured(tmp_path):
+    path, about = tmp_path / "results.json", {"device": "cpu: one", "load": 2.0}
+    aimed = replace(ROW, aim="≥ 1.5x", floor="3 GFLOP")
+    rows = [
+        compared(aimed, [2.0], [1.0], at_least=1.5),
+        compared(replace(aimed, what="slow"), [1.0], [1.0], at_least=1.5),
+        Row("b", "other", "", "MiB", aim="≥ 4x", note="not measured"),
+        Row("b", "alone", "", "MiB", ours=7.0),
+    ]
+    report.write(path, "a", rows, about)
+    report.write(path, "a", rows[:1], about | {"device": "two"})
+    found, machines = read_benchmark(path)
+    table = benchmark_table(found)
+    assert table["one"].tolist() == ["2 → 1 s, 2×, met", "1 → 1 s, 1×, **missed**", "not measured", "7 MiB"]
+    assert table["two"].tolist() == ["2 → 1 s, 2×, met", "–", "–", "–"]
+    assert table["aim"].tolist() == ["≥ 1.5x", "≥ 1.5x", "≥ 4x", ""]
+    assert floor_table(found)["device"].tolist() == ["one", "one", "two"]
+    assert loads(machines) == "one (load 2 to 2), two (load 2 to 2)"

@@ -1,0 +1,129 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from data_tools import __main__ as cli
+from data_tools import download
+from data_tools.converters import clevr_command
+from slotnorm.data.splits import open_split
+from tests.data_tools.converters.test_clevr import FILE
+from tests.helpers.paths import ROOT
+from tests.helpers.toy_split import make
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["data_tools", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        captured = capsys.readouterr()
+        return int(stopped.value.code or 0), captured.out, captured.err
+
+    return call
+
+
+def test_help_helps(run):
+    status, out, _ = run("--help")
+    assert status == 0
+    for word in ("clevr", "verify", "Example: python -m data_tools"):
+        assert word in out
+    status, out, _ = run("clevr", "--help")
+    assert status == 0
+    for word in ("--tfrecord", "--out", "--split", "--counts", "--interpolation", "--download", "70000", "192"):
+        assert word in out
+
+
+def test_converting_and_verifying(run, tmp_path: Path):
+    out = tmp_path / "clevr"
+    stand_in = ("--source", "stand-in scenes in CLEVR's format", "--license", "MIT")
+    status, printed, _ = run("clevr", "--tfrecord", FILE, "--out", out, "--counts", 4, 2, 2, "--size", 32, *stand_in)
+    assert (status, printed.split()) == (0, [str(out / name) for name in ("train", "validation", "test")])
+    assert open_split(out / "train").manifest.source == "stand-in scenes in CLEVR's format"
+    status, printed, _ = run("verify", out / "train", out / "test")
+    assert status == 0
+    assert f"{out / 'train'}: whole: clevr_with_masks/train, 4 scenes" in printed
+    assert "segmentation uint8    (2, 32, 32)" in printed
+
+
+def test_what_a_user_can_mend_is_one_line_and_status_2(run, tmp_path: Path):
+    status, out, err = run("clevr", "--tfrecord", tmp_path / "none", "--out", tmp_path / "out")
+    assert (status, out, err) == (2, "", f"error: {tmp_path / 'none'}: missing: no such file\n")
+    status, _, err = run("verify", tmp_path)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "manifest.json: missing; not a prepared split" in err
+    folder = make(tmp_path / "toy")
+    os.truncate(folder / "x.npy", 200)
+    status, _, err = run("verify", folder)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "x.npy: damaged" in err
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [("--size", "0"), ("--size", "500"), ("--interpolation", "bicubic"), ("--counts", "0", "1", "1"), ("--sise", "1")],
+)
+def test_impossible_options_are_refused_before_any_work(run, tmp_path: Path, wrong: tuple[str, ...]):
+    status, _, err = run("clevr", "--tfrecord", FILE, "--out", tmp_path / "out", *wrong)
+    assert status == 2
+    assert wrong[0] in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_download_comes_first_when_asked_for(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    asked = []
+
+    def fetch(url: str, path: Path) -> None:
+        asked.append(url)
+        path.write_bytes(FILE.read_bytes())
+
+    monkeypatch.setattr(download, "fetch", fetch)
+    file = tmp_path / "clevr.tfrecords"
+    status, _, err = run(
+        "clevr", "--tfrecord", file, "--out", tmp_path / "o", "--split", "all", "--size", 16, "--download"
+    )
+    assert (status, err) == (0, "")
+    assert asked == [clevr_command.URL]
+
+
+def test_as_a_program(tmp_path: Path):
+    command = [sys.executable, "-m", "data_tools", "verify", str(tmp_path / "none")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("command", "name"), [("synth-clevr", "synth-clevr"), ("synth-movi", "synth-movi-d")])
+def test_stand_ins_are_drawn_and_verified(run, tmp_path: Path, command: str, name: str):
+    variant = ("--variant", "d") if command == "synth-movi" else ()
+    status, printed, err = run(command, "--out", tmp_path / "s", "--count", 2, "--size", 16, *variant)
+    assert (status, printed, err) == (0, f"{tmp_path / 's'}\n", "")
+    status, printed, _ = run("verify", tmp_path / "s")
+    assert status == 0
+    assert f"whole: {name}, 2 scenes" in printed
+
+
+@pytest.mark.parametrize(
+    ("command", "wrong", "message"),
+    [
+        ("synth-clevr", ("--count", "0"), "count must be at least 1, got 0"),
+        ("synth-clevr", ("--max-objects", "12"), "max_objects must be from 1 to 10, got 12"),
+        ("synth-movi", ("--variant", "x"), "variant must be one of c, d, got 'x'"),
+        ("synth-movi", ("--device", "warp"), "device 'warp' cannot be used"),
+    ],
+)
+def test_stand_ins_that_cannot_be_meant(run, tmp_path: Path, command: str, wrong: tuple[str, str], message: str):
+    status, _, err = run(command, "--out", tmp_path / "s", "--count", 2, "--size", 16, *wrong)
+    assert (status, err.count("\n")) == (2, 1)
+    assert message in err
+    assert not (tmp_path / "s").exists()
+
+
+def test_help_lists_every_command(run):
+    _, out, _ = run("--help")
+    for command in ("verify", "clevr", "movi", "features", "synth-clevr", "synth-movi"):
+        assert command in out.split()

@@ -1,0 +1,300 @@
+import errno
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import slotnorm.data
+from data_tools.writing import durable
+from data_tools.writing import split_writer as store
+from data_tools.writing.split_writer import ArraySpec, DataError, SplitError, SplitWriter, verify
+from tests.helpers import toy_split
+from tests.helpers.paths import ROOT
+from tests.helpers.toy_split import COUNT, content, items, make, writer
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "folder" / "split"
+
+
+def program(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.helpers.toy_split", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+
+
+def left_beside(out: Path) -> list[str]:
+    return sorted(path.name for path in out.parent.iterdir() if path != out) if out.parent.exists() else []
+
+
+def message_of(run: Callable[[], object]) -> str:
+    try:
+        run()
+    except SplitError as error:
+        return str(error)
+    return ""
+
+
+def break_off(out: Path, after: int, error: BaseException) -> None:
+    with writer(out) as split:
+        split.append(**items(0, after))
+        raise error
+
+
+def test_what_is_written(out: Path):
+    assert make(out) == out
+    assert left_beside(out) == []
+    for name, array in items(0, COUNT).items():
+        stored = np.load(out / f"{name}.npy")
+        assert stored.dtype == array.dtype
+        np.testing.assert_array_equal(stored, array)
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest.pop("arrays")["image"] == {
+        "dtype": "uint8",
+        "shape": [COUNT, 8, 8, 3],
+        "sha256": durable.sha256(out / "image.npy"),
+    }
+    assert manifest == {
+        "format_version": 1,
+        "name": "toy",
+        "source": "tests",
+        "license": "MIT",
+        "generator": {"seed": 0, "side": [8, 8]},
+        "count": COUNT,
+    }
+
+
+def test_writer_and_reader_mean_the_same_format():
+    assert store.FORMAT_VERSION == slotnorm.data.FORMAT_VERSION
+
+
+@given(st.integers(1, COUNT), st.booleans())
+def test_neither_chunks_nor_a_known_count_show(tmp_path_factory: pytest.TempPathFactory, chunk: int, known: bool):
+    folder = tmp_path_factory.mktemp("chunks")
+    split = make(folder / "a", chunk=chunk, count=COUNT if known else None)
+    assert content(split) == content(make(folder / "b"))
+
+
+def test_killed_at_any_step_and_run_again_equals_an_uninterrupted_run(tmp_path: Path):
+    run = program("kill", tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert all(int(steps) > 40 for steps in run.stdout.split())  # it was killed that often
+
+
+def test_an_interrupted_run_goes_on_where_it_was(out: Path):
+    with pytest.raises(KeyboardInterrupt):
+        break_off(out, 4, KeyboardInterrupt())
+    assert left_beside(out) == ["split.partial"]
+    with writer(out) as split:
+        assert split.written == 4
+        split.append(**items(4, COUNT))
+        split.finish()
+    assert content(out) == content(make(out.parent / "uninterrupted"))
+
+
+def test_bad_input_leaves_nothing(out: Path):
+    with pytest.raises(DataError, match="record 7"):
+        break_off(out, 4, DataError("record 7"))
+    assert not out.parent.exists()
+
+
+def test_a_failure_before_the_first_item_leaves_nothing(out: Path):
+    with pytest.raises(RuntimeError, match="cannot start"), writer(out):
+        raise RuntimeError("cannot start")
+    assert not out.parent.exists()
+
+
+def test_folders_of_the_user_stay(tmp_path: Path):
+    with pytest.raises(DataError), writer(tmp_path / "split"):
+        raise DataError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_request_reuses_a_complete_split(out: Path):
+    make(out)
+    before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    with writer(out) as split:
+        assert (split.complete, split.written) == (True, COUNT)
+        with pytest.raises(ValueError, match="nothing to append"):
+            split.append(**items(0, 1))
+        assert split.finish() == out
+    with writer(out, count=None) as split:
+        assert (split.complete, split.written) == (True, COUNT)
+    assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
+
+
+def test_another_request_is_refused(out: Path):
+    make(out)
+    with pytest.raises(SplitError, match="made by another request: delete it or choose another folder"):
+        make(out, seed=1)
+    other = out.parent / "other"
+    with pytest.raises(KeyboardInterrupt):
+        break_off(other, 2, KeyboardInterrupt())
+    with pytest.raises(SplitError, match=r"other\.partial was begun with other arguments: delete it"):
+        make(other, seed=1)
+    assert content(make(other)) == content(out)
+
+
+def test_a_folder_that_is_no_split_is_refused_and_kept(out: Path):
+    out.mkdir(parents=True)
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(SplitError, match=r"manifest\.json: cannot be read"):
+        make(out)
+    assert (out / "notes.txt").read_text() == "mine"
+    (out / "manifest.json").write_text("[]")
+    with pytest.raises(SplitError, match="not a JSON object"):
+        make(out)
+    (out / "manifest.json").write_text("{}")
+    with pytest.raises(SplitError, match="another request"):
+        make(out)
+
+
+def test_an_empty_folder_will_do(out: Path):
+    out.mkdir(parents=True)
+    assert make(out) == out
+    verify(out)
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SplitError, match="cannot be written"):
+        make(tmp_path / "file" / "split")
+
+
+def test_a_damaged_partial_folder_is_refused(out: Path):
+    with pytest.raises(KeyboardInterrupt):
+        break_off(out, 4, KeyboardInterrupt())
+    os.truncate(out.parent / "split.partial" / "x.npy", 140)
+    with pytest.raises(SplitError, match=r"x\.npy is shorter than progress\.json says: delete"):
+        make(out)
+
+
+def test_a_second_writer_is_refused(out: Path):
+    with writer(out) as split:
+        split.append(**items(0, 4))
+        with pytest.raises(SplitError, match=rf"is being written by process {os.getpid()}: wait"), writer(out):
+            pass
+        other = program("make", out)
+        assert other.returncode != 0
+        assert f"split.partial is being written by process {os.getpid()}" in other.stderr
+        split.append(**items(4, COUNT))
+        split.finish()
+    assert content(out) == content(make(out.parent / "alone"))
+    assert left_beside(out) == ["alone"]
+
+
+def test_a_file_size_limit_of_the_system(tmp_path: Path):
+    run = program("fill", tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert "split: cannot write: File too large; 6 items are safe in" in run.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["split.partial"]
+    assert content(make(tmp_path / "split", chunk=2)) == content(make(tmp_path / "whole"))
+
+
+@pytest.mark.parametrize("function", ["pwrite", "fsync", "ftruncate", "rename"])
+@pytest.mark.parametrize("call", [1, 2, 5, 8, 13, 20])
+def test_a_full_disk_at_any_time(out: Path, monkeypatch: pytest.MonkeyPatch, function: str, call: int):
+    whole = content(make(out.parent / "whole"))
+    real, calls = getattr(os, function), 0
+
+    def full(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls >= call:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(os, function, full)
+    message = message_of(lambda: make(out))
+    monkeypatch.undo()
+    assert bool(message) == (calls >= call)
+    assert calls < call or (str(out) in message and "No space left on device" in message)
+    assert not out.exists() or content(out) == whole
+    assert content(make(out)) == whole
+    assert left_beside(out) == ["whole"]
+
+
+def test_too_little_space_is_noticed_before_the_work(out: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 100}))
+    with pytest.raises(SplitError, match=r"needs 0\.00 GB, 0\.00 GB are free: make room first"):
+        make(out)
+    assert not out.parent.exists()
+
+
+def test_wrong_items_are_refused(out: Path):
+    with writer(out) as split:
+        good = items(0, 4)
+        for wrong, message in [
+            ({"image": good["image"]}, "append takes the arrays"),
+            (good | {"x": good["x"][:2]}, r"x: expected float32 \(4, 3\), got float32 \(2, 3\)"),
+            (good | {"x": good["x"].astype(np.float64)}, r"x: expected float32 \(4, 3\), got float64"),
+            (items(0, COUNT + 1), "more than the declared 10"),
+        ]:
+            with pytest.raises(ValueError, match=message):
+                split.append(**wrong)
+        split.append(**good)
+        with pytest.raises(ValueError, match="4 of 10 items written"):
+            split.finish()
+    assert not out.exists()
+
+
+def test_a_writer_must_be_entered_and_finishes_once(out: Path):
+    with pytest.raises(ValueError, match="nothing to append to"):
+        writer(out).append(**items(0, 1))
+    with pytest.raises(ValueError, match="0 of 10 items written"):
+        writer(out).finish()
+    with writer(out) as split:
+        split.append(**items(0, COUNT))
+        assert split.finish() == split.finish() == out
+        with pytest.raises(ValueError, match="the split is complete"):
+            split.append(**items(0, 1))
+    verify(out)
+
+
+def test_a_generator_must_be_json(out: Path):
+    with pytest.raises(TypeError):
+        SplitWriter(out, name="", source="", license="", generator={"f": print}, arrays={}, count=1)  # type: ignore[dict-item]
+
+
+@given(st.integers(0, 10**12), st.sampled_from(["uint8", "float16", "int64"]))
+def test_headers_have_one_length(count: int, dtype: str):
+    spec = ArraySpec(dtype, (3, 5))
+    assert len(spec.header(count)) == len(spec.header(0))
+    assert spec.item_bytes == 15 * np.dtype(dtype).itemsize
+
+
+class TestVerify:
+    def test_a_good_split(self, out: Path):
+        assert verify(make(out)).count == COUNT
+
+    @pytest.mark.parametrize("position", [200, -1])
+    def test_a_flipped_byte(self, out: Path, position: int):
+        make(out)
+        damaged = bytearray((out / "image.npy").read_bytes())
+        damaged[position] ^= 1
+        (out / "image.npy").write_bytes(damaged)
+        with pytest.raises(SplitError, match=r"image\.npy: not the content that manifest\.json records"):
+            verify(out)
+
+    def test_what_opening_finds_is_found(self, out: Path):
+        make(out)
+        (out / "x.npy").unlink()
+        with pytest.raises(SplitError, match=r"x\.npy: missing"):
+            verify(out)
+        with pytest.raises(SplitError, match=r"nowhere/manifest\.json: missing"):
+            verify(out / "nowhere")
+
+    def test_an_exchanged_array(self, out: Path):
+        make(out)
+        other = toy_split.items(1, COUNT + 1)
+        np.save(out / "x.npy", other["x"])
+        with pytest.raises(SplitError, match=r"x\.npy"):
+            verify(out)

@@ -1,0 +1,117 @@
+"""ARI and F-ARI against scikit-learn, hand-computed values and the edge cases that the module's docstring states."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from sklearn.metrics import adjusted_rand_score
+
+from slotnorm.metrics import segmentation as metrics
+from slotnorm.metrics.segmentation import adjusted_rand_index, contingency, foreground_adjusted_rand_index
+
+EXACT = {"rel": 1e-12, "abs": 1e-12}  # the same integers, combined in float64
+
+label_maps = st.tuples(st.integers(1, 4), st.integers(1, 60)).flatmap(
+    lambda shape: st.tuples(*[arrays(np.int64, shape, elements=st.integers(0, 8)) for _ in range(2)])
+)
+
+
+@given(label_maps)
+def test_ari_is_scikit_learns(maps):
+    true, pred = maps
+    expected = [adjusted_rand_score(t, p) for t, p in zip(true, pred, strict=True)]
+    assert adjusted_rand_index(torch.tensor(true), torch.tensor(pred)).tolist() == pytest.approx(expected, **EXACT)
+
+
+@given(label_maps)
+def test_foreground_ari_is_scikit_learns_on_the_pixels_that_are_not_background(maps):
+    true, pred = maps
+    expected = [adjusted_rand_score(t[t > 0], p[t > 0]) for t, p in zip(true, pred, strict=True)]
+    got = foreground_adjusted_rand_index(torch.tensor(true), torch.tensor(pred))
+    assert got.tolist() == pytest.approx(expected, **EXACT)
+
+
+def test_a_value_worked_out_by_hand():
+    """Hubert & Arabie (1985), Eq. 5: counts [[2, 1], [0, 2]]; pairs 2, true 4, predicted 4, all 10."""
+    true, pred = torch.tensor([[0, 0, 0, 1, 1]]), torch.tensor([[0, 0, 1, 1, 1]])
+    expected = (2 - 4 * 4 / 10) / (4 - 4 * 4 / 10)
+    assert adjusted_rand_index(true, pred).item() == pytest.approx(expected, **EXACT)
+
+
+def test_large_label_maps_do_not_lose_precision(generator):
+    true = torch.randint(0, 11, (2, 512, 512), generator=generator)
+    pred = torch.where(torch.rand(2, 512, 512, generator=generator) < 0.7, true, 20 - true)
+    expected = [adjusted_rand_score(t.flatten(), p.flatten()) for t, p in zip(true, pred, strict=True)]
+    assert adjusted_rand_index(true, pred).tolist() == pytest.approx(expected, **EXACT)
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 10**6])
+def test_counts_do_not_depend_on_how_many_pixels_are_counted_at_once(at_once, generator, monkeypatch):
+    true = torch.arange(1, 6)[:, None] * torch.randint(0, 2, (5, 3), generator=generator)
+    pred = torch.randint(0, 9, (5, 3), generator=generator)
+    expected = torch.zeros(5, int(true.max()) + 1, int(pred.max()) + 1, dtype=torch.long)
+    for image in range(5):
+        for t, p in zip(true[image], pred[image], strict=True):
+            expected[image, t, p] += 1
+    monkeypatch.setattr(metrics, "PIXELS_AT_ONCE", at_once)
+    assert torch.equal(contingency(true, pred), expected)
+
+
+@pytest.mark.parametrize(
+    ("true", "pred", "expected"),
+    [
+        ([0, 0, 0, 0], [0, 1, 2, 3], 1.0),  # no foreground
+        ([1, 1, 1, 1], [0, 0, 1, 1], 0.0),  # one object, split over slots
+        ([1, 1, 1, 1], [2, 2, 2, 2], 1.0),  # one object in one slot
+        ([0, 0, 1, 2], [0, 1, 2, 2], 0.0),  # two objects of a pixel each in one slot
+        ([0, 0, 1, 0], [0, 1, 2, 2], 1.0),  # a single foreground pixel
+        ([0, 1, 1, 2], [5, 0, 0, 7], 1.0),  # names of the slots do not matter, the background does not count
+    ],
+)
+def test_foreground_edge_cases(true, pred, expected):
+    got = foreground_adjusted_rand_index(torch.tensor([true]), torch.tensor([pred]))
+    foreground = [(t, p) for t, p in zip(true, pred, strict=True) if t > 0]
+    assert got.item() == expected
+    assert got.item() == adjusted_rand_score([t for t, _ in foreground], [p for _, p in foreground])
+
+
+def test_no_pixels_at_all():
+    empty = torch.zeros(2, 0, dtype=torch.long)
+    assert adjusted_rand_index(empty, empty).tolist() == [1.0, 1.0]
+
+
+def test_images_of_a_batch_do_not_mix(generator):
+    true = torch.randint(0, 5, (6, 8, 8), generator=generator)
+    pred = torch.randint(0, 7, (6, 8, 8), generator=generator)
+    alone = torch.cat([adjusted_rand_index(t[None], p[None]) for t, p in zip(true, pred, strict=True)])
+    assert torch.equal(adjusted_rand_index(true, pred), alone)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.int64])
+def test_label_types(dtype):
+    labels = torch.tensor([[0, 1, 2, 255 % 7]], dtype=dtype)
+    result = adjusted_rand_index(labels, labels)
+    assert result.dtype == torch.float64
+    assert result.item() == 1.0
+
+
+def test_contingency_counts():
+    true, pred = torch.tensor([[0, 0, 1], [2, 2, 2]]), torch.tensor([[1, 1, 0], [0, 1, 1]])
+    assert contingency(true, pred).tolist() == [[[0, 2], [1, 0], [0, 0]], [[0, 0], [0, 0], [1, 2]]]
+
+
+@pytest.mark.parametrize(
+    ("true", "pred", "message"),
+    [
+        ([[0, -1]], [[0, 0]], r"true labels must lie in 0..1023, got -1..0"),
+        ([[0, 1]], [[0, 4096]], r"pred labels must lie in 0..1023, got 0..4096"),
+        ([[0, 1]], [[0, 1, 1]], r"label maps must have one shape; true is \(1, 2\), pred is \(1, 3\)"),
+    ],
+)
+def test_bad_labels_are_refused(true, pred, message):
+    # the shape check of the test run would refuse the third case before the function sees it
+    unchecked = getattr(contingency, "__wrapped__", contingency)
+    with pytest.raises(ValueError, match=message):
+        unchecked(torch.tensor(true), torch.tensor(pred))

@@ -1,0 +1,101 @@
+"""The mixture weight given back to trained models, against loops and on modules where it is known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from slotnorm import SlotAttention
+from slotnorm_book.analyses.mixture_weights import (
+    WithMixtureWeights,
+    correlation_table,
+    learned_weights,
+    mixture_weights,
+    recovery,
+    reweighted,
+    with_weights,
+)
+from slotnorm_book.experiments.recipes import recipe
+from slotnorm_book.experiments.results import Results
+
+VARIANTS = ("weighted_mean", "layer_norm", "weighted_sum", "weighted_sum@0.25", "batch_norm", "unnormalized")
+
+
+def make(variant: str) -> tuple[SlotAttention, torch.Tensor, torch.Tensor]:
+    """A module whose LayerNorm has moved from its initial values, as training moves it."""
+    torch.manual_seed(0)
+    module = SlotAttention(4, 4, num_slots=3, hidden_dim=6, normalization=variant).double().eval()
+    torch.nn.init.normal_(module.norm_inputs.weight)
+    torch.nn.init.normal_(module.norm_inputs.bias)
+    g = torch.Generator().manual_seed(1)
+    return module, torch.randn(2, 9, 4, generator=g).double(), torch.randn(2, 3, 4, generator=g).double()
+
+
+def test_the_weight_multiplies_the_attention():
+    attention = torch.tensor([[[0.5, 0.2], [0.5, 0.8]]])
+    expected = torch.tensor([[[0.25, 0.2 * 0.25 / (0.2 * 0.25 + 0.8 * 0.75)], [0.75, 0.6 / 0.65]]])
+    torch.testing.assert_close(reweighted(attention, torch.tensor([[0.25, 0.75]]), 1.0), expected)
+    torch.testing.assert_close(reweighted(attention, torch.tensor([[0.25, 0.75]]), 0.0), attention)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_without_strength_nothing_changes(variant):
+    module, inputs, slots = make(variant)
+    for got, expected in zip(
+        WithMixtureWeights(module, 0.0)(inputs, None, 4, slots), module(inputs, slots=slots, iterations=4), strict=True
+    ):
+        torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)  # float64, a logarithm and back
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_first_iteration_is_left_as_it_is_and_the_second_is_eq_5(variant):
+    module, inputs, slots = make(variant)
+    keys, values = module.keys_and_values(inputs)
+    first = module.attend(slots, keys)
+    _, one = WithMixtureWeights(module, 1.0)(inputs, None, 1, slots)
+    torch.testing.assert_close(one, first)
+    codes, _ = module.normalization(values, first, None)
+    scores = module.to_q(module.norm_slots(module.update(slots, codes))) @ keys.mT / 2  # the square root of D = 4
+    weighed = torch.zeros_like(first)
+    for b in range(2):
+        for n in range(9):
+            terms = [first[b, k].mean() * scores[b, k, n].exp() for k in range(3)]
+            for k in range(3):
+                weighed[b, k, n] = terms[k] / sum(terms)
+    _, two = WithMixtureWeights(module, 1.0)(inputs, None, 2, slots)
+    torch.testing.assert_close(two, weighed, rtol=1e-8, atol=1e-8)  # float64, through Prop. 2 where codes hold it
+
+
+@pytest.mark.parametrize("variant", ["weighted_sum", "weighted_sum@0.25"])
+def test_the_weights_of_a_weighted_sum_come_from_its_codes_alone(variant):
+    module, inputs, slots = make(variant)
+    keys, values = module.keys_and_values(inputs)
+    attention = module.attend(slots, keys)
+    codes, _ = module.normalization(values, attention, None)
+    recovered = mixture_weights(module, codes, torch.full_like(attention, torch.nan))
+    torch.testing.assert_close(recovered, attention.mean(dim=2), rtol=1e-9, atol=1e-9)  # float64
+
+
+def test_codes_that_cannot_hold_the_weights_are_refused():
+    """Five features of a token on four of a slot: Prop. 2's assumption fails, and the values fill the space."""
+    torch.manual_seed(0)
+    module = SlotAttention(5, 4, num_slots=3, normalization="weighted_sum").double()
+    with pytest.raises(ValueError, match="contains the origin"):
+        mixture_weights(module, torch.zeros(1, 3, 4).double(), torch.ones(1, 3, 9).double() / 3)
+
+
+def test_nothing_to_show_is_empty():
+    nothing = Results(recipe("many-slots", "smoke"), (), ())
+    (test,) = nothing.recipe.tests
+    assert with_weights(nothing, test, scenes=2, slots=[3], strengths=[1.0]).empty
+    assert learned_weights(nothing, test, scenes=2, slots=3).empty
+    assert list(correlation_table(pd.DataFrame(), {}).columns) == ["variant", "runs", "correlation"]
+    assert recovery(pd.DataFrame()) == ("(not run)", "(not run)")
+
+
+def test_the_table_tells_median_and_range():
+    learned = pd.DataFrame(
+        {"variant": ["a"] * 3, "correlation": [0.1, 0.5, 0.3], "recovery_error": [np.nan, 2e-6, 1e-6], "offset": 0.04}
+    )
+    assert correlation_table(learned, {"a": "A"}).iloc[0].tolist() == ["A", 3, "0.30 (0.10 to 0.50)"]
+    assert recovery(learned) == ("0.000002", "0.04")

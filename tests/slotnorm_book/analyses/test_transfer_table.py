@@ -1,0 +1,33 @@
+"""Table 1, ours beside the paper's."""
+
+import pandas as pd
+
+from slotnorm_book.analyses.transfer_table import transfer_table
+
+
+def scenes(rows):
+    columns = ["variant", "seed", "test", "slots", "iterations", "f_ari", "ari", "loss"]
+    frame = pd.DataFrame([(v, s, "MOVi-D", 24, 3, f, a, x) for v, s, f, a, x in rows], columns=columns)
+    return {"movi-d-6-7": frame}
+
+
+def test_median_and_largest_deviation_stand_beside_the_paper_s():
+    rows = [("weighted_mean", seed, f_ari, 0.25, 1.5) for seed, f_ari in enumerate((0.50, 0.54, 0.61))]
+    table = transfer_table(scenes(rows), {"weighted_mean": "Baseline"})
+    row = table.iloc[0]
+    assert row["variant"] == "Baseline (6, 7)"
+    assert row["runs"] == 3
+    assert row["F-ARI, ours"] == "0.540 ±\N{NO-BREAK SPACE}0.070"
+    assert row["ℓ2, ours"] == "1.500 ±\N{NO-BREAK SPACE}0.000"
+    assert row["F-ARI, paper"] == "0.741 ±\N{NO-BREAK SPACE}0.005"  # Table 1, Baseline (6, 7)
+
+
+def test_scenes_of_a_run_are_averaged_first():
+    table = transfer_table(scenes([("weighted_mean", 0, 0.2, 0.0, 1.0), ("weighted_mean", 0, 0.4, 0.0, 1.0)]))
+    assert table.iloc[0]["F-ARI, ours"] == "0.300 ±\N{NO-BREAK SPACE}0.000"
+
+
+def test_what_was_not_run_says_so():
+    table = transfer_table(scenes([]))
+    assert list(table["F-ARI, ours"]) == ["not run"] * 4
+    assert list(table["runs"]) == [0] * 4

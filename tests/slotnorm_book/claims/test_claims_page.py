@@ -1,0 +1,103 @@
+"""All claims in one look."""
+
+import matplotlib.pyplot as plt
+import pytest
+
+from slotnorm_book.claims.claims_page import (
+    NEEDED,
+    OUTCOMES,
+    all_rulings,
+    board,
+    changed,
+    counts,
+    differences,
+    discoveries,
+    of_outcome,
+    runs_of,
+    settings_table,
+)
+from slotnorm_book.claims.judge import judge
+from slotnorm_book.claims.ledger import CLAIMS
+from slotnorm_book.claims.verdicts import Ruling
+from slotnorm_book.experiments.recipes import recipe
+from slotnorm_book.experiments.results import Results
+from slotnorm_book.figures.claims import forest
+from tests.slotnorm_book.claims.worlds import evidence
+
+
+@pytest.fixture(scope="module")
+def rulings() -> list[Ruling]:
+    return judge({"clevr-6-7": evidence(1)["clevr-6-7"]}, resamples=200)
+
+
+def test_counts_add_up(rulings: list[Ruling]) -> None:
+    found = counts(rulings)
+    assert found == {"reproduced": 5, "contradicted": 0, "inconclusive": 0, "not run": 12}
+    assert [r.claim.id for outcome in OUTCOMES for r in of_outcome(rulings, outcome)] == [
+        *["R1", "R2", "R3", "R4", "R17"],
+        *[name for name in CLAIMS if name[0] == "R" and name not in ("R1", "R2", "R3", "R4", "R17")],
+    ]
+
+
+def test_without_runs_the_mechanism_is_still_judged() -> None:
+    computed = all_rulings({}, seed=0, trials=2)
+    assert [r.claim.id for r in of_outcome(computed, "reproduced", "mechanism")] == [f"M{i}" for i in range(1, 7)]
+    assert counts(computed)["not run"] == 17
+
+
+def test_discoveries_are_counted_among_reproduced_results(rulings: list[Ruling]) -> None:
+    assert discoveries(rulings) == (5, 5)
+    assert discoveries(rulings, rate=0.0) == (0, 5)
+
+
+def test_what_spatial_runs_change_is_named(rulings: list[Ruling]) -> None:
+    other = {r.claim.id: r for r in judge({"clevr-6-7": evidence(-1)["clevr-6-7"]}, resamples=200)}
+    assert changed(rulings, {r.claim.id: r for r in rulings}) == "none"
+    assert changed(rulings[:1], other) == "R1 (reproduced, with them contradicted)"
+
+
+def test_a_tile_has_sign_word_and_link(rulings: list[Ruling]) -> None:
+    tiles = board(rulings)
+    assert tiles.count("<li ") == 17
+    assert '<li class="verdict reproduced"><a href="#R1"' in tiles
+    assert "<b>R5</b> <span>– not run</span>" in tiles
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_a_paper_scale_run_differs_in_nothing(name: str) -> None:
+    assert differences(recipe(name, "paper"), recipe(name, "paper")) == []
+
+
+def test_differences_tell_both_sides() -> None:
+    told = differences(recipe("clevr-6-7", "smoke"), recipe("clevr-6-7", "paper"))
+    assert "steps: 20, not 500,000" in told
+    assert "pixels a side: 32, not 128" in told
+    assert "bound on the gradient's norm: 1, not none" in told
+
+
+def test_experiments_that_differ_alike_share_a_row() -> None:
+    results = {name: Results(recipe(name, "cpu"), (), ()) for name in ("movi-c-6-7", "movi-d-6-7", "properties")}
+    first, second = settings_table(results)["runs and data"]
+    assert first.split("<br>")[1] == (
+        "**movi-d-6-7**: 0 of 0 runs, on synth-movi-d-features; paper: 12, on MOVi-D, features of DINO"
+    )
+    assert second.startswith("**properties**: 0 of 0 runs")
+
+
+def test_runs_that_two_experiments_show_count_once() -> None:
+    both = [Results(one, (), tuple(one.runs())) for one in (recipe(f"movi-{x}-6-7", "cpu") for x in "cd")]
+    assert runs_of(both) == (0, 12)
+
+
+def test_the_forest_has_a_line_per_criterion(rulings: list[Ruling]) -> None:
+    fig = forest(rulings)
+    lines = [label.get_text() for label in fig.axes[0].get_yticklabels()]
+    judged = [r.claim for r in rulings if r.verdict]
+    assert [line.split()[0] for line in lines] == [claim.id for claim in judged for _ in claim.criteria]
+    plt.close(fig)
+
+
+def test_the_forest_of_nothing_says_so() -> None:
+    fig = forest(all_rulings({}, 0, 2))
+    assert fig.texts[0].get_text() == "no claim has the runs that it needs"
+    plt.close(fig)

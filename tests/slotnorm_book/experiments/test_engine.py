@@ -1,0 +1,266 @@
+"""Store hit or train: what is there is not made again, what lacks is made and nothing else."""
+
+import json
+from dataclasses import replace
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from slotnorm import normalization
+from slotnorm.data.splits import SplitError
+from slotnorm.training.loop import Interrupted
+from slotnorm.training.spec import SpecError
+from slotnorm_book.experiments import engine
+from slotnorm_book.experiments.data_sources import Source
+from slotnorm_book.experiments.engine import check_data, jobs, missing_settings, obtain
+from slotnorm_book.experiments.recipes import recipe
+from slotnorm_book.experiments.recipes.recipe import Recipe
+from slotnorm_book.experiments.results import collect
+from slotnorm_book.experiments.run_store import RunError, RunStore
+from slotnorm_book.experiments.test_sets import TestSet
+from tests.helpers import tiny
+
+
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory) -> Recipe:
+    return tiny.recipe(tiny.make_data(tmp_path_factory.mktemp("data")))
+
+
+@pytest.fixture
+def store(tmp_path) -> RunStore:
+    return RunStore(tmp_path / "store")
+
+
+@pytest.fixture
+def work(monkeypatch) -> list[object]:
+    """What is trained, by variant, and what is evaluated, by label, slots and iterations."""
+    done: list[object] = []
+    train, evaluate = engine.train, engine.evaluate
+
+    def spied_train(spec, *rest):
+        done.append(spec.variant)
+        return train(spec, *rest)
+
+    def spied_evaluate(task, model, split, spec, **options):
+        done.append((spec.label, spec.slots, spec.iterations))
+        return evaluate(task, model, split, spec, **options)
+
+    monkeypatch.setattr(engine, "train", spied_train)
+    monkeypatch.setattr(engine, "evaluate", spied_evaluate)
+    return done
+
+
+def with_slots(of: Recipe, *slots: int) -> Recipe:
+    return of.select(slots=slots)
+
+
+def test_a_run_is_trained_and_evaluated_once(tried, store, work):
+    first = collect(tried, store, "train", tiny.QUIET)
+    sets = [("few", (2, 3), (2,)), ("all", (2, 3), (2,))]
+    assert work == ["weighted_mean", *sets, "batch_norm", *sets]
+    work.clear()
+    again = collect(tried, store, "train", tiny.QUIET)
+    assert work == []
+    pd.testing.assert_frame_equal(first.scenes, again.scenes, check_exact=True)
+    assert again.description == "2 of 2 runs at smoke scale"
+
+
+def test_a_new_slot_count_is_evaluated_from_the_weights_and_nothing_else_is(tried, store, work):
+    some = collect(tried, store, "train", tiny.QUIET).scenes
+    work.clear()
+    more = collect(with_slots(tried, 2, 3, 5), store, "train", tiny.QUIET)
+    assert work == [("few", (5,), (2,)), ("all", (5,), (2,))] * 2
+    kept = more.scenes[more.scenes["slots"] < 5].reset_index(drop=True)
+    key = ["variant", "test", "slots", "scene_id"]
+    pd.testing.assert_frame_equal(
+        kept.sort_values(key, ignore_index=True), some.sort_values(key, ignore_index=True), check_exact=True
+    )
+
+
+def test_settings_added_later_equal_settings_evaluated_at_once(tried, tmp_path):
+    later, once = RunStore(tmp_path / "later"), RunStore(tmp_path / "once")
+    collect(tried, later, "train", tiny.QUIET)
+    wide = with_slots(tried, 2, 3, 5)
+    frames = [collect(wide, store, "train", tiny.QUIET).scenes for store in (later, once)]
+    key = ["variant", "test", "slots", "scene_id"]
+    pd.testing.assert_frame_equal(*(f.sort_values(key, ignore_index=True) for f in frames), check_exact=True)
+
+
+def test_the_results_hold_what_the_recipe_asks_for_and_no_more(tried, store):
+    collect(with_slots(tried, 2, 3, 5), store, "train", tiny.QUIET)
+    results = collect(with_slots(tried, 3), store)
+    assert set(results.scenes["slots"]) == {3}
+    assert results.scenes.groupby(["variant", "test"]).size().to_dict() == {
+        (variant, test): count for variant in tried.variants for test, count in (("few", 4), ("all", 6))
+    }
+    assert results.scenes.columns[:3].tolist() == ["variant", "seed", "test"]
+    assert len(results.curves) == 2 * tried.schedule.steps
+
+
+def test_two_tests_on_the_same_scenes_are_both_in_the_results(tried, store, work):
+    few = tried.tests[0]
+    both = replace(tried, tests=(few, replace(few, label="longer", slots=(3,), iterations=(1, 2, 3))))
+    results = collect(both.select(variants=["weighted_mean"]), store, "train", tiny.QUIET)
+    settings = results.scenes[["test", "slots", "iterations"]].drop_duplicates().to_records(index=False).tolist()
+    assert sorted(settings) == [("few", 2, 2), ("few", 3, 2), ("longer", 3, 1), ("longer", 3, 2), ("longer", 3, 3)]
+    assert len(results.scenes) == few.scenes * len(settings)
+    assert work == ["weighted_mean", ("few", (2, 3), (2,)), ("longer", (3,), (1,)), ("longer", (3,), (3,))]
+
+
+def test_a_report_trains_nothing_and_lists_what_is_missing(tried, store, work):
+    obtain(jobs(tried)[0], store, tiny.QUIET)
+    work.clear()
+    results = collect(tried, store, "report")
+    assert work == []
+    assert [run.spec.variant for run in results.runs] == ["weighted_mean"]
+    assert [spec.variant for spec in results.missing] == ["batch_norm"]
+    assert results.description == "1 of 2 runs at smoke scale; not run: batch_norm seed 0"
+    assert set(results.scenes["variant"]) == {"weighted_mean"}
+    assert collect(with_slots(tried, 5), store, "report").missing == tuple(job.spec for job in jobs(tried))
+
+
+def test_an_empty_report_has_empty_tables(tried, store):
+    results = collect(tried, store, "report")
+    assert len(results.missing) == 2
+    assert len(results.scenes) == len(results.sets) == len(results.curves) == 0
+    trained = collect(tried, store, "train", tiny.QUIET)
+    assert results.scenes.columns.equals(trained.scenes.columns)
+    assert results.sets.columns.equals(trained.sets.columns)
+
+
+def test_a_pruned_run_serves_its_settings_and_refuses_new_ones(tried, store):
+    job = jobs(tried)[0]
+    store.prune(obtain(job, store, tiny.QUIET))
+    assert missing_settings(obtain(job, store, tiny.QUIET), job.tests) == []
+    wide = jobs(with_slots(tried, 2, 5))[0]
+    with pytest.raises(RunError, match=r"was not evaluated on few at \(5,\) slots.*keeps no weights"):
+        obtain(wide, store, tiny.QUIET)
+
+
+def test_an_interrupted_run_goes_on_and_equals_an_uninterrupted_one(tried, store, tmp_path):
+    job, asked = jobs(tried)[1], iter([False] * 3)
+    with pytest.raises(Interrupted):
+        obtain(job, store, replace(tiny.QUIET, stop=lambda: next(asked, True)))
+    assert store.find(job.spec) is None
+    run, other = obtain(job, store, tiny.QUIET), obtain(job, RunStore(tmp_path / "other"), tiny.QUIET)
+    assert tiny.equal(run.load_model(), other.load_model())
+    pd.testing.assert_frame_equal(run.curve, other.curve, check_exact=True)
+    pd.testing.assert_frame_equal(run.evaluation.scenes, other.evaluation.scenes, check_exact=True)
+
+
+def test_the_lock_is_free_after_a_failure(tried, store):
+    job = replace(jobs(tried)[0], train=Source("/nowhere", "train", tiny.SIZE, 8))
+    with pytest.raises(SpecError, match="/nowhere"):
+        obtain(job, store, tiny.QUIET)
+    with store.lock(job.spec) as held:
+        assert held is not None
+
+
+def first_test(of: Recipe, **changes) -> tuple[TestSet, ...]:
+    return (replace(of.tests[0], **changes), *of.tests[1:])
+
+
+WRONG = {
+    "no slot": (lambda r: replace(r, tests=first_test(r, slots=(0,))), SpecError, "slots and iterations must be at"),
+    "no iteration": (lambda r: replace(r, tests=first_test(r, iterations=())), SpecError, "at least 1"),
+    "an odd size": (lambda r: replace(r, task=replace(r.task, image_size=17)), SpecError, "power of two.* got 17"),
+    "no slot in training": (lambda r: replace(r, task=replace(r.task, num_slots=0)), SpecError, "num_slots must be"),
+    "an unknown variant": (lambda r: r.select(variants=["median"]), SpecError, "'median'; there are weighted_mean"),
+    "a negative seed": (lambda r: r.select(seeds=[-1]), SpecError, "seed must not be negative"),
+    "no variant": (lambda r: r.select(variants=[]), SpecError, "variants must name at least one"),
+    "a seed twice": (lambda r: r.select(seeds=[1, 1]), SpecError, "seeds must name each once, got 1, 1"),
+    "no such data": (lambda r: r.over("/nowhere"), SpecError, "no such folder, and no stand-in"),
+    "no split": (lambda r: r.over(str(Path(__file__).parent)), SplitError, "manifest.json: missing"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_cannot_work_is_refused_before_any_work(tried, store, work, what):
+    change, error, reason = WRONG[what]
+    with pytest.raises(error, match=reason):
+        collect(change(tried), store, "train", tiny.QUIET)
+    assert work == []
+    assert not store.local.exists()
+
+
+@pytest.mark.parametrize("value", ["no_such_module:Lost", "slotnorm.normalization:Lost", "builtins:iter"])
+def test_a_normalization_that_cannot_be_loaded_is_named_before_any_work(tried, store, work, monkeypatch, value):
+    monkeypatch.setattr(normalization, "_installed", lambda: {"lost": EntryPoint("lost", value, normalization.GROUP)})
+    with pytest.raises(SpecError, match=r"variant 'lost': its entry point in .*\.normalizations cannot be used: "):
+        collect(tried.select(variants=["weighted_mean", "lost"]), store, "train", tiny.QUIET)
+    assert work == []
+
+
+def test_an_error_of_the_papers_normalizations_is_none_of_an_entry_point(tried, monkeypatch):
+    def fails(dim):
+        raise AttributeError("of ours")
+
+    monkeypatch.setitem(normalization.NORMALIZATIONS, "weighted_mean", fails)
+    with pytest.raises(AttributeError, match="of ours"):
+        jobs(tried)
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+@pytest.mark.parametrize("array", ["image", "segmentation"])
+def test_data_without_an_array_that_the_task_needs_are_refused_before_any_work(tmp_path, part, array):
+    own = tiny.recipe(tiny.make_data(tmp_path))
+    check_data(own)
+    path = tmp_path / part / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["arrays"][array]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(SplitError, match=f"{tmp_path / part}: has no array '{array}'"):
+        check_data(own)
+
+
+def test_training_data_without_a_suitable_scene_are_refused_before_any_work(tried):
+    with pytest.raises(SplitError, match="no scene has 0 to 0 objects"):
+        check_data(replace(tried, max_objects=0))
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "reason"),
+    [
+        ({"scenes": 9}, SpecError, "few: .* has 6 suitable scenes, 9 are asked for"),
+        ({"max_objects": 1, "scenes": 3}, SpecError, "has 2 suitable scenes, 3 are asked for"),
+    ],
+)
+def test_too_few_scenes_are_refused_before_the_training(tried, store, work, changes, error, reason):
+    with pytest.raises(error, match=reason):
+        collect(replace(tried, tests=first_test(tried, **changes)), store, "train", tiny.QUIET)
+    assert work == []
+
+
+def test_images_of_another_size_are_refused_before_the_training(tried, store, work):
+    large = replace(tried, task=replace(tried.task, image_size=32), train=replace(tried.train, image_size=32))
+    with pytest.raises(SplitError, match=r"images of 16x16 pixels, 32x32 are needed; .*--size 32"):
+        collect(large, store, "train", tiny.QUIET)
+    assert work == []
+
+
+def test_the_paper_scale_without_its_data_says_what_would_be_right(store, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SpecError, match=r"data = 'data/clevr': no such folder, and no stand-in \(synth-clevr"):
+        collect(recipe("clevr-6-7", "paper"), store)
+
+
+@pytest.mark.parametrize(("experiment", "scale"), [("clevr-7-6", "cpu"), ("clevr-6-7", "huge")])
+def test_an_unknown_experiment_or_scale_is_answered_with_those_that_exist(experiment, scale):
+    with pytest.raises(SpecError, match=r"unknown .*; there are .*clevr-6-7|paper"):
+        recipe(experiment, scale)
+
+
+@pytest.mark.slow
+def test_measures_of_all_scenes_together_are_kept_too(store, monkeypatch, tmp_path):
+    monkeypatch.setenv("SLOTNORM_CACHE", str(tmp_path / "cache"))
+    predicted = recipe("properties", "smoke").select(["weighted_mean"], slots=[7])
+    collect(predicted, store, "train", tiny.QUIET)
+    results = collect(predicted.select(slots=[7, 9]), store, "train", tiny.QUIET)
+    measures = {"ap@inf", "ap@1", "ap@0.5", "ap@0.25", "ap@0.125"}
+    assert set(zip(results.sets["slots"], results.sets["measure"], strict=True)) == {
+        (slots, measure) for slots in (7, 9) for measure in measures
+    }
+    assert results.sets["value"].between(0, 1).all()
+    assert len(results.scenes) == 2 * predicted.tests[0].scenes

@@ -1,0 +1,268 @@
+"""The run store: what is written comes back, what is damaged is named, and the rest of the store goes on."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import fsspec
+import pandas as pd
+import pytest
+from fsspec.implementations.local import LocalFileSystem
+from safetensors.torch import load_file, save_file
+
+from slotnorm.training.loop import train
+from slotnorm_book.experiments.engine import Job, complete, jobs, obtain
+from slotnorm_book.experiments.results import whole
+from slotnorm_book.experiments.run_store import RECORD, RUNNING, WEIGHTS, BusyError, RunError, RunStore, UnreadableError
+from tests.helpers import tiny
+from tests.helpers.paths import ROOT
+from tests.helpers.toy_split import content
+from tests.slotnorm.training.test_resume import full_disk
+
+
+@pytest.fixture(scope="module")
+def wanted(tmp_path_factory) -> list[Job]:
+    data = tiny.make_data(tmp_path_factory.mktemp("data"))
+    return jobs(tiny.recipe(data))
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory, wanted) -> Path:
+    root = tmp_path_factory.mktemp("filled") / "store"
+    for job in wanted:
+        obtain(job, RunStore(root), tiny.QUIET)
+    return root
+
+
+@pytest.fixture
+def store(tmp_path, filled) -> RunStore:
+    """A store of its own with both runs."""
+    root = tmp_path / "store"
+    for name, data in content(filled).items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+    return RunStore(root)
+
+
+def test_a_run_comes_back_as_it_was(store, wanted):
+    spec = wanted[1].spec
+    run = store.get(spec)
+    assert run.spec == spec
+    trained = train(spec, wanted[1].train.open().filter(max_objects=3).loader(batch_size=4, seed=0, flip=True))
+    assert tiny.equal(run.load_model(), trained.model)
+    assert not run.load_model().training
+    assert run.curve["loss"].tolist() == trained.curve.loss.tolist()
+    assert run.curve["step"].tolist() == list(range(1, 9))
+    assert len(run.evaluation.scenes) == 2 * (4 + 6)
+    assert run.provenance["processes"] == 1
+    assert run.provenance["data_digest"] == wanted[1].train.open().manifest.digest
+
+
+def test_a_store_lists_its_runs_and_knows_what_it_lacks(store, wanted):
+    assert [run.spec for run in store] == sorted((job.spec for job in wanted), key=lambda spec: spec.name)
+    absent = replace(wanted[0].spec, seed=5)
+    assert store.find(absent) is None
+    with pytest.raises(RunError, match=f"has no run {absent.name}"):
+        store.get(absent)
+    assert list(RunStore("/nowhere/at/all")) == []
+
+
+def test_no_file_of_a_run_is_a_pickle(filled):
+    suffixes = {path.suffix for path in filled.rglob("*") if path.is_file()}
+    assert suffixes == {".json", ".parquet", ".safetensors", ".lock"}
+
+
+def change_record(folder: Path, **changes) -> None:
+    path = folder / RECORD
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+RECORD_DAMAGES = {
+    "cut short": (
+        lambda path: path.write_bytes(path.read_bytes()[:-20]),
+        "is not the record of a run: JSONDecodeError",
+    ),
+    "a list": (lambda path: path.write_text("[]"), "is not the record of a run"),
+    "not text": (lambda path: path.write_bytes(b"\xff\xfe\x00"), "is not the record of a run"),
+    "another version": (
+        lambda path: change_record(path.parent, format_version=99),
+        "is of format version 99.* reads 1",
+    ),
+    "no spec": (lambda path: change_record(path.parent, spec={}), "is not the specification of a run"),
+    "an unknown variant": (
+        lambda path: change_record(path.parent, spec=tiny.spec().to_json() | {"variant": "median"}),
+        "unknown variant 'median'",
+    ),
+    "another run": (lambda path: change_record(path.parent, spec=tiny.spec(seed=9).to_json()), "of another run, "),
+}
+
+
+@pytest.mark.parametrize("damage", RECORD_DAMAGES)
+def test_a_record_that_is_no_use_is_named_and_the_other_run_is_usable(store, wanted, damage):
+    (bad, good), (spoil, reason) = (job.spec for job in wanted), RECORD_DAMAGES[damage]
+    spoil(path := store.local / bad.name / RECORD)
+    with pytest.raises(RunError, match=f"{path}: .*{reason}"):
+        store.find(bad)
+    assert [str(error).partition(":")[0] for error in store.damaged()] == [str(path)]
+    assert [run.spec for run in store] == [good]
+    assert store.get(good).load_model() is not None
+
+
+@pytest.mark.parametrize("name", ["eval.parquet", "curve.parquet", WEIGHTS])
+@pytest.mark.parametrize("how", ["changed", "missing"])
+def test_a_file_that_is_no_use_is_named(store, wanted, name, how):
+    spec = wanted[0].spec
+    path = store.local / spec.name / name
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1])) if how == "changed" else path.unlink()
+    run, reason = store.get(spec), "damaged, or replaced" if how == "changed" else "missing"
+    with pytest.raises(RunError, match=f"{path}: {reason}"):
+        _ = run.contents()[name]
+    read = {"eval.parquet": lambda: run.evaluation, "curve.parquet": lambda: run.curve, WEIGHTS: run.load_model}
+    with pytest.raises(RunError, match=f"{path}: {reason}"):
+        read[name]()
+    assert store.get(wanted[1].spec).load_model() is not None
+
+
+def test_weights_of_another_shape_are_named(store, wanted):
+    spec = wanted[0].spec
+    folder = store.local / spec.name
+    weights = load_file(folder / WEIGHTS)
+    weights["slot_attention.to_q.weight"] = weights["slot_attention.to_q.weight"][:, :2].contiguous()
+    save_file(weights, folder / WEIGHTS)
+    files = json.loads((folder / RECORD).read_text())["files"]
+    change_record(folder, files=files | {WEIGHTS: hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()})
+    with pytest.raises(RunError, match=rf"{folder / WEIGHTS}: does not fit the model .*to_q.weight"):
+        store.get(spec).load_model()
+    assert len(store.get(spec).curve) == 8
+
+
+def test_a_remote_store_is_read_and_not_written(store, wanted):
+    memory = fsspec.filesystem("memory")
+    memory.pipe({f"/runs/{name}": data for name, data in content(store.local).items()})
+    try:
+        remote = RunStore("memory://runs")
+        assert [run.spec for run in remote] == [run.spec for run in store]
+        run, local = remote.get(wanted[0].spec), store.get(wanted[0].spec)
+        assert tiny.equal(run.load_model(), local.load_model())
+        pd.testing.assert_frame_equal(run.evaluation.scenes, local.evaluation.scenes, check_exact=True)
+        assert all(whole(job, remote) for job in wanted)
+        for write in (lambda: remote.prune(run), lambda: remote.lock(run.spec), lambda: remote.checkpoint(run.spec)):
+            with pytest.raises(RunError, match="memory://runs: is read only; give a local folder"):
+                write()
+    finally:
+        memory.rm("/runs", recursive=True)
+
+
+@pytest.mark.parametrize("address", ["foo://bar", __file__])
+def test_what_is_no_store_is_refused_at_once(address):
+    with pytest.raises(RunError, match=f"{address}: (is a file|neither a folder .*: Protocol not known)"):
+        RunStore(address)
+
+
+def test_a_filesystem_that_is_not_installed_is_named(monkeypatch):
+    def lacking(_):
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr(fsspec, "url_to_fs", lacking)
+    with pytest.raises(RunError, match=r"s3://bucket: neither a folder .*: Install s3fs to access S3"):
+        RunStore("s3://bucket")
+
+
+def test_looking_whether_a_store_can_be_written_makes_nothing(tmp_path, monkeypatch):
+    store = RunStore(tmp_path / "new" / "store")
+    store.check_writable()
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(RunError, match="memory://runs: is read only"):
+        RunStore("memory://runs").check_writable()
+    monkeypatch.setattr("os.access", lambda place, mode: place != tmp_path)
+    with pytest.raises(RunError, match=f"{store.root}: cannot be written to: {tmp_path} is read only"):
+        store.check_writable()
+
+
+@pytest.mark.parametrize("name", [RECORD, "eval.parquet"])
+def test_a_file_that_may_not_be_read_is_not_called_damaged(store, wanted, monkeypatch, name):
+    cat = LocalFileSystem.cat_file
+
+    def forbidden(self, path, *rest, **options):
+        if path.endswith(name):
+            raise PermissionError(path)
+        return cat(self, path, *rest, **options)
+
+    monkeypatch.setattr(LocalFileSystem, "cat_file", forbidden)
+    with pytest.raises(UnreadableError, match=rf"{name}: may not be read"):
+        whole(wanted[0], store)
+
+
+def test_a_pruned_run_keeps_its_tables_and_says_what_it_lacks(store, wanted):
+    run = store.get(wanted[0].spec)
+    pruned = store.prune(run)
+    assert pruned.curve.equals(run.curve)
+    assert pruned.evaluation.scenes.equals(run.evaluation.scenes)
+    assert pruned.provenance == run.provenance
+    assert not (store.local / run.spec.name / WEIGHTS).exists()
+    with pytest.raises(RunError, match=f"{run.spec.name}: keeps no weights"):
+        pruned.load_model()
+
+
+def test_a_pruned_run_cannot_be_evaluated_in_new_settings(store, wanted):
+    job = wanted[0]
+    pruned = store.prune(store.get(job.spec))
+    assert complete(pruned, job.tests, store) is pruned
+    wider = tuple(replace(test, slots=(2, 3, 9)) for test in job.tests)
+    with pytest.raises(RunError, match=r"was not evaluated on few at \(9,\) slots.* keeps no weights"):
+        complete(pruned, wider, store)
+
+
+def test_a_full_disk_leaves_no_half_run_and_the_checkpoint(tmp_path, wanted, monkeypatch):
+    job, store = wanted[0], RunStore(tmp_path / "store")
+    with monkeypatch.context() as patched:
+        # the checkpoint is larger than any file of the run: only a limit from here on meets the run alone
+        record = store.write
+
+        def write(*arguments, **named):
+            with full_disk(size=3000):
+                return record(*arguments, **named)
+
+        patched.setattr(store, "write", write)
+        with pytest.raises(OSError, match=job.spec.name):
+            obtain(job, store, tiny.QUIET)
+    assert store.find(job.spec) is None
+    assert store.checkpoint(job.spec).exists()
+    assert not (store.local / RUNNING / f"{job.spec.name}.new").exists()
+    with monkeypatch.context() as patched:
+        patched.setattr("slotnorm.training.loop._Loop.update", lambda *_: pytest.fail("it was trained already"))
+        run = obtain(job, store, tiny.QUIET)
+    assert len(run.curve) == 8
+    assert not store.checkpoint(job.spec).exists()
+
+
+def test_a_full_disk_leaves_the_run_that_was_to_be_extended(store, wanted):
+    job = wanted[0]
+    before = content(store.local / job.spec.name)
+    wider = tuple(replace(test, slots=(2, 3, 4)) for test in job.tests)
+    with full_disk(size=3000), pytest.raises(OSError, match=job.spec.name):
+        complete(store.get(job.spec), wider, store, tiny.QUIET)
+    assert content(store.local / job.spec.name) == before
+
+
+@pytest.mark.slow
+def test_two_processes_do_not_make_the_same_run(tmp_path, wanted):
+    spec, store = wanted[0].spec, RunStore(tmp_path / "store")
+    program = (
+        "from tests.helpers import tiny; from slotnorm_book.experiments.run_store import *; import sys\n"
+        "with RunStore(sys.argv[1]).lock(tiny.spec()): print('held', flush=True); input()"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "store")]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(BusyError, match=f"{tiny.spec().name}: another process is at this run"):
+            store.lock(tiny.spec())
+        with store.lock(spec):
+            assert spec.name != tiny.spec().name  # another run is free
+        other.kill()
+    with store.lock(tiny.spec()):
+        assert other.returncode == -9  # what a dead process held is free

@@ -1,0 +1,323 @@
+"""The command line: what it says, its exit status, and that the same command always gets there in the end."""
+
+import multiprocessing as mp
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from fsspec.implementations.local import LocalFileSystem
+
+from slotnorm.training.checkpoint import read_progress
+from slotnorm.training.spec import Schedule
+from slotnorm_book.experiments import recipes, sweep
+from slotnorm_book.experiments.engine import jobs
+from slotnorm_book.experiments.launch import local as workers
+from slotnorm_book.experiments.launch.progress import Display, Outcome
+from slotnorm_book.experiments.launch.stop import EXIT_GO_ON
+from slotnorm_book.experiments.recipes import EXPERIMENTS
+from slotnorm_book.experiments.recipes.recipe import SCALES, Recipe
+from slotnorm_book.experiments.results import collect
+from slotnorm_book.experiments.run_store import RunStore
+from tests.helpers import tiny
+from tests.helpers.command import command as run_command
+from tests.helpers.paths import FIXTURES, ROOT
+
+TFRECORD = FIXTURES / "clevr_with_masks_train.tfrecords"
+LONG = Schedule(steps=300, peak=1e-3, warmup=2)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    return tiny.make_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def tried(data) -> Recipe:
+    return tiny.recipe(data)
+
+
+@pytest.fixture(scope="module")
+def expected(tried, tmp_path_factory) -> pd.DataFrame:
+    """What the sweeps must come to."""
+    return tables(tried, tmp_path_factory.mktemp("expected"), "train")
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch, data) -> str:
+    monkeypatch.setitem(recipes.EXPERIMENTS, "tiny", lambda scale: tiny.recipe(data, scale=scale))
+    monkeypatch.setattr(workers, "POLL_S", 0.05)
+    return str(tmp_path / "store")
+
+
+def tables(of: Recipe, root: str | Path, missing: str = "report") -> pd.DataFrame:
+    results = collect(of, RunStore(root), missing, tiny.QUIET)
+    return pd.concat([results.scenes, results.curves])
+
+
+def command(monkeypatch, *arguments: str) -> int:
+    """Exit status of ``slotnorm-book sweep``."""
+    return run_command(monkeypatch, "sweep", *arguments)
+
+
+def once_it_lives(monkeypatch, then: Callable[[], None]) -> None:
+    """Do something when the first worker tells of its first steps."""
+    at, done = Display.at, []
+
+    def spy(display, job, step, loss):
+        at(display, job, step, loss)
+        if not done:
+            done.append(step)
+            then()
+
+    monkeypatch.setattr(Display, "at", spy)
+
+
+def test_the_list_names_every_recipe(monkeypatch, capsys):
+    assert command(monkeypatch, "--list") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [tuple(line.split()[:2]) for line in lines] == [(name, scale) for name in EXPERIMENTS for scale in SCALES]
+    assert "500,000 steps of 64" in next(line for line in lines if line.startswith("clevr-6-7 ") and "paper" in line)
+
+
+def test_a_dry_run_tells_the_grid_and_does_nothing(monkeypatch, capsys, root):
+    assert command(monkeypatch, "tiny", "--scale", "smoke", "--store", root, "--dry-run") == 0
+    said = capsys.readouterr().out
+    assert "tiny at smoke scale" in said
+    assert "0 of 2 runs done" in said
+    assert said.count("not run") == 2
+    assert "no estimate" in said
+    assert not RunStore(root).local.exists()
+
+
+def test_a_dry_run_tells_what_is_done_what_stopped_and_how_long_the_rest_takes(monkeypatch, capsys, root, tried):
+    long = replace(tried, seeds=(0, 1), variants=("weighted_mean",))
+    first, second = jobs(long)
+    collect(long.select(seeds=[0]), RunStore(root), "train", tiny.QUIET)
+    asked = iter([False] * 3)
+    with pytest.raises(Exception, match="stopped at step 3"):
+        collect(long.select(seeds=[1]), RunStore(root), "train", replace(tiny.QUIET, stop=lambda: next(asked, True)))
+    chosen = ("--variants", "weighted_mean", "--seeds", "0", "--seeds", "1")
+    assert command(monkeypatch, "tiny", "--scale", "smoke", "--store", root, *chosen, "--dry-run") == 0
+    said = capsys.readouterr().out
+    assert f"{first.spec.name:<40} done" in said
+    assert f"{second.spec.name:<40} stopped at step 3 of 8" in said
+    assert "about 0 minutes of one worker are left" in said
+
+
+REQUESTS = {
+    "an unknown experiment": (("clevr-7-6",), "unknown experiment 'clevr-7-6'; there are clevr-6-7, "),
+    "an unknown scale": (("tiny", "--scale", "huge"), "unknown scale 'huge'; there are smoke, cpu, gpu, paper"),
+    "an unknown variant": (("tiny", "--variants", "median"), "unknown variant 'median'; there are weighted_mean, "),
+    "no slot": (("tiny", "--slots", "0"), "slots and iterations must be at least 1"),
+    "a negative seed": (("tiny", "--seeds", "-1"), "seed must not be negative"),
+    "a slot count twice": (("tiny", "--slots", "3", "--slots", "3"), "slots must name each once"),
+    "no such data": (("tiny", "--data", "/nowhere"), "data = '/nowhere': no such folder, and no stand-in"),
+    "a scale without its data": (("clevr-6-7", "--scale", "paper"), "data = 'data/clevr': no such folder"),
+    "an unknown executor": (("tiny", "--executor", "slurm"), "executor must be local or ray, got 'slurm'"),
+    "a remote store": (("tiny", "--store", "memory://runs"), "memory://runs: is read only"),
+    "a store that is a file": (("tiny", "--store", __file__, "--dry-run"), "test_sweep.py: is a file; a run store is"),
+    "a store within a file": (("tiny", "--store", f"{__file__}/runs"), "cannot be written to: "),
+    "a store of an unknown kind": (("tiny", "--store", "foo://bar", "--dry-run"), "foo://bar: neither a folder nor"),
+    "an unknown device": (("tiny", "--device", "banana"), "device must be auto, cpu, cuda or the like, got 'banana'"),
+    "a device that is not here": (("tiny", "--device", "cuda:99", "--dry-run"), "device 'cuda:99' is not available"),
+    "an unknown device on a cluster": (("tiny", "--device", "banana", "--executor", "ray"), "device must be auto, cpu"),
+    "no such test data": (("tiny", "--test-data", "/nowhere"), "data = '/nowhere': no such folder, and no stand-in"),
+    "no such file": (("tiny", "--data", "none.tfrecords"), "none.tfrecords: missing: no such file"),
+    "an empty file": (("tiny", "--data", "empty.tfrecords", "--dry-run"), "empty.tfrecords: empty: 0 bytes"),
+    "another file": (("tiny", "--data", "other.tfrecords"), "other.tfrecords: record 0: neither GZIP nor a TFRecord"),
+    "no online data": (("tiny", "--data", "none.online.json"), "none.online.json: cannot be read"),
+}
+
+
+@pytest.mark.parametrize("what", REQUESTS)
+def test_a_wrong_request_is_one_line_and_status_2(monkeypatch, capsys, root, tmp_path, what):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SLOTNORM_CACHE", str(tmp_path / "cache"))
+    Path("empty.tfrecords").write_bytes(b"")
+    Path("other.tfrecords").write_bytes(b"no records")
+    arguments, reason = REQUESTS[what]
+    assert command(monkeypatch, "--store", root, *arguments) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert reason in said
+    assert said.count("\n") == 1
+    assert not RunStore(root).local.exists()
+
+
+def test_too_few_test_scenes_are_refused_before_any_work(monkeypatch, capsys, root, tried):
+    many = replace(tried, tests=(replace(tried.tests[1], scenes=9),))
+    monkeypatch.setitem(recipes.EXPERIMENTS, "tiny", lambda scale: many)
+    assert command(monkeypatch, "tiny", "--scale", "smoke", "--store", root) == 2
+    assert "test has 8 suitable scenes, 9 are asked for" in capsys.readouterr().err
+    assert not RunStore(root).local.exists()
+
+
+def test_a_cache_that_cannot_be_made_is_refused(monkeypatch, capsys, root):
+    monkeypatch.setenv("SLOTNORM_CACHE", f"{__file__}/cache")
+    assert command(monkeypatch, "tiny", "--store", root, "--data", str(TFRECORD)) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {__file__}/cache")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("given", [(), ("--data",), ("--test-data",), ("--data", "--test-data")])
+def test_training_and_test_data_are_given_on_their_own_or_together(monkeypatch, root, data, given):
+    chosen = []
+    monkeypatch.setattr(sweep, "run", lambda recipe, *rest: chosen.append(recipe) or 0)
+    options = [part for name in given for part in (name, f"new{name}")]
+    assert command(monkeypatch, "tiny", "--store", root, *options) == 0
+    train = "new--data" if "--data" in given else str(data)
+    test = "new--test-data" if "--test-data" in given else train
+    assert chosen[0].train.data == train
+    assert {each.source.data for each in chosen[0].tests} == {test}
+
+
+def test_a_store_that_may_not_be_written_or_read_is_refused_when_it_would_be(monkeypatch, capsys, root, tmp_path):
+    monkeypatch.setattr(os, "access", lambda place, mode: Path(place) != tmp_path)
+    assert command(monkeypatch, "tiny", "--scale", "smoke", "--store", root, "--dry-run") == 0
+    assert command(monkeypatch, "tiny", "--scale", "smoke", "--store", root) == 2
+    assert f"error: {root}: cannot be written to: {tmp_path} is read only" in capsys.readouterr().err
+    Path(root).mkdir()
+
+    def forbidden(*_, **__):
+        raise PermissionError
+
+    monkeypatch.setattr(LocalFileSystem, "ls", forbidden)
+    assert command(monkeypatch, "tiny", "--scale", "smoke", "--store", root, "--dry-run") == 2
+    assert capsys.readouterr().err == f"error: {root}: may not be read; whoever owns it can permit it\n"
+
+
+def test_a_run_that_may_not_be_read_is_not_called_damaged(monkeypatch, capsys, root, tried):
+    folder = Path(root) / jobs(tried)[0].spec.name
+    folder.mkdir(parents=True)
+    (folder / "record.json").touch()
+
+    def forbidden(*_, **__):
+        raise PermissionError
+
+    monkeypatch.setattr(LocalFileSystem, "cat_file", forbidden)
+    assert command(monkeypatch, "tiny", "--scale", "smoke", "--store", root, "--dry-run") == 2
+    assert capsys.readouterr().err == f"error: {folder}/record.json: may not be read; whoever owns it can permit it\n"
+
+
+def test_compile_reaches_the_workers(monkeypatch, root):
+    given = []
+    monkeypatch.setitem(sweep.EXECUTORS, "local", lambda *arguments: given.append(arguments[2]) or Outcome())
+    for flag in (["--compile"], []):
+        assert command(monkeypatch, "tiny", "--scale", "smoke", "--store", root, *flag) == 0
+    assert [execution.compile for execution in given] == [True, False]
+
+
+COMPILED = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from torch import nn
+from slotnorm_book.experiments.results import collect
+from slotnorm_book.experiments.run_store import RunStore
+from tests.helpers import tiny
+whole = nn.Module.compile
+nn.Module.compile = lambda self: whole(self, backend="eager")
+collect(tiny.recipe(Path(sys.argv[1])), RunStore(sys.argv[2]), "train", replace(tiny.QUIET, compile=True))
+"""
+"""Traced, but not translated to C++; in a process of its own, where shapes are not checked, which cannot be traced."""
+
+
+@pytest.mark.slow
+def test_a_compiled_run_follows_the_same_curve_and_says_so(data, root, tried, expected):
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILED, data, root], cwd=ROOT, capture_output=True, text=True, check=False, timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+    assert [run.provenance["compiled"] for run in RunStore(root)] == [True, True]
+    losses = [table["loss"].tolist() for table in (tables(tried, root), expected)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4, nan_ok=True)
+
+
+@pytest.mark.slow
+def test_runs_side_by_side_come_to_the_same_as_one_by_one(monkeypatch, capsys, root, tried, expected):
+    arguments = ("tiny", "--scale", "smoke", "--store", root, "--device", "cpu", "--jobs", "2")
+    assert command(monkeypatch, *arguments) == 0
+    assert "2 done, 0 to go on with, 0 failed" in capsys.readouterr().out
+    pd.testing.assert_frame_equal(tables(tried, root), expected, check_exact=True)
+    monkeypatch.setitem(sweep.EXECUTORS, "local", lambda *_: pytest.fail("everything was there"))
+    assert command(monkeypatch, *arguments) == 0
+    assert "2 of 2 runs done" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_spent_budget_is_status_75_and_the_same_command_ends_the_same(monkeypatch, capsys, root, tried, expected):
+    assert sweep.run(tried, root, "cpu", 1, time_budget=0.0) == EXIT_GO_ON
+    assert "0 done, 2 to go on with, 0 failed" in capsys.readouterr().out
+    assert sweep.run(tried, root, "cpu", 1, time_budget=3600.0) == 0
+    pd.testing.assert_frame_equal(tables(tried, root), expected, check_exact=True)
+
+
+@pytest.mark.slow
+def test_a_worker_asked_to_stop_leaves_a_checkpoint_and_goes_on(monkeypatch, root, tried, tmp_path):
+    long = replace(tried, schedule=LONG, variants=("batch_norm",))
+    spec, asked = jobs(long)[0].spec, []
+    once_it_lives(monkeypatch, lambda: asked.append(True))
+    outcome = workers.run_side_by_side(jobs(long), root, tiny.QUIET, 1, lambda: bool(asked))
+    assert [job.spec for job in outcome.stopped] == [spec]
+    assert 0 < read_progress(RunStore(root).checkpoint(spec)) < LONG.steps
+    assert sweep.run(long, root, "cpu", 1) == 0
+    pd.testing.assert_frame_equal(tables(long, root), tables(long, tmp_path / "other", "train"), check_exact=True)
+
+
+@pytest.mark.slow
+def test_a_worker_killed_by_signal_9_is_reported_and_the_same_command_finishes(monkeypatch, capsys, root, tried):
+    long = replace(tried, schedule=LONG, variants=("weighted_mean",))
+    once_it_lives(monkeypatch, lambda: [child.kill() for child in mp.active_children()])
+    assert sweep.run(long, root, "cpu", 1) == 1
+    name = jobs(long)[0].spec.name
+    assert f"{name} failed: killed by signal 9; the same command goes on" in capsys.readouterr().err
+    assert sweep.run(long, root, "cpu", 1) == 0
+    assert len(tables(long, root)) == LONG.steps + 20
+
+
+@pytest.mark.slow
+def test_a_run_that_diverges_is_status_1_and_says_why(capsys, root, tried):
+    steep = replace(tried, schedule=replace(LONG, peak=1e30), variants=("weighted_mean",))
+    assert sweep.run(steep, root, "cpu", 1) == 1
+    said = capsys.readouterr()
+    assert "failed: TrainingDivergedError: weighted_mean, seed 0: " in said.err
+    assert "0 done, 0 to go on with, 1 failed" in said.out
+
+
+def children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers in /proc")
+def test_control_c_at_once_is_status_75_and_the_runs_go_on(data, tried, root, expected):
+    program = [
+        sys.executable,
+        "-m",
+        "tests.helpers.tiny",
+        "tiny",
+        "--scale",
+        "smoke",
+        "--store",
+        root,
+        "--device",
+        "cpu",
+    ]
+    options = {"cwd": ROOT, "env": os.environ | {"TINY_DATA": str(data)}, "start_new_session": True}
+    with subprocess.Popen([*program, "--jobs", "2"], stderr=subprocess.PIPE, text=True, **options) as process:
+        while len(children(process.pid)) < 2:  # multiprocessing's tracker and the first worker, in the midst of imports
+            assert process.poll() is None
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == EXIT_GO_ON, said
+    assert "Traceback" not in said
+    pd.testing.assert_frame_equal(tables(tried, root, "train"), expected, check_exact=True)

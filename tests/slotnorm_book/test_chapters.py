@@ -1,0 +1,88 @@
+"""Chapters: every field is described; those with an experiment find recipe, store and runs."""
+
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from slotnorm_book.__main__ import app
+from slotnorm_book.chapters import CHAPTERS, Clevr, ParameterError
+from slotnorm_book.experiments.recipes import recipe
+from tests.helpers.command import command
+
+VALID: dict[str, Any] = {
+    "seed": 0,
+    "device": "cpu",
+    "scale": "smoke",
+    "store": None,
+    "missing": "report",
+    "variants": None,
+    "seeds": None,
+    "slots": None,
+    "data": None,
+}
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_describe_gives_every_field_a_kind_and_a_meaning(chapter: str) -> None:
+    parameters = CHAPTERS[chapter]
+    lines = parameters.describe().splitlines()[1:]
+    assert [line.split()[0] for line in lines] == list(parameters.model_fields)
+    assert all(len(line.split(": ", 1)[1]) > 10 for line in lines)
+    assert not any(field.is_required() is False for field in parameters.model_fields.values())
+
+
+def test_parameters_that_are_none_are_the_recipe_s() -> None:
+    assert Clevr.parse(VALID).recipe("clevr-6-7") == recipe("clevr-6-7", "smoke")
+
+
+def test_parameters_select_a_part_of_the_recipe() -> None:
+    chosen = Clevr.parse(VALID | {"variants": ["layer_norm"], "seeds": [4, 5], "slots": [3]}).recipe("clevr-6-7")
+    assert [(run.variant, run.seed) for run in chosen.runs()] == [("layer_norm", 4), ("layer_norm", 5)]
+    assert {test.slots for test in chosen.tests} == {(3,)}
+
+
+@pytest.mark.parametrize("scale", ["cpu", "gpu", "paper"])
+def test_only_a_smoke_run_goes_without_a_store(scale: str) -> None:
+    with pytest.raises(ParameterError, match=f"parameter store = None: the {scale} scale needs the folder of a run"):
+        Clevr.parse(VALID | {"scale": scale})
+
+
+def test_missing_runs_are_reported(tmp_path) -> None:
+    results = Clevr.parse(VALID | {"store": str(tmp_path / "runs")}).results("clevr-6-7")
+    assert results.runs == ()
+    assert results.description == "0 of 2 runs at smoke scale"
+    assert [spec.variant for spec in results.missing] == ["weighted_mean", "weighted_sum"]
+    assert results.scenes.empty
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_temporary_store_goes_with_its_chapter() -> None:
+    chapter = Clevr.parse(VALID)
+    folder = chapter.run_store.local
+    assert folder is not None
+    assert folder.is_dir()
+    chapter.temporary.cleanup()
+    assert not folder.exists()
+
+
+def test_the_command_lists_every_chapter_with_what_it_is_about() -> None:
+    said = CliRunner().invoke(app, ["chapters"]).stdout
+    lines = [line.split(maxsplit=1) for line in said.splitlines() if line.startswith("  ")]
+    assert dict(lines) == {name: str(chapter.__doc__).splitlines()[0] for name, chapter in CHAPTERS.items()}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # papermill's own imports
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_the_command_lists_every_parameter_with_the_notebook_s_default(chapter: str) -> None:
+    said = CliRunner().invoke(app, ["parameters", f"notebooks/{chapter}.ipynb"]).stdout.splitlines()
+    names = list(CHAPTERS[chapter].model_fields)
+    assert [line.split()[0] for line in said[2:-2:2]] == names
+    defaults = dict(zip(names, (line.split("; default ")[1] for line in said[3:-2:2]), strict=True))
+    assert defaults["seed"] == "0"
+    assert defaults.get("scale", '"smoke"') == '"smoke"'
+
+
+def test_the_command_knows_no_other_chapter(monkeypatch, capsys) -> None:
+    assert command(monkeypatch, "parameters", "99_none") == 2
+    assert capsys.readouterr().err.startswith("error: no chapter 99_none; there are 01_vmf_em, ")
