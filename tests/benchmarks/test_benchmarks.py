@@ -13,7 +13,7 @@ from benchmarks.evaluation import cases, evaluation_spec, noise_split, separatel
 from benchmarks.forms import plain_model
 from benchmarks.measure import compared, interleaved, judged, peak_memory
 from benchmarks.settings import Row, Settings
-from slotnorm_book.analyses.benchmark_results import benchmark_table, floor_table, loads, read_benchmark
+from slotnorm_book.analyses.benchmark_results import benchmark_table, describe_loads, floor_table, read_benchmark
 from slotnorm_book.experiments.test_sets import evaluate
 
 CPU = torch.device("cpu")
@@ -169,4 +169,4 @@ def test_the_page_s_table_tells_what_was_met_missed_and_not_measured(tmp_path):
     assert table["two"].tolist() == ["2 → 1 s, 2×, met", "–", "–", "–"]
     assert table["aim"].tolist() == ["≥ 1.5x", "≥ 1.5x", "≥ 4x", ""]
     assert floor_table(found)["device"].tolist() == ["one", "one", "two"]
-    assert loads(machines) == "one (load 2 to 2), two (load 2 to 2)"
+    assert describe_loads(machines) == "one (load 2 to 2), two (load 2 to 2)"

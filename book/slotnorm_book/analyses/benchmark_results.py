@@ -1,10 +1,11 @@
-"""What ``make bench`` measured: speed and memory beside plain forms of the same computations.
+"""Reads what ``make bench`` measured: speed and memory, compared with plain forms of the same computations.
 
 ``benchmarks/results.json`` maps a device, such as ``"AMD EPYC"``, to subjects, such as ``"training step"``, and each
 of these to ``machine`` (``processor``, ``cores``, ``load``, ``load_after``, ``versions``, ``commit``, ``device``,
 ``date``, …) and ``rows``. A row has ``subject``, ``what``, ``size``, ``unit``, ``plain`` and ``ours`` (medians;
 ``None`` was not measured), ``ratio`` (above 1 ours is better), ``spread`` (smallest and largest ratio of the repeats),
-``aim``, ``met``, ``floor`` and ``note``.
+``aim``, ``met``, ``floor`` and ``note``. ``subject``, ``what``, ``aim``, ``floor`` and ``note`` are written by
+``benchmarks`` and may hold Markdown; the device's name is the machine's.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from typing import Any
 import pandas as pd
 
 from slotnorm_book.checkout import BENCHMARK
+from slotnorm_book.markup import escape_markdown
 
 Machines = Mapping[str, Mapping[str, Mapping[str, Any]]]
-"""By device and subject, what the numbers were measured on."""
+"""Device and subject to the machine that the numbers were measured on."""
 
 
 def read_benchmark(path: Path | str = BENCHMARK) -> tuple[pd.DataFrame, Machines]:
-    """All rows as a table with their ``device``, and by device and subject what they were measured on."""
+    """Read all rows as a table with a column ``device``, and the machines that they were measured on."""
     content = json.loads(Path(path).read_text(encoding="utf-8"))
     parts = [(device, part) for device, subjects in content.items() for part in subjects.values()]
     rows = [{"device": device, **row} for device, part in parts for row in part["rows"]]
@@ -34,26 +36,25 @@ def read_benchmark(path: Path | str = BENCHMARK) -> tuple[pd.DataFrame, Machines
 
 
 def benchmark_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """A row per measurement and a column per device, for :func:`slotnorm_book.notebook.show_table`."""
+    """Tabulate measurements for :func:`slotnorm_book.notebook.show_table`: a row each, and a column per device."""
     devices = rows["device"].unique()
     lines = []
     for (subject, what, size), same in rows.groupby(["subject", "what", "size"], sort=False):
-        cells = {row.device: _cell(row) for row in same.itertuples()}
+        cells = {row.device: _format_cell(row) for row in same.itertuples()}
         wanted = next(filter(None, same["aim"]), "")
-        lines.append(
-            {"what": f"**{subject}**: {what}", "size": size, "aim": wanted} | {at: cells.get(at, "–") for at in devices}
-        )
+        line = {"what": f"**{subject}**: {what}", "size": size, "aim": wanted}
+        lines.append(line | {escape_markdown(device): cells.get(device, "–") for device in devices})
     return pd.DataFrame(lines)
 
 
 def floor_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """What was counted of the measurements that have a floor, and the time it takes at the device's measured rates."""
+    """Tabulate the measurements that have a floor: what was counted, and its least time at the device's rates."""
     counted = rows[rows["floor"] != ""]
     lines = [
         {
             "what": f"**{row.subject}**: {row.what}",
-            "device": row.device,
-            "ours": f"{_number(row.ours)} {row.unit}",
+            "device": escape_markdown(row.device),
+            "ours": f"{_format_number(row.ours)} {row.unit}",
             "counted, and its least time": row.floor,
             "besides": row.note,
         }
@@ -62,8 +63,8 @@ def floor_table(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def loads(machines: Machines) -> str:
-    """Devices, each with the range of the load that its subjects were measured under, as text."""
+def describe_loads(machines: Machines) -> str:
+    """List the devices as text, each with the range of the load during its measurements."""
     texts = []
     for device, subjects in machines.items():
         load = [float(about["load"]) for about in subjects.values()]
@@ -71,14 +72,14 @@ def loads(machines: Machines) -> str:
     return ", ".join(texts)
 
 
-def _cell(row: Any) -> str:
+def _format_cell(row: Any) -> str:
     if pd.isna(row.ours):
         return "not measured"
-    before = f"{_number(row.plain)} → " if pd.notna(row.plain) else ""
+    before = f"{_format_number(row.plain)} → " if pd.notna(row.plain) else ""
     ratio = f", {row.ratio:.3g}×" if pd.notna(row.ratio) else ""
     verdict = {True: ", met", False: ", **missed**"}.get(row.met, "")
-    return f"{before}{_number(row.ours)} {row.unit}{ratio}{verdict}"
+    return f"{before}{_format_number(row.ours)} {row.unit}{ratio}{verdict}"
 
 
-def _number(value: float) -> str:
+def _format_number(value: float) -> str:
     return f"{value:.3g}"

@@ -31,7 +31,7 @@ TEMPERATURES = (0.01, 0.02, 0.05, 0.1, 0.2)
 ITERATIONS, TOLERANCE = 100, 1e-5
 
 
-def on_the_sphere(features: Float[Tensor, "batch patches features"]) -> Float[Tensor, "batch patches features"]:
+def project_to_sphere(features: Float[Tensor, "batch patches features"]) -> Float[Tensor, "batch patches features"]:
     """Patches layer-normalized, without scale and shift, and divided by their length, shape (B, N, F)."""
     return normalize(layer_norm(features, features.shape[-1:]), dim=-1)
 
@@ -69,7 +69,7 @@ def segment(
     return interpolate(masks_1KHW, size=(size, size), mode="bilinear", align_corners=False).argmax(dim=1)[0]
 
 
-def clustered(
+def segment_with_em(
     test: TestSet, *, scenes: int, counts: Sequence[int], seeds: Sequence[int], temperature: float
 ) -> pd.DataFrame:
     """EM with estimated and with equal weights on the first scenes of a test set.
@@ -97,12 +97,12 @@ def clustered(
     )
 
 
-def beside(models: pd.DataFrame, em: pd.DataFrame) -> pd.DataFrame:
+def join_on_shared_scenes(models: pd.DataFrame, em: pd.DataFrame) -> pd.DataFrame:
     """Trained models on the scenes and slot counts of EM, and EM itself, in one table.
 
     Args:
         models: :attr:`slotnorm_book.experiments.results.Results.scenes`; may be empty.
-        em: of :func:`clustered`.
+        em: of :func:`segment_with_em`.
     """
     if models.empty:
         return em
@@ -110,15 +110,15 @@ def beside(models: pd.DataFrame, em: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([rows[rows["slots"].isin(em["slots"])], em], ignore_index=True)
 
 
-def clustered_examples(
+def add_em_segmentations(
     shown: Examples, em: pd.DataFrame, test: TestSet, *, scenes: int, temperature: float
 ) -> Examples:
     """Scenes with the models' decompositions, and EM's beside them.
 
     Args:
         shown: scenes, all of them among the first of the test set.
-        em: of :func:`clustered`, with rows of one component count and seed; its F-ARI is shown.
-        test, scenes, temperature: as of :func:`clustered`.
+        em: of :func:`segment_with_em`, with rows of one component count and seed; its F-ARI is shown.
+        test, scenes, temperature: as of :func:`segment_with_em`.
     """
     if not shown.names:
         return shown
@@ -134,7 +134,7 @@ def clustered_examples(
     return replace(shown, segmentations=segmentations, f_ari=scores)
 
 
-def best_temperature(split: Split, *, scenes: int, num_components: int) -> float:
+def choose_temperature(split: Split, *, scenes: int, num_components: int) -> float:
     """The temperature of :data:`TEMPERATURES` with the highest F-ARI on the first scenes of a split.
 
     It is chosen with the truth of training scenes, which no model sees: EM gets the benefit.
@@ -158,7 +158,7 @@ def _segmentations(
     stream = int(np.random.SeedSequence((seed, count)).generate_state(1, np.uint64)[0])
     generator, size = torch.Generator().manual_seed(stream), batch["segmentation"].shape[-1]
     find = partial(segment, temperature=temperature, estimate_weights=variant == EM, size=size, generator=generator)
-    return torch.stack([find(points, count) for points in on_the_sphere(batch["features"].float())]), batch
+    return torch.stack([find(points, count) for points in project_to_sphere(batch["features"].float())]), batch
 
 
 def _rows(split: Split, count: int, seed: int, temperature: float, variant: str) -> pd.DataFrame:

@@ -48,7 +48,7 @@ class Examples:
     lacking: str = ""
 
 
-def choose(scenes: pd.DataFrame, num_slots: int, variant: str | None = None) -> dict[str, int]:
+def choose_scenes(scenes: pd.DataFrame, num_slots: int, variant: str | None = None) -> dict[str, int]:
     """The scenes at :data:`CHOICE`'s quantiles of F-ARI, by ``scene_id``.
 
     Args:
@@ -63,7 +63,7 @@ def choose(scenes: pd.DataFrame, num_slots: int, variant: str | None = None) -> 
 
 
 @torch.inference_mode()
-def examples(
+def decompose_examples(
     results: Results,
     test: TestSet,
     num_slots: int,
@@ -92,7 +92,7 @@ def examples(
     iterations = iterations or test.iterations[0]
     scenes = results.scenes[results.scenes["test"] == test.label]
     scenes = scenes[(scenes["slots"] == num_slots) & (scenes["iterations"] == iterations)]
-    chosen = choose(scenes if among is None else among, num_slots)
+    chosen = choose_scenes(scenes if among is None else among, num_slots)
     split = select(test.source.open(), spec)
     places = [int(np.flatnonzero(split["scene_id"] == scene)[0]) for scene in chosen.values()]
     fields = tuple(dict.fromkeys((*task.evaluation_fields, "image", "segmentation")))

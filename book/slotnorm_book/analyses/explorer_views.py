@@ -28,9 +28,9 @@ from slotnorm_book.experiments.results import Results
 from slotnorm_book.experiments.run_store import Run
 from slotnorm_book.experiments.test_sets import TestSet, select
 
-LABELS = 32
-"""More than a scene has true segments: :func:`roles` below it are true segments."""
-FURTHER = LABELS
+MAX_SEGMENTS = 32
+"""More than a scene has true segments: :func:`assign_roles` below it are true segments."""
+FURTHER = MAX_SEGMENTS
 """First role of the slots on an object of which another slot has more."""
 SPARE = 2 * FURTHER
 """First role of the slots on the background that have no object."""
@@ -64,7 +64,7 @@ class Frames:
         experiment: whose models, such as ``"clevr-6-7"``.
         test: the test set.
         train_slots: slots in training.
-        scene_ids: the scenes, in the order of :func:`spread`.
+        scene_ids: the scenes, in the order of :func:`choose_spread_scenes`.
         objects: how many are in each.
         image: shape (scenes, 3, H, W), in [-1, 1].
         truth: true labels, 0 the background, shape (scenes, H, W).
@@ -96,7 +96,7 @@ class Frames:
         return max(float(np.abs(view.f_ari.numpy() - view.recorded).max()) for view in self.views.values())
 
 
-def spread(scenes: pd.DataFrame, count: int) -> list[int]:
+def choose_spread_scenes(scenes: pd.DataFrame, count: int) -> list[int]:
     """Scenes at evenly spaced quantiles of F-ARI, from the worst to the best, by ``scene_id``.
 
     Args:
@@ -109,12 +109,12 @@ def spread(scenes: pd.DataFrame, count: int) -> list[int]:
     return [int(order[place]) for place in places]
 
 
-def frames(results: Results, scenes: int) -> Frames | None:
+def explorer_frames(results: Results, scenes: int) -> Frames | None:
     """What the models of a recipe's first seed make of scenes of its last test set, the one with more objects.
 
     Args:
         results: of a task that reconstructs pictures or features.
-        scenes: how many, chosen by :func:`spread`.
+        scenes: how many, chosen by :func:`choose_spread_scenes`.
 
     Returns:
         ``None`` as long as the store lacks a run with weights of one of the recipe's variants: a comparison of some
@@ -126,7 +126,7 @@ def frames(results: Results, scenes: int) -> Frames | None:
         return None
     test = replace(recipe.tests[-1], slots=tuple(sorted(recipe.tests[-1].slots)))
     rows = results.scenes[(results.scenes["test"] == test.label) & (results.scenes["seed"] == seed)]
-    chosen = spread(rows, scenes)
+    chosen = choose_spread_scenes(rows, scenes)
     split = select(test.source.open(), test.spec())
     places = [int(np.flatnonzero(split["scene_id"] == scene)[0]) for scene in chosen]
     batch = _batch(split, places, recipe.task.evaluation_fields)
@@ -147,7 +147,9 @@ def frames(results: Results, scenes: int) -> Frames | None:
     )
 
 
-def roles(segmentation: Int[Tensor, "height width"], truth: Int[Tensor, "height width"]) -> npt.NDArray[np.uint8]:
+def assign_roles(
+    segmentation: Int[Tensor, "height width"], truth: Int[Tensor, "height width"]
+) -> npt.NDArray[np.uint8]:
     """Number every pixel by what its slot is to the scene, so that the same thing has the same number in every view.
 
     Of the slots that lie mostly on the background, the one with most of it is the background. Of the others, the one
@@ -157,14 +159,14 @@ def roles(segmentation: Int[Tensor, "height width"], truth: Int[Tensor, "height 
 
     Args:
         segmentation: slot indices.
-        truth: true labels below :data:`LABELS`, 0 the background.
+        truth: true labels below :data:`MAX_SEGMENTS`, 0 the background.
 
     Returns:
         The roles, shape (H, W).
     """
     slots, inverse = np.unique(segmentation.numpy(), return_inverse=True)
-    places = inverse.reshape(-1) * LABELS + truth.numpy().reshape(-1)
-    shared = np.bincount(places, minlength=len(slots) * LABELS).reshape(len(slots), LABELS)
+    places = inverse.reshape(-1) * MAX_SEGMENTS + truth.numpy().reshape(-1)
+    shared = np.bincount(places, minlength=len(slots) * MAX_SEGMENTS).reshape(len(slots), MAX_SEGMENTS)
     home, overlap = shared.argmax(axis=1), shared.max(axis=1)
     holds = (np.arange(len(slots))[:, None] == shared.argmax(axis=0)) & (shared > 0)
     background = int(np.where(home == 0, overlap, -1).argmax()) if (home == 0).any() else None

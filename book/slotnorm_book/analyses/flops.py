@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from slotnorm.tasks import FeatureDiscovery, Task
 
 
-def training_step(task: Task, batch_size: int, variant: str = "weighted_mean") -> int:
+def count_training_flops(task: Task, batch_size: int, variant: str = "weighted_mean") -> int:
     """Operations of a forward and a backward pass.
 
     Args:

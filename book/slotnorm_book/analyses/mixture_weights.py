@@ -28,13 +28,14 @@ from slotnorm.evaluation import initial_noise
 from slotnorm.normalization import WeightedSum
 from slotnorm_book.experiments.results import Results
 from slotnorm_book.experiments.test_sets import TestSet, evaluate, first_scenes
+from slotnorm_book.markup import escape_markdown
 from slotnorm_book.theory.propositions import factorize_attention, layer_norm_hull, recover_column_means, update_codes
 
 FLOOR = 1e-6
 """Of a recovered weight, whose rounding may take it to zero or below."""
 
 
-class WithMixtureWeights(nn.Module):
+class MixtureWeightedAttention(nn.Module):
     r"""A trained Slot Attention that takes the place of itself in its model, with :math:`s \log \pi_k` in its scores.
 
     The weights are the column means of the attention (Eq. 8). For a weighted sum with a C that is a multiple of N they
@@ -79,21 +80,21 @@ class WithMixtureWeights(nn.Module):
         for _ in range(iterations or module.iterations):
             attn_BKN = module.attend(slots, keys_BND)
             if weights_BK is not None:
-                attn_BKN = reweighted(attn_BKN, weights_BK, self.strength)
+                attn_BKN = reweight_attention(attn_BKN, weights_BK, self.strength)
             codes_BKD, statistics = module.normalization(values_BND, attn_BKN, statistics)
             slots = module.update(slots, codes_BKD)
-            weights_BK = mixture_weights(module, codes_BKD, attn_BKN)
+            weights_BK = estimate_mixture_weights(module, codes_BKD, attn_BKN)
         return slots.to(inputs.dtype), attn_BKN.to(inputs.dtype)
 
 
-def reweighted(
+def reweight_attention(
     attention: Float[Tensor, "batch slots inputs"], weights: Float[Tensor, "batch slots"], strength: float
 ) -> Float[Tensor, "batch slots inputs"]:
     r"""Attention with :math:`s \log \pi_k` added to its scores: :math:`\gamma_{n,k} \pi_k^s` over its sum."""
     return (attention.log() + strength * weights.log()[:, :, None]).softmax(dim=1)
 
 
-def mixture_weights(
+def estimate_mixture_weights(
     module: SlotAttention, codes: Float[Tensor, "batch slots dim"], attention: Float[Tensor, "batch slots inputs"]
 ) -> Float[Tensor, "batch slots"]:
     r"""Weights :math:`\pi_k` (Eq. 8) of an iteration, positive with sum one; by Prop. 2 where the codes hold them.
@@ -120,7 +121,7 @@ def mixture_weights(
     return positive_BK / positive_BK.sum(dim=1, keepdim=True)
 
 
-def with_weights(
+def evaluate_with_mixture_weights(
     results: Results, test: TestSet, *, scenes: int, slots: Sequence[int], strengths: Sequence[float]
 ) -> pd.DataFrame:
     """Trained models with the mixture weight, on the first scenes of a test set.
@@ -130,7 +131,7 @@ def with_weights(
         test: one of the recipe's.
         scenes: how many, at most the test set's.
         slots: slot counts.
-        strengths: see :class:`WithMixtureWeights`.
+        strengths: see :class:`MixtureWeightedAttention`.
 
     Returns:
         Rows as of :attr:`slotnorm_book.experiments.results.Results.scenes`, with a column ``strength``.
@@ -143,13 +144,13 @@ def with_weights(
         model: Any = run.load_model()
         trained = model.slot_attention
         for strength in strengths:
-            model.slot_attention = WithMixtureWeights(trained, strength)
+            model.slot_attention = MixtureWeightedAttention(trained, strength)
             rows = evaluate(run.spec.task, model, split, spec, bar=False).scenes
             frames.append(rows.assign(variant=run.spec.variant, seed=run.spec.seed, test=test.label, strength=strength))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
-def learned_weights(results: Results, test: TestSet, *, scenes: int, slots: int) -> pd.DataFrame:
+def measure_learned_weights(results: Results, test: TestSet, *, scenes: int, slots: int) -> pd.DataFrame:
     r"""Whether the queries of trained models carry the weight: Eq. 6's factor against the column means before it.
 
     Args:
@@ -198,7 +199,7 @@ def _carried(module: SlotAttention, tokens: Tensor, noise: Tensor, iterations: i
 
 
 def correlation_table(learned: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
-    """The correlations of :func:`learned_weights` as a table for readers: median and range over runs.
+    """The correlations of :func:`measure_learned_weights` as a table for readers: median and range over runs.
 
     Args:
         learned: a row per run; may be empty.
@@ -208,11 +209,13 @@ def correlation_table(learned: pd.DataFrame, labels: Mapping[str, str]) -> pd.Da
     for variant, runs in learned.groupby("variant", sort=False) if len(learned) else ():
         values = runs["correlation"]
         spread = f"{values.median():.2f} ({values.min():.2f} to {values.max():.2f})"
-        rows.append({"variant": labels.get(variant, variant), "runs": len(runs), "correlation": spread})
+        rows.append(
+            {"variant": escape_markdown(labels.get(variant, variant)), "runs": len(runs), "correlation": spread}
+        )
     return pd.DataFrame(rows, columns=["variant", "runs", "correlation"])
 
 
-def recovery(learned: pd.DataFrame) -> tuple[str, str]:
+def describe_recovery(learned: pd.DataFrame) -> tuple[str, str]:
     """For the text: largest error of Prop. 2's function over the weighted sums, and the median of their offsets."""
     sums = learned.dropna(subset="recovery_error") if len(learned) else learned
     if sums.empty:

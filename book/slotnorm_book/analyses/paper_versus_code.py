@@ -18,23 +18,19 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from slotnorm.metrics.average_precision import THRESHOLDS, average_precision
 from slotnorm.normalization import BatchNorm, Normalization, Statistics
-from slotnorm.object_properties import COORDINATE_SCALINGS
-from slotnorm.tasks import PropertyPrediction
 from slotnorm.training.spec import RunSpec
 from slotnorm_book.experiments.results import Results
 from slotnorm_book.experiments.test_sets import TestSet, evaluate, first_scenes
 
 COLUMNS = ["detail", "variant", "seed", "slots", "plain", "changed"]
-AP_COLUMNS = ["variant", "seed", "threshold", "world", "code"]
 ENLARGED = 4
-"""How much larger the pictures are that :func:`scaled_nearest` scales down."""
+"""How much larger the pictures are that :func:`effect_of_nearest_scaling` scales down."""
 Change = Callable[[Any, RunSpec], None]
 TENSORFLOW_EPS = 1e-3
 """Of layer normalization in Keras, with which Locatello et al. (2020) trained."""
 NEAREST = "pictures scaled nearest"
-"""What :func:`scaled_nearest` calls its detail."""
+"""What :func:`effect_of_nearest_scaling` calls its detail."""
 
 
 class ScaledMean(Normalization):
@@ -57,18 +53,18 @@ class ScaledMean(Normalization):
         return codes_BKD * (self.train_slots / attention.shape[1]), statistics
 
 
-def scaled_mean(model: Any, spec: RunSpec) -> None:
+def use_scaled_mean(model: Any, spec: RunSpec) -> None:
     """Scale the update codes by the slots of the training over those of this call."""
     model.slot_attention.normalization = ScaledMean(model.slot_attention.normalization, spec.task.num_slots)
 
 
-def tensorflow_eps(model: Any, spec: RunSpec) -> None:
+def use_tensorflow_eps(model: Any, spec: RunSpec) -> None:
     """Give the module's three layer normalizations the epsilon of the TensorFlow original."""
     for name in ("norm_inputs", "norm_slots", "norm_mlp"):
         getattr(model.slot_attention, name).eps = TENSORFLOW_EPS
 
 
-def unbiased_variance(model: Any, spec: RunSpec) -> None:
+def use_unbiased_variance(model: Any, spec: RunSpec) -> None:
     """Divide batch norm's variance by LKD - 1, as Eq. 12 is printed, for the batches that the run was trained on."""
     norm: BatchNorm = model.slot_attention.normalization
     count = spec.batch_size * spec.task.num_slots * spec.task.slot_dim
@@ -85,13 +81,13 @@ class Detail:
 
 
 DETAILS = (
-    Detail("scaled mean", "weighted_mean", scaled_mean),
-    Detail("ε of TensorFlow's layer norm", "weighted_mean", tensorflow_eps),
-    Detail("unbiased variance", "batch_norm", unbiased_variance),
+    Detail("scaled mean", "weighted_mean", use_scaled_mean),
+    Detail("ε of TensorFlow's layer norm", "weighted_mean", use_tensorflow_eps),
+    Detail("unbiased variance", "batch_norm", use_unbiased_variance),
 )
 
 
-def at_inference(results: Results, test: TestSet, *, scenes: int, slots: Sequence[int]) -> pd.DataFrame:
+def effect_at_inference(results: Results, test: TestSet, *, scenes: int, slots: Sequence[int]) -> pd.DataFrame:
     """What the :data:`DETAILS` change of trained models.
 
     Args:
@@ -119,7 +115,7 @@ def at_inference(results: Results, test: TestSet, *, scenes: int, slots: Sequenc
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def scaled_nearest(results: Results, test: TestSet, *, scenes: int, slots: Sequence[int]) -> pd.DataFrame:
+def effect_of_nearest_scaling(results: Results, test: TestSet, *, scenes: int, slots: Sequence[int]) -> pd.DataFrame:
     """What trained models make of pictures that were scaled as the paper's code does, nearest, and not bilinearly.
 
     The scenes are opened at :data:`ENLARGED` times the side and scaled down in both ways, neither of them antialiased;
@@ -132,7 +128,7 @@ def scaled_nearest(results: Results, test: TestSet, *, scenes: int, slots: Seque
         slots: slot counts.
 
     Returns:
-        As of :func:`at_inference`: ``plain`` is bilinear, ``changed`` nearest.
+        As of :func:`effect_at_inference`: ``plain`` is bilinear, ``changed`` nearest.
     """
     small, spec = first_scenes(test, scenes, slots)
     source = replace(test.source, image_size=ENLARGED * test.source.image_size)
@@ -161,7 +157,9 @@ def _scaled(pictures: npt.NDArray[np.uint8], size: int, mode: str) -> npt.NDArra
     return scaled.round().astype(np.uint8).transpose(0, 2, 3, 1)
 
 
-def in_training(results: Results, changed: Mapping[str, Results], label: str, slots: Sequence[int]) -> pd.DataFrame:
+def effect_in_training(
+    results: Results, changed: Mapping[str, Results], label: str, slots: Sequence[int]
+) -> pd.DataFrame:
     """What a detail of the training changes: runs with it beside those of the same variant and seed without.
 
     Args:
@@ -171,7 +169,7 @@ def in_training(results: Results, changed: Mapping[str, Results], label: str, sl
         slots: slot counts.
 
     Returns:
-        As of :func:`at_inference`; a pair of which one run is missing is left out, and so is a slot count at which one
+        As of :func:`effect_at_inference`; a pair of which one run is missing is left out, and so is a slot count at which one
         was not evaluated.
     """
     plain, rows = _by_run(results, label), []
@@ -198,69 +196,7 @@ def _by_run(results: Results, label: str) -> dict[tuple[str, int], dict[int, flo
     return {(str(variant), int(seed)): _means(of_run) for (variant, seed), of_run in runs}
 
 
-@dataclass(frozen=True)
-class InBothUnits(PropertyPrediction):
-    """Property prediction whose average precision is also measured as the paper's code does: ``code ap@1``, …
-
-    There z is scaled by its own range, and an offset counts 6 units on any axis. Predictions of a model trained with
-    (p + 3) / 6 are measured alike when their offset in z counts 6 times the ratio of the two scalings.
-    """
-
-    def summarize(self, detections: tuple[Tensor, ...]) -> dict[str, float]:
-        """See :meth:`PropertyPrediction.summarize`."""
-        ours, theirs = (COORDINATE_SCALINGS[name].extent[2] for name in ("google", "authors"))
-        predictions, targets = detections
-        precision = average_precision(predictions, targets, THRESHOLDS, (6.0, 6.0, 6.0 * ours / theirs))
-        named = zip(THRESHOLDS, precision, strict=True)
-        return super().summarize(detections) | {f"code ap@{threshold:g}": float(value) for threshold, value in named}
-
-
-def average_precisions(results: Results, test: TestSet, *, scenes: int, slots: int) -> pd.DataFrame:
-    """Average precision of the same predictions in world units and in the units of the paper's code.
-
-    Args:
-        results: of property prediction, trained with the coordinates of Locatello et al. (2020).
-        test: one of the recipe's.
-        scenes: how many of its first scenes, at most all.
-        slots: slot count.
-
-    Returns:
-        A row per run and distance threshold: ``variant``, ``seed``, ``threshold``, ``world`` and ``code``.
-    """
-    split, spec = first_scenes(test, scenes, [slots])
-    rows = []
-    for run in results.runs:
-        if not run.has_weights:
-            continue
-        sets = evaluate(InBothUnits(**vars(run.spec.task)), run.load_model(), split, spec, bar=False).sets
-        found = dict(zip(sets["measure"], sets["value"], strict=True))
-        for threshold in THRESHOLDS:
-            world, code = (found[f"{units}ap@{threshold:g}"] for units in ("", "code "))
-            rows.append(dict(zip(AP_COLUMNS, (run.spec.variant, run.spec.seed, threshold, world, code), strict=True)))
-    return pd.DataFrame(rows, columns=AP_COLUMNS)
-
-
-def precision_table(precisions: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
-    """Median over runs of both measures, for readers.
-
-    Args:
-        precisions: of :func:`average_precisions`.
-        labels: variant to what the table calls it.
-
-    Returns:
-        A row per variant with the number of its runs and a column per threshold: per cent in world units | in the
-        code's.
-    """
-    names = {threshold: "∞" if threshold == float("inf") else f"{threshold:g}" for threshold in THRESHOLDS}
-    rows = []
-    for variant, runs in precisions.groupby("variant", sort=False):
-        medians = 100 * runs.groupby("threshold")[["world", "code"]].median()
-        cells = [f"{medians.loc[t, 'world']:.2f} / {medians.loc[t, 'code']:.2f}" for t in names]
-        rows.append((labels.get(variant, variant), runs["seed"].nunique(), *cells))
-    return pd.DataFrame(rows, columns=["variant", "runs", *names.values()])
-
-
-def between_seeds(results: Results, label: str, slots: Sequence[int]) -> float:
+def median_seed_difference(results: Results, label: str, slots: Sequence[int]) -> float:
     """Median absolute difference of mean F-ARI between two seeds of a variant; NaN with one seed.
 
     Args:
@@ -274,13 +210,13 @@ def between_seeds(results: Results, label: str, slots: Sequence[int]) -> float:
     return float(np.median(np.abs(np.subtract(*zip(*pairs, strict=True))))) if pairs else float("nan")
 
 
-def largest(pairs: pd.DataFrame, detail: str) -> str:
+def largest_change_text(pairs: pd.DataFrame, detail: str) -> str:
     """For the text: from which to which value each run's largest change of F-ARI over slot counts goes, with signs.
 
     Such as ``"-0.02 to +0.07 over 3 runs"``.
 
     Args:
-        pairs: of :func:`at_inference` or :func:`in_training`.
+        pairs: of :func:`effect_at_inference` or :func:`effect_in_training`.
         detail: its label.
     """
     rows = pairs[pairs["detail"] == detail]
@@ -293,11 +229,11 @@ def largest(pairs: pd.DataFrame, detail: str) -> str:
     return " to ".join(ends) + (f" over {len(each)} runs" if len(each) > 1 else " in one run")
 
 
-def runs_of_each(pairs: pd.DataFrame, labels: Mapping[str, str]) -> str:
+def count_runs_text(pairs: pd.DataFrame, labels: Mapping[str, str]) -> str:
     """For the text: how many runs of which variant each detail is measured on, as in ``"scaled mean: 3 of Baseline"``.
 
     Args:
-        pairs: of :func:`at_inference`, :func:`scaled_nearest` or :func:`in_training`.
+        pairs: of :func:`effect_at_inference`, :func:`effect_of_nearest_scaling` or :func:`effect_in_training`.
         labels: variant to what the text calls it.
     """
     told = []
@@ -307,7 +243,7 @@ def runs_of_each(pairs: pd.DataFrame, labels: Mapping[str, str]) -> str:
     return "; ".join(told) or "not run"
 
 
-def with_weights(results: Results) -> str:
+def count_with_weights(results: Results) -> str:
     """For the text: how many of a recipe's runs keep weights, such as ``"4 of 12 runs at cpu scale"``."""
     kept, total = sum(run.has_weights for run in results.runs), len(results.runs) + len(results.missing)
     return f"{kept} of {total} runs at {results.recipe.scale} scale"

@@ -1,4 +1,4 @@
-"""Table 1 of the paper, ours beside it."""
+"""Table 1 of the paper, with our numbers next to it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pandas as pd
 
 from slotnorm_book.claims.paper_values import TABLE_1, Spread
 from slotnorm_book.experiments.recipes.recipe import PROPOSED
+from slotnorm_book.markup import escape_markdown
 from slotnorm_book.statistics.summaries import median_and_deviation, run_means
 
 COLUMNS = {"f_ari": "F-ARI", "loss": "ℓ2", "ari": "ARI"}
@@ -15,14 +16,14 @@ COLUMNS = {"f_ari": "F-ARI", "loss": "ℓ2", "ari": "ARI"}
 
 
 def transfer_table(scenes: Mapping[str, pd.DataFrame], labels: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """Median ± largest deviation over runs of every training and variant, beside the paper's.
+    """Tabulate median ± largest deviation over the runs of every training and variant, and the paper's numbers.
 
     Args:
         scenes: :attr:`slotnorm_book.experiments.results.Results.scenes` of experiments on MOVi-D, by their names.
-        labels: variant to what the table calls it.
+        labels: variant to its name in the table.
 
     Returns:
-        A row per training and variant, "not run" where there is no run.
+        A row per training and variant, with "not run" where there is no run.
     """
     rows = []
     for experiment, table in scenes.items():
@@ -30,7 +31,10 @@ def transfer_table(scenes: Mapping[str, pd.DataFrame], labels: Mapping[str, str]
         training = experiment.removeprefix("movi-d-").replace("-", ", ")
         for variant in PROPOSED:
             runs = means[means["variant"] == variant]
-            row = {"variant": f"{(labels or {}).get(variant, variant)} ({training})", "runs": len(runs)}
+            row = {
+                "variant": f"{escape_markdown((labels or {}).get(variant, variant))} ({training})",
+                "runs": len(runs),
+            }
             for measure, name in COLUMNS.items():
                 ours = Spread(*median_and_deviation(runs[measure].to_numpy())) if len(runs) else "not run"
                 row |= {f"{name}, ours": str(ours), f"{name}, paper": str(TABLE_1[experiment][variant][measure])}

@@ -1,5 +1,1 @@
-"""The book's figures."""
-
-from slotnorm_book.figures.style import LABELS, OKABE_ITO, PHONE_WIDTH, VARIANTS, Variant, scaled_look
-
-__all__ = ["LABELS", "OKABE_ITO", "PHONE_WIDTH", "VARIANTS", "Variant", "scaled_look"]
+"""Figures of the book's chapters; :mod:`slotnorm_book.figures.style` holds what they share."""

@@ -13,13 +13,13 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from slotnorm.normalization import scale_factor
-from slotnorm_book.figures.score_curves import LABELS, PANEL_HEIGHT, PANEL_WIDTH, lines
-from slotnorm_book.figures.style import PHONE_WIDTH, VARIANTS, Variant, note, variant_legend
+from slotnorm_book.figures.score_curves import AXIS_LABELS, PANEL_HEIGHT, PANEL_WIDTH, draw_score_lines
+from slotnorm_book.figures.style import PHONE_WIDTH, Look, add_variant_legend, look_of, placeholder_figure
 
 MANY_TICKS = (5, 7, 11, 21, 32, 64, 128)
 
 
-def scales(scenes: pd.DataFrame, baseline: pd.DataFrame, *, train_slots: int) -> Figure:
+def draw_scales(scenes: pd.DataFrame, baseline: pd.DataFrame, *, train_slots: int) -> Figure:
     """F-ARI of weighted sums over slots on each test set, a line per scale, and over the scale on the last one.
 
     Args:
@@ -28,21 +28,21 @@ def scales(scenes: pd.DataFrame, baseline: pd.DataFrame, *, train_slots: int) ->
         train_slots: marked by a dotted line.
     """
     if scenes.empty:
-        return note("not run")
+        return placeholder_figure("not run")
     tests = list(scenes["test"].unique())
     panels = len(tests) + 1
     fig, axes = plt.subplots(1, panels, figsize=(PANEL_WIDTH * panels, PANEL_HEIGHT + 0.7), sharey=True)
     for ax, test in zip(axes, tests, strict=False):
         ax.axvline(train_slots, color="0.6", ls=":", zorder=0)
-        lines(ax, scenes[scenes["test"] == test], "slots", "f_ari")
+        draw_score_lines(ax, scenes[scenes["test"] == test], "slots", "f_ari")
         ax.set_title(test, fontsize=11)
     last = scenes[scenes["test"] == tests[-1]]
     _over_scales(axes[-1], last, baseline[baseline["test"] == tests[-1]] if len(baseline) else baseline)
     axes[-1].set_title(f"{tests[-1]}, all slot counts", fontsize=11)
-    axes[0].set_ylabel(LABELS["f_ari"])
+    axes[0].set_ylabel(AXIS_LABELS["f_ari"])
     ordered = sorted(scenes["variant"].unique(), key=lambda name: scale_factor(name) or 0)
     _legend(
-        fig, [replace(VARIANTS[name], label="C = N") if name == "weighted_sum" else VARIANTS[name] for name in ordered]
+        fig, [replace(look_of(name), label="C = N") if name == "weighted_sum" else look_of(name) for name in ordered]
     )
     return fig
 
@@ -51,10 +51,10 @@ def _over_scales(ax: Axes, table: pd.DataFrame, baseline: pd.DataFrame) -> None:
     factors = table["variant"].map(scale_factor)
     # a scene's mean over slot counts, so that intervals are over scenes and runs
     means = table.assign(factor=factors).groupby(["seed", "scene_id", "factor"], as_index=False)["f_ari"].mean()
-    lines(ax, means.assign(variant="weighted_sum"), "factor", "f_ari")
+    draw_score_lines(ax, means.assign(variant="weighted_sum"), "factor", "f_ari")
     if len(baseline):
         level = baseline.groupby("seed")["f_ari"].mean().median()
-        ax.axhline(level, color=VARIANTS["weighted_mean"].color, ls="--", lw=1)
+        ax.axhline(level, color=look_of("weighted_mean").color, ls="--", lw=1)
         ax.annotate("Baseline", (0.98, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=9)
     ax.set(xscale="log", xlabel="C / N")
     ticks = sorted(factors.unique())
@@ -62,47 +62,47 @@ def _over_scales(ax: Axes, table: pd.DataFrame, baseline: pd.DataFrame) -> None:
     ax.xaxis.set_minor_locator(NullLocator())
 
 
-def many_slots(scenes: pd.DataFrame, measures: Sequence[str], *, train_slots: int) -> Figure:
+def draw_many_slots(scenes: pd.DataFrame, measures: Sequence[str], *, train_slots: int) -> Figure:
     """Measures over slot counts on a logarithmic axis, a panel each."""
     if scenes.empty:
-        return note("not run")
+        return placeholder_figure("not run")
     fig, axes = plt.subplots(1, len(measures), figsize=(PANEL_WIDTH * len(measures), PANEL_HEIGHT + 0.4))
     for ax, measure in zip(axes, measures, strict=True):
         ax.axvline(train_slots, color="0.6", ls=":", zorder=0)
-        lines(ax, scenes, "slots", measure)
-        ax.set(xscale="log", ylabel=LABELS[measure])
+        draw_score_lines(ax, scenes, "slots", measure)
+        ax.set(xscale="log", ylabel=AXIS_LABELS[measure])
         ticks = [tick for tick in MANY_TICKS if tick in set(scenes["slots"])]
         ax.set_xticks(ticks, [f"{tick}" for tick in ticks])
         ax.xaxis.set_minor_locator(NullLocator())
-    variant_legend(fig, list(scenes["variant"].unique()))
+    add_variant_legend(fig, list(scenes["variant"].unique()))
     return fig
 
 
-def iterations(scenes: pd.DataFrame, measures: Sequence[str], *, trained: int) -> Figure:
+def draw_iterations(scenes: pd.DataFrame, measures: Sequence[str], *, trained: int) -> Figure:
     """Measures over iterations, a row each, a panel per slot count; ``trained`` iterations are marked."""
     if scenes.empty:
-        return note("not run")
+        return placeholder_figure("not run")
     counts = sorted(scenes["slots"].unique())
     size = (PHONE_WIDTH / 2 * len(counts), PANEL_HEIGHT * len(measures) + 0.6)
     fig, axes = plt.subplots(len(measures), len(counts), figsize=size, sharey="row", squeeze=False)
     for row, measure in zip(axes, measures, strict=True):
         for ax, count in zip(row, counts, strict=True):
             ax.axvline(trained, color="0.6", ls=":", zorder=0)
-            lines(ax, scenes[scenes["slots"] == count], "iterations", measure)
+            draw_score_lines(ax, scenes[scenes["slots"] == count], "iterations", measure)
             ax.set_title(f"{count} slots", fontsize=11)
-        row[0].set_ylabel(LABELS[measure])
-    variant_legend(fig, list(scenes["variant"].unique()))
+        row[0].set_ylabel(AXIS_LABELS[measure])
+    add_variant_legend(fig, list(scenes["variant"].unique()))
     return fig
 
 
-def weights_given(table: pd.DataFrame) -> Figure:
+def draw_mixture_weight_gains(table: pd.DataFrame) -> Figure:
     """F-ARI gained by the mixture weight over slots, a panel per strength.
 
     Args:
-        table: of :func:`slotnorm_book.analyses.mixture_weights.with_weights`, strength 0 included.
+        table: of :func:`slotnorm_book.analyses.mixture_weights.evaluate_with_mixture_weights`, strength 0 included.
     """
     if table.empty:
-        return note("no model of this experiment is in the store")
+        return placeholder_figure("no model of this experiment is in the store")
     keys = ["variant", "seed", "slots", "scene_id"]
     without = table[table["strength"] == 0].set_index(keys)["f_ari"]
     strengths = sorted(set(table["strength"]) - {0})
@@ -110,23 +110,23 @@ def weights_given(table: pd.DataFrame) -> Figure:
     for ax, strength in zip(axes[0], strengths, strict=True):
         rows = table[table["strength"] == strength].set_index(keys)["f_ari"]
         ax.axhline(0, color="0.6", lw=0.8, zorder=0)
-        lines(ax, (rows - without).reset_index(), "slots", "f_ari")
+        draw_score_lines(ax, (rows - without).reset_index(), "slots", "f_ari")
         ax.set_title(f"s = {strength:g}", fontsize=11)
     axes[0, 0].set_ylabel("F-ARI gained")
-    variant_legend(fig, list(table["variant"].unique()))
+    add_variant_legend(fig, list(table["variant"].unique()))
     return fig
 
 
-def beside_clustering(table: pd.DataFrame) -> Figure:
+def draw_models_and_em(table: pd.DataFrame) -> Figure:
     """F-ARI and ARI of models and EM over slots or components."""
     fig, axes = plt.subplots(1, 2, figsize=(PHONE_WIDTH, PANEL_HEIGHT + 0.8))
     for ax, measure in zip(axes, ("f_ari", "ari"), strict=True):
-        lines(ax, table, "slots", measure)
-        ax.set(xlabel="slots or components", ylabel=LABELS[measure])
-    variant_legend(fig, list(table["variant"].unique()))
+        draw_score_lines(ax, table, "slots", measure)
+        ax.set(xlabel="slots or components", ylabel=AXIS_LABELS[measure])
+    add_variant_legend(fig, list(table["variant"].unique()))
     return fig
 
 
-def _legend(fig: Figure, looks: Sequence[Variant]) -> None:
+def _legend(fig: Figure, looks: Sequence[Look]) -> None:
     handles = [Line2D([], [], color=look.color, marker=look.marker, label=look.label) for look in looks]
     fig.legend(handles=handles, loc="outside upper center", ncols=min(5, len(handles)))

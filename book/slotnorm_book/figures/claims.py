@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from slotnorm_book.claims.tables import distance
 from slotnorm_book.claims.verdicts import Ruling
-from slotnorm_book.figures.style import OKABE_ITO, PHONE_WIDTH, note
+from slotnorm_book.figures.style import OKABE_ITO, PHONE_WIDTH, placeholder_figure
 
 LOOKS = {
     "reproduced": (OKABE_ITO["blue"], "o", "holds"),
@@ -25,7 +25,7 @@ LINEAR, END = 0.05, 2.0
 ROW_HEIGHT = 0.23
 
 
-def forest(rulings: Sequence[Ruling]) -> Figure:
+def draw_forest(rulings: Sequence[Ruling]) -> Figure:
     """A line per criterion: distance of the measurement from its bound, to the right where the paper's claim lies.
 
     Args:
@@ -33,7 +33,7 @@ def forest(rulings: Sequence[Ruling]) -> Figure:
     """
     judged = [ruling for ruling in rulings if ruling.verdict and ruling.claim.kind == "result"]
     if not judged:
-        return note("no claim has the runs that it needs")
+        return placeholder_figure("no claim has the runs that it needs")
     rows = sum(len(ruling.claim.criteria) for ruling in judged) + len(judged)
     fig, ax = plt.subplots(figsize=(PHONE_WIDTH, ROW_HEIGHT * rows + 1.2))
     place, labels = 0, {}

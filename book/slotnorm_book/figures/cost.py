@@ -9,20 +9,20 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from slotnorm_book.analyses.cost import NOT_RECORDED, beside_baseline
-from slotnorm_book.figures.style import OKABE_ITO, PHONE_WIDTH, VARIANTS, note, variant_legend
+from slotnorm_book.analyses.cost import NOT_RECORDED, compare_with_baseline
+from slotnorm_book.figures.style import OKABE_ITO, PHONE_WIDTH, add_variant_legend, look_of, placeholder_figure
 
 
-def relative_times(runs: pd.DataFrame) -> Figure:
+def draw_relative_times(runs: pd.DataFrame) -> Figure:
     """Time of a step in every run over that of its experiment's baseline on the same device, a line per experiment.
 
     Args:
-        runs: from :func:`slotnorm_book.analyses.cost.recorded`; those that
-            :func:`slotnorm_book.analyses.cost.beside_baseline` leaves out are not drawn.
+        runs: from :func:`slotnorm_book.analyses.cost.tabulate_runs`; those that
+            :func:`slotnorm_book.analyses.cost.compare_with_baseline` leaves out are not drawn.
     """
-    known = beside_baseline(runs)
+    known = compare_with_baseline(runs)
     if known.empty:
-        return note("no run of a baseline is recorded on the same device" if len(runs) else NOT_RECORDED)
+        return placeholder_figure("no run of a baseline is recorded on the same device" if len(runs) else NOT_RECORDED)
     groups = [rows for _, rows in known.groupby("experiment", sort=False)]
     fig, ax = plt.subplots(figsize=(PHONE_WIDTH, 0.55 * len(groups) + 1.5))
     for place, rows in enumerate(groups):
@@ -30,19 +30,19 @@ def relative_times(runs: pd.DataFrame) -> Figure:
         for order, variant in enumerate(variants):
             times = rows.loc[rows["variant"] == variant, "time"]
             heights = [place + 0.5 * ((order + 0.5) / len(variants) - 0.5)] * len(times)
-            look = VARIANTS[variant]
+            look = look_of(variant)
             ax.plot(times, heights, ls="", marker=look.marker, color=look.color, ms=5, alpha=0.8)
     ax.axvline(1, color="0.6", lw=0.8, zorder=0)
     ax.set(xlabel="time of a step, baseline on the same device = 1", ylim=(len(groups) - 0.4, -0.6))
     ax.set_yticks(range(len(groups)), [rows["experiment"].iloc[0] for rows in groups])
-    variant_legend(fig, [name for rows in groups for name in rows["variant"]])
+    add_variant_legend(fig, [name for rows in groups for name in rows["variant"]])
     return fig
 
 
 DEVICES = (("o", OKABE_ITO["blue"]), ("D", OKABE_ITO["orange"]), ("s", OKABE_ITO["green"]), ("^", OKABE_ITO["purple"]))
 
 
-def ratios(rows: pd.DataFrame) -> Figure:
+def draw_benchmark_ratios(rows: pd.DataFrame) -> Figure:
     """How much better the project's forms do, a line per measurement and a mark per device; a bar is the aim.
 
     Args:
@@ -61,7 +61,7 @@ def ratios(rows: pd.DataFrame) -> Figure:
             if row.device == device
         ]
         ax.plot(*zip(*own, strict=True), ls="", marker=marker, color=color, ms=6, label=device)
-    wanted = {(aimed(aim), places[name]) for name, aim in zip(names, known["aim"], strict=True) if aimed(aim)}
+    wanted = {(parse_aim(aim), places[name]) for name, aim in zip(names, known["aim"], strict=True) if parse_aim(aim)}
     if wanted:
         ax.plot(*zip(*wanted, strict=True), ls="", marker="|", color="0.3", ms=11, mew=2, label="aim")
     for name, place in places.items():
@@ -75,7 +75,7 @@ def ratios(rows: pd.DataFrame) -> Figure:
     return fig
 
 
-def aimed(aim: str) -> float | None:
+def parse_aim(aim: str) -> float | None:
     """The ratio that an aim such as ``"≥ 1.5x"`` or ``"≤ 0.4x the memory"`` asks for, if it asks for one."""
     found = re.match(r"([≥≤]) ([\d.]+)x", aim)
     if found is None:

@@ -19,7 +19,7 @@ CLIPPED = 0.02
 """Share of the patches at either end of a component that get the end's color."""
 
 
-def object_counts(counts: Mapping[str, npt.NDArray[np.int64]]) -> Figure:
+def draw_object_counts(counts: Mapping[str, npt.NDArray[np.int64]]) -> Figure:
     """Scenes per number of objects, a bar per data set.
 
     Args:
@@ -36,7 +36,7 @@ def object_counts(counts: Mapping[str, npt.NDArray[np.int64]]) -> Figure:
     return fig
 
 
-def features_as_colors(features: Float[Tensor, "scenes patches dim"]) -> Float[Tensor, "scenes side side 3"]:
+def features_to_rgb(features: Float[Tensor, "scenes patches dim"]) -> Float[Tensor, "scenes side side 3"]:
     """The three main components of patch features, over all scenes together, as red, green and blue.
 
     Each component is scaled to [0, 1], but for the `CLIPPED` share at either end; its sign is such that the largest
@@ -63,13 +63,13 @@ def features_as_colors(features: Float[Tensor, "scenes patches dim"]) -> Float[T
     return shares.clamp(0, 1).float().view(scenes, side, side, 3)
 
 
-def images_and_features(
+def draw_images_and_features(
     image: Float[Tensor, "scenes 3 height width"], features: Float[Tensor, "scenes patches dim"]
 ) -> Figure:
     """Images in a row, the colors of their patches' features below."""
     side = PHONE_WIDTH / len(image)
     fig, axes = plt.subplots(2, len(image), figsize=(PHONE_WIDTH, 2 * side), squeeze=False)
-    rows = (to_rgb(image), features_as_colors(features.cpu()).numpy())
+    rows = (to_rgb(image), features_to_rgb(features.cpu()).numpy())
     for axes_row, pictures in zip(axes, rows, strict=True):
         for ax, picture in zip(axes_row, pictures, strict=True):
             ax.imshow(picture, interpolation="nearest")

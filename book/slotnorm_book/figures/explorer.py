@@ -1,4 +1,4 @@
-"""Pictures of the explorer: one color per role in every view, and a figure for readers without JavaScript."""
+"""Colors of the explorer's pictures, a figure for readers without JavaScript, and a summary in words."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from slotnorm_book.analyses.explorer_views import FURTHER, SPARE, Frames, roles
+from slotnorm_book.analyses.explorer_views import FURTHER, SPARE, Frames, assign_roles
 from slotnorm_book.figures.segmented_scenes import BACKGROUND_GRAY, to_rgb
-from slotnorm_book.figures.style import PHONE_WIDTH, VARIANTS, note
+from slotnorm_book.figures.style import PHONE_WIDTH, look_of, placeholder_figure
+from slotnorm_book.markup import escape_markdown
 
 GRAYS = (0.62, 0.9, 0.72, 0.54, 0.87, 0.67, 0.94, 0.58)
-"""Of further slots on the background, neighbors apart."""
+"""Gray levels of further slots on the background; neighbors differ clearly."""
 
 
 @cache
-def palette() -> npt.NDArray[np.uint8]:
-    """Color of every role of :func:`slotnorm_book.analyses.explorer_views.roles`, shape (roles, 3).
+def make_role_palette() -> npt.NDArray[np.uint8]:
+    """Return the color of every role of :func:`slotnorm_book.analyses.explorer_views.assign_roles`, shape (roles, 3).
 
-    Gray is background and nothing else; objects are saturated, their further slots pale or dark.
+    Only the background is gray. Objects have saturated colors, their further slots pale or dark ones.
     """
     strong, pale = (np.delete(mpl.colormaps["tab20"].colors[i::2], 7, axis=0) for i in (0, 1))  # type: ignore[attr-defined]
     dark = np.array(mpl.colormaps["tab20b"].colors)  # type: ignore[attr-defined]
@@ -40,26 +41,26 @@ def palette() -> npt.NDArray[np.uint8]:
     return (colors * 255).round().astype(np.uint8)
 
 
-def role_colors(segmentation: Int[Tensor, "height width"], truth: Int[Tensor, "height width"]) -> npt.NDArray[np.uint8]:
-    """A segmentation in the colors of its roles, shape (H, W, 3)."""
-    return palette()[roles(segmentation, truth)]
+def color_roles(segmentation: Int[Tensor, "height width"], truth: Int[Tensor, "height width"]) -> npt.NDArray[np.uint8]:
+    """Return a segmentation in the colors of its roles, shape (H, W, 3)."""
+    return make_role_palette()[assign_roles(segmentation, truth)]
 
 
-def pixels(image: Float[Tensor, "3 height width"]) -> npt.NDArray[np.uint8]:
-    """An image in [-1, 1] as bytes, shape (H, W, 3)."""
+def to_bytes(image: Float[Tensor, "3 height width"]) -> npt.NDArray[np.uint8]:
+    """Return an image in [-1, 1] as bytes, shape (H, W, 3)."""
     return (to_rgb(image) * 255).round().astype(np.uint8)
 
 
-def glance(sets: list[Frames], columns: int = 4) -> Figure:
-    """The middle scene of the first set: a row per variant, from the slots in training to the most.
+def draw_middle_scene(sets: list[Frames], columns: int = 4) -> Figure:
+    """Draw the middle scene of the first set: a row per variant, from the slots in training to the most slots.
 
     Args:
         sets: data sets of the explorer.
-        columns: slot counts, evenly spaced among those from :attr:`slotnorm_book.analyses.explorer_views.Frames.start`
-            on.
+        columns: number of slot counts to show, evenly spaced from
+            :attr:`slotnorm_book.analyses.explorer_views.Frames.start` on.
     """
     if not sets:
-        return note("no data set has a model of every variant yet")
+        return placeholder_figure("no data set has a model of every variant yet")
     frames = sets[0]
     scene = len(frames.scene_ids) // 2
     after = range(frames.start, len(frames.slots))
@@ -69,15 +70,15 @@ def glance(sets: list[Frames], columns: int = 4) -> Figure:
     fig, axes = plt.subplots(rows, len(places) + 1, figsize=size, squeeze=False, subplot_kw={"frame_on": False})
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
-    _draw(axes[0, 0], pixels(frames.image[scene]), "picture")
-    _draw(axes[1, 0], role_colors(frames.truth[scene], frames.truth[scene]), "truth")
+    _draw(axes[0, 0], to_bytes(frames.image[scene]), "picture")
+    _draw(axes[1, 0], color_roles(frames.truth[scene], frames.truth[scene]), "truth")
     for row, (variant, view) in enumerate(frames.views.items()):
         line = axes[row]
-        line[1].set_ylabel(VARIANTS[variant].label, fontsize=9)
+        line[1].set_ylabel(look_of(variant).label, fontsize=9)
         for ax, place in zip(line[1:], places, strict=True):
             score = round(view.f_ari[place, scene].item(), 2) + 0.0  # no -0.00
             heading = f"{frames.slots[place]} slots\n" if row == 0 else ""
-            _draw(ax, role_colors(view.segmentation[place, scene], frames.truth[scene]), f"{heading}{score:.2f}")
+            _draw(ax, color_roles(view.segmentation[place, scene], frames.truth[scene]), f"{heading}{score:.2f}")
     return fig
 
 
@@ -86,20 +87,22 @@ def _draw(ax: Axes, picture: npt.NDArray[np.uint8], title: str) -> None:
     ax.set_title(title, fontsize=9)
 
 
-def answer(sets: Sequence[Frames]) -> str:
-    """What more slots do, in Markdown: an entry per set with each variant's mean F-ARI in training and at most slots.
+def describe_more_slots(sets: Sequence[Frames]) -> str:
+    """Return a Markdown list of each variant's mean F-ARI with the slots in training and with the most slots.
 
     Args:
-        sets: of :func:`slotnorm_book.analyses.explorer_views.frames`; without any, the text says so. A set that was
-            not evaluated with the slots in training is told from
-            :attr:`slotnorm_book.analyses.explorer_views.Frames.start` on.
+        sets: a data set per entry, see :func:`slotnorm_book.analyses.explorer_views.explorer_frames`; if there are
+            none, the text says so. The first slot count is :attr:`slotnorm_book.analyses.explorer_views.Frames.start`,
+            which an entry mentions if it is not that of the training.
     """
     entries = []
     for each in sets:
         first, last = each.start, len(each.slots) - 1
-        pairs = {VARIANTS[name].label: view.average[[first, last]] for name, view in each.views.items()}
-        means = [f"{label} {few:.2f} → {many:.2f}" for label, (few, many) in pairs.items()]
+        means = []
+        for name, view in each.views.items():
+            few, many = view.average[[first, last]]
+            means.append(f"{escape_markdown(look_of(name).label)} {few:.2f} → {many:.2f}")
         trained = "" if each.slots[first] == each.train_slots else f" (trained with {each.train_slots})"
         counts = f"{each.slots[first]} → {each.slots[last]} slots{trained}"
-        entries.append(f"- {each.test.label}, {counts}: {', '.join(means)}")
+        entries.append(f"- {escape_markdown(each.test.label)}, {counts}: {', '.join(means)}")
     return "\n".join(entries) or "- no set can be shown yet"

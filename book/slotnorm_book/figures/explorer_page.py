@@ -1,14 +1,12 @@
-"""The explorer as HTML: its controls, and its data as JSON; book/_static/explorer.js brings them to life.
+"""The explorer as HTML: its controls, and its data as JSON, which book/_static/explorer.js reads.
 
-Needs the extra ``book``. Nothing is fetched: pictures are WebP without loss, inside the page. All slot counts and
-variants of a scene share one picture, slot counts from left to right and variants from top to bottom.
+Nothing is fetched: the page contains its pictures, as lossless WebP. All slot counts and variants of a scene share one
+picture, a sheet with slot counts from left to right and variants from top to bottom.
 """
 
 from __future__ import annotations
 
 import colorsys
-import html
-import json
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from io import BytesIO
@@ -19,8 +17,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from slotnorm_book.analyses.explorer_views import Frames, View
-from slotnorm_book.figures.explorer import pixels, role_colors
-from slotnorm_book.figures.style import VARIANTS
+from slotnorm_book.figures.explorer import color_roles, to_bytes
+from slotnorm_book.figures.style import look_of, sort_variants
+from slotnorm_book.markup import render_html
 
 MARKS = {
     "o": "M-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 0z",
@@ -29,71 +28,64 @@ MARKS = {
     "D": "M0-5.5L5.5 0L0 5.5L-5.5 0z",
     "v": "M0 5L5-4h-10z",
     "X": "M-4-4L4 4M4-4L-4 4",
+    "P": "M-5 0h10M0-5v10",
+    "p": "M0-5L4.8-1.5L2.9 4L-2.9 4L-4.8-1.5z",
 }
-"""Matplotlib's marker to an SVG path of the same shape around the origin."""
+"""Marker of matplotlib to an SVG path of the same shape around the origin."""
 
 
-def explorer_html(sets: Sequence[Frames]) -> str:
-    """The explorer, hidden until its script runs; until then a sentence stands in its place.
+def render_explorer(sets: Sequence[Frames]) -> str:
+    """Return the explorer's HTML; its controls are hidden until its script runs, and a sentence is shown instead.
 
     Args:
-        sets: data sets to choose from; an empty explorer says that there is none.
+        sets: data sets to choose from; if there are none, the page says so.
     """
-    if not sets:
-        return '<div class="explorer"><p>No data set has a model of every variant yet.</p></div>'
-    variants = [name for name in VARIANTS if any(name in frames.views for frames in sets)]
-    data = json.dumps([set_data(frames) for frames in sets], separators=(",", ":")).replace("</", "<\\/")
-    most = max(len(frames.scene_ids) for frames in sets)
-    page = (
-        '<div class="explorer">'
-        '<p class="explorer-off">The explorer needs JavaScript and the book\'s pages. '
-        "Without them, the figure below shows one scene.</p>"
-        f'<script type="application/json">{data}</script>'
-        '<div class="explorer-on" hidden>'
-        f"{_sets(sets)}{_scenes(most)}"
-        f'<div class="explorer-view">{_given()}{"".join(map(_card, variants))}</div>'
-        f"{_slots()}"
-        '<p class="explorer-caption">F-ARI of this scene over the number of slots. Dotted: as many as in training.</p>'
-        '<svg class="explorer-curve" role="img" aria-label="F-ARI of this scene over the number of slots, a line per '
-        'variant; the values at the chosen number are beside the pictures"></svg>'
-        '<p class="explorer-link"><a href="#">Link to this view</a></p>'
-        '<p class="explorer-status" aria-live="polite"></p>'
-        "</div></div>"
+    variants = sort_variants(variant for frames in sets for variant in frames.views)
+    return render_html(
+        "figures/explorer.html.j2",
+        sets=[make_set_data(frames) for frames in sets],
+        sources=[frames.test.source.name for frames in sets],
+        scenes=max((len(frames.scene_ids) for frames in sets), default=0),
+        cards=[_make_card(variant) for variant in variants],
     )
-    return page.replace("><", "> <")  # or the search page runs the words of neighbors together
 
 
-def set_data(frames: Frames) -> dict[str, Any]:
-    """What the script needs of a data set, as JSON takes it."""
+def _make_card(variant: str) -> dict[str, Any]:
+    look = look_of(variant)
+    return {"variant": variant, "look": look, "dark": lighten_for_dark(look.color), "mark": MARKS[look.marker]}
+
+
+def make_set_data(frames: Frames) -> dict[str, Any]:
+    """Return what the script needs of a data set, as values that JSON can hold."""
     return {
         "id": frames.experiment,
         "label": frames.test.label,
         "slots": list(frames.slots),
         "train": frames.train_slots,
         "variants": list(frames.views),
-        "average": {variant: _rounded(view.average) for variant, view in frames.views.items()},
-        "scenes": [_scene(frames, scene) for scene in range(len(frames.scene_ids))],
+        "average": {variant: _round_scores(view.average) for variant, view in frames.views.items()},
+        "scenes": [_make_scene_data(frames, scene) for scene in range(len(frames.scene_ids))],
     }
 
 
-def _scene(frames: Frames, scene: int) -> dict[str, Any]:
+def _make_scene_data(frames: Frames, scene: int) -> dict[str, Any]:
     truth = frames.truth[scene]
 
-    def segmentation(view: View, place: int) -> npt.NDArray[np.uint8]:
-        return role_colors(view.segmentation[place, scene], truth)
+    def draw_segmentation(view: View, place: int) -> npt.NDArray[np.uint8]:
+        return color_roles(view.segmentation[place, scene], truth)
 
-    def painting(view: View, place: int) -> npt.NDArray[np.uint8]:
+    def draw_painting(view: View, place: int) -> npt.NDArray[np.uint8]:
         assert view.painting is not None
-        return pixels(view.painting[place, scene])
+        return to_bytes(view.painting[place, scene])
 
     painted = all(view.painting is not None for view in frames.views.values())
     return {
         "objects": frames.objects[scene],
-        "picture": encoded(pixels(frames.image[scene])),
-        "truth": encoded(role_colors(truth, truth)),
-        "segmentation": encoded(_sheet(frames, segmentation)),
-        "painting": encoded(_sheet(frames, painting)) if painted else None,
-        "fAri": {variant: _rounded(view.f_ari[:, scene].numpy()) for variant, view in frames.views.items()},
+        "picture": encode_picture(to_bytes(frames.image[scene])),
+        "truth": encode_picture(color_roles(truth, truth)),
+        "segmentation": encode_picture(_make_sheet(frames, draw_segmentation)),
+        "painting": encode_picture(_make_sheet(frames, draw_painting)) if painted else None,
+        "fAri": {variant: _round_scores(view.f_ari[:, scene].numpy()) for variant, view in frames.views.items()},
         "used": {
             variant: [len(labels[scene].unique()) for labels in view.segmentation]
             for variant, view in frames.views.items()
@@ -101,20 +93,20 @@ def _scene(frames: Frames, scene: int) -> dict[str, Any]:
     }
 
 
-def _sheet(frames: Frames, draw: Callable[[View, int], npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
-    lines = [[draw(view, place) for place in range(len(frames.slots))] for view in frames.views.values()]
+def _make_sheet(frames: Frames, draw_view: Callable[[View, int], npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+    lines = [[draw_view(view, place) for place in range(len(frames.slots))] for view in frames.views.values()]
     return np.concatenate([np.concatenate(line, axis=1) for line in lines])
 
 
-def encoded(picture: npt.NDArray[np.uint8]) -> str:
-    """A picture, shape (H, W, 3), as a data address."""
+def encode_picture(picture: npt.NDArray[np.uint8]) -> str:
+    """Return a picture, shape (H, W, 3), as a ``data:`` address."""
     buffer = BytesIO()
     Image.fromarray(picture).save(buffer, "WEBP", lossless=True)
     return f"data:image/webp;base64,{b64encode(buffer.getvalue()).decode()}"
 
 
-def on_dark(color: str) -> str:
-    """A color of the same hue that shows on black: dark ones are lightened as far as they were from white.
+def lighten_for_dark(color: str) -> str:
+    """Return a color of the same hue that shows on black: the lightness of a dark color is mirrored.
 
     Args:
         color: such as ``"#0072B2"``.
@@ -124,60 +116,5 @@ def on_dark(color: str) -> str:
     return "#" + "".join(f"{round(255 * channel):02x}" for channel in lighter)
 
 
-def _rounded(values: npt.NDArray[np.float64]) -> list[float]:
+def _round_scores(values: npt.NDArray[np.float64]) -> list[float]:
     return [round(float(value), 3) + 0.0 for value in values]  # no -0.0
-
-
-def _choice(group: str, value: str, inside: str) -> str:
-    return f'<label><input type="radio" name="explorer-{group}" value="{value}"><span>{inside}</span></label>'
-
-
-def _sets(sets: Sequence[Frames]) -> str:
-    choices = (
-        _choice("set", frames.experiment, f"{html.escape(frames.test.label)} <small>{_source(frames)}</small>")
-        for frames in sets
-    )
-    return f'<fieldset class="explorer-sets"><legend>Data</legend>{"".join(choices)}</fieldset>'
-
-
-def _source(frames: Frames) -> str:
-    return html.escape(frames.test.source.name)
-
-
-def _scenes(count: int) -> str:
-    choices = (_choice("scene", str(scene), "<i></i>") for scene in range(1, count + 1))
-    legend = "<legend>Scene, from the lowest mean F-ARI to the highest</legend>"
-    return f'<fieldset class="explorer-scenes">{legend}{"".join(choices)}</fieldset>'
-
-
-def _picture(shows: str) -> str:
-    return f'<canvas role="img" data-shows="{shows}"></canvas>'
-
-
-def _given() -> str:
-    return (
-        f'<div class="explorer-given"><div><p class="explorer-name">Truth</p>{_picture("truth")}</div>'
-        f'<div><p class="explorer-name">Picture</p>{_picture("picture")}</div></div>'
-    )
-
-
-def _card(variant: str) -> str:
-    look = VARIANTS[variant]
-    mark = f'<svg viewBox="-7 -7 14 14" aria-hidden="true"><path d="{MARKS[look.marker]}"/></svg>'
-    return (
-        f'<div class="explorer-card explorer-hue" data-variant="{variant}" data-label="{look.label}" '
-        f'style="--light: {look.color}; --dark: {on_dark(look.color)}">'
-        f'<p class="explorer-name">{mark}{look.label}</p>{_picture("segmentation")}'
-        '<div class="explorer-painted"><p class="explorer-name explorer-plain">Reconstruction</p>'
-        f"{_picture('painting')}</div>"
-        '<p class="explorer-score">F-ARI <b></b></p><div class="explorer-bar"><i></i></div>'
-        '<p class="explorer-more"></p></div>'
-    )
-
-
-def _slots() -> str:
-    return (
-        '<div class="explorer-slots"><label for="explorer-slots">Slots: <b></b> <span></span></label>'
-        '<input type="range" id="explorer-slots" min="0" step="1"><div class="explorer-ticks" aria-hidden="true"></div>'
-        "</div>"
-    )

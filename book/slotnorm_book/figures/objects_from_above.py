@@ -22,7 +22,7 @@ HALF = 0.68
 """Half the side of the map, as a share of the six units that coordinates span."""
 
 
-def objects_from_above(
+def draw_objects_from_above(
     ax: Axes, objects: Float[Tensor, "objects 19"], truth: Float[Tensor, "others 19"] | None = None
 ) -> None:
     """A map of the ground with the camera below: every object as its most likely shape, size and color.

@@ -6,18 +6,18 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from slotnorm_book.figures.style import PHONE_WIDTH, VARIANTS, note, variant_legend
+from slotnorm_book.figures.style import PHONE_WIDTH, add_variant_legend, look_of, placeholder_figure
 
 
-def changes(pairs: pd.DataFrame) -> Figure:
+def draw_changes(pairs: pd.DataFrame) -> Figure:
     """F-ARI with a detail less F-ARI without it, a line per detail and slot count, a marker per run.
 
     Args:
-        pairs: rows as of :func:`slotnorm_book.analyses.paper_versus_code.at_inference` and
-            :func:`slotnorm_book.analyses.paper_versus_code.in_training`.
+        pairs: rows as of :func:`slotnorm_book.analyses.paper_versus_code.effect_at_inference` and
+            :func:`slotnorm_book.analyses.paper_versus_code.effect_in_training`.
     """
     if not len(pairs):
-        return note("no run is recorded")
+        return placeholder_figure("no run is recorded")
     groups = list(pairs.groupby(["detail", "slots"], sort=False))
     fig, ax = plt.subplots(figsize=(PHONE_WIDTH, 0.32 * len(groups) + 1.4))
     for place, (_, rows) in enumerate(groups):
@@ -25,10 +25,10 @@ def changes(pairs: pd.DataFrame) -> Figure:
         for order, variant in enumerate(variants):
             gains = (rows["changed"] - rows["plain"])[rows["variant"] == variant]
             heights = [place + 0.4 * ((order + 0.5) / len(variants) - 0.5)] * len(gains)
-            look = VARIANTS[variant]
+            look = look_of(variant)
             ax.plot(gains, heights, ls="", marker=look.marker, color=look.color, ms=4.5, alpha=0.8)
     ax.axvline(0, color="0.6", lw=0.8, zorder=0)
     ax.set(xlabel="change of F-ARI", ylim=(len(groups) - 0.4, -0.6))
     ax.set_yticks(range(len(groups)), [f"{detail}, K = {slots}" for (detail, slots), _ in groups])
-    variant_legend(fig, list(pairs["variant"]))
+    add_variant_legend(fig, list(pairs["variant"]))
     return fig

@@ -17,7 +17,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from slotnorm_book.figures.style import PHONE_WIDTH, VARIANTS, note, variant_legend
+from slotnorm_book.figures.style import PHONE_WIDTH, add_variant_legend, look_of, placeholder_figure
 from slotnorm_book.statistics.bootstrap import intervals
 
 PANEL_WIDTH, PANEL_HEIGHT = 2.9, 2.7
@@ -25,7 +25,7 @@ WHISKERS = 3
 """Settings of a panel at which intervals are drawn: the first, the last and one between."""
 FEWEST_RUNS = 3
 """Of a variant with fewer no interval is drawn: over two runs it spans several times what a measure can be."""
-LABELS = {
+AXIS_LABELS = {
     "f_ari": "F-ARI",
     "ari": "ARI",
     "loss": "loss",
@@ -36,7 +36,7 @@ LABELS = {
 """Column to axis label."""
 
 
-def over_counts(
+def draw_over_counts(
     scenes: pd.DataFrame,
     measures: Sequence[str],
     *,
@@ -58,7 +58,7 @@ def over_counts(
     aside = scenes.iloc[:0] if spatial is None else spatial
     both = pd.concat([scenes, aside]) if len(aside) else scenes
     if both.empty:
-        return note("not run")
+        return placeholder_figure("not run")
     tests = list(both["test"].unique())
     panels = len(tests) + (object_slots is not None)
     size = (max(PANEL_WIDTH * panels, PHONE_WIDTH), PANEL_HEIGHT * len(measures) + 0.4)
@@ -67,21 +67,21 @@ def over_counts(
         for ax, test in zip(row, tests, strict=False):
             ax.axvline(train_slots, color="0.6", ls=":", zorder=0)
             _dotted(ax, aside[aside["test"] == test], "slots", measure)
-            lines(ax, scenes[scenes["test"] == test], "slots", measure)
+            draw_score_lines(ax, scenes[scenes["test"] == test], "slots", measure)
             ax.set_title(test, fontsize=11)
         if object_slots is not None:
             shown = [rows[(rows["test"] == tests[-1]) & (rows["slots"] == object_slots)] for rows in (scenes, aside)]
             _dotted(row[-1], shown[1], "objects", measure)
-            lines(row[-1], shown[0], "objects", measure)
+            draw_score_lines(row[-1], shown[0], "objects", measure)
             row[-1].set_title(f"{tests[-1]}, {object_slots} slots", fontsize=11)
-        row[0].set_ylabel(LABELS.get(measure, measure))
+        row[0].set_ylabel(AXIS_LABELS.get(measure, measure))
         if ylim and measure in ylim:
             row[0].set_ylim(*ylim[measure])
-    variant_legend(fig, list(both["variant"].unique()), spatial=len(aside) > 0)
+    add_variant_legend(fig, list(both["variant"].unique()), spatial=len(aside) > 0)
     return fig
 
 
-def set_measures(sets: pd.DataFrame, measures: Mapping[str, str], *, train_slots: int, columns: int = 2) -> Figure:
+def draw_set_measures(sets: pd.DataFrame, measures: Mapping[str, str], *, train_slots: int, columns: int = 2) -> Figure:
     """Measures of a test set as a whole over slot counts, a panel each (as in Fig. 13).
 
     Args:
@@ -91,19 +91,19 @@ def set_measures(sets: pd.DataFrame, measures: Mapping[str, str], *, train_slots
         columns: panels in a row.
     """
     if sets.empty:
-        return note("not run")
+        return placeholder_figure("not run")
     rows = -(-len(measures) // columns)
     size = (PHONE_WIDTH / 2 * columns, PANEL_HEIGHT * rows + 0.4)
     fig, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for ax, (measure, label) in zip(axes.flat, measures.items(), strict=False):
         ax.axvline(train_slots, color="0.6", ls=":", zorder=0)
-        lines(ax, sets[sets["measure"] == measure], "slots", "value")
+        draw_score_lines(ax, sets[sets["measure"] == measure], "slots", "value")
         ax.set(ylabel=label, ylim=(0, None))
-    variant_legend(fig, list(sets["variant"].unique()))
+    add_variant_legend(fig, list(sets["variant"].unique()))
     return fig
 
 
-def lines(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
+def draw_score_lines(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
     """``y`` over ``x``: a faint line per run, per variant the median of its runs, their range and a few intervals.
 
     Args:
@@ -114,14 +114,14 @@ def lines(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
     """
     runs = table.groupby(["variant", "seed", x], sort=False)[y].mean().reset_index()
     for variant in runs["variant"].unique():
-        look = VARIANTS[variant]
+        look = look_of(variant)
         by_run = runs[runs["variant"] == variant].pivot(index=x, columns="seed", values=y).sort_index()
         ax.plot(by_run.index, by_run, color=look.color, alpha=0.3, lw=0.8)
         ax.fill_between(by_run.index, by_run.min(axis=1), by_run.max(axis=1), color=look.color, alpha=0.12, lw=0)
         ax.plot(by_run.index, by_run.median(axis=1), color=look.color, marker=look.marker, ms=5)
     _whiskers(ax, table, x, y)
     values = sorted(table[x].unique())
-    ax.set(xlabel=LABELS.get(x, x))
+    ax.set(xlabel=AXIS_LABELS.get(x, x))
     if 0 < len(values) <= 10:
         ax.set_xticks(values[:: 2 if len(values) > 6 else 1])
     else:
@@ -131,7 +131,7 @@ def lines(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
 def _dotted(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
     for (variant, _), rows in table.groupby(["variant", "seed"], sort=False):
         means = rows.groupby(x)[y].mean()
-        ax.plot(means.index, means, color=VARIANTS[variant].color, ls=":", lw=1.4)
+        ax.plot(means.index, means, color=look_of(variant).color, ls=":", lw=1.4)
 
 
 def _whiskers(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
@@ -153,17 +153,17 @@ def _whiskers(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
         shifted = rows[x] + step * (place - (len(variants) - 1) / 2)
         ends = np.stack([rows["low"], rows["high"]], axis=1)
         spans = [[(at, low), (at, high)] for at, (low, high) in zip(shifted, ends, strict=True)]
-        ax.add_collection(LineCollection(spans, colors=VARIANTS[variant].color, linewidths=1.0), autolim=False)
+        ax.add_collection(LineCollection(spans, colors=look_of(variant).color, linewidths=1.0), autolim=False)
 
 
-def training_curves(curves: pd.DataFrame) -> Figure:
+def draw_training_curves(curves: pd.DataFrame) -> Figure:
     """Training loss (left) and F-ARI on a few training scenes (right) over steps; a faint line per run, their median.
 
     Args:
         curves: :attr:`slotnorm_book.experiments.results.Results.curves`.
     """
     if curves.empty:
-        return note("not run")
+        return placeholder_figure("not run")
     fig, (left, right) = plt.subplots(1, 2, figsize=(PHONE_WIDTH, 3.2))
     every = max(1, curves["step"].max() // 60)
     smooth = curves.assign(step=(curves["step"] - 1) // every * every + every)
@@ -174,14 +174,14 @@ def training_curves(curves: pd.DataFrame) -> Figure:
     left.yaxis.set_major_formatter("{x:g}")
     left.yaxis.set_minor_formatter(NullFormatter())
     right.set(ylabel="F-ARI in training")
-    variant_legend(fig, list(curves["variant"].unique()))
+    add_variant_legend(fig, list(curves["variant"].unique()))
     return fig
 
 
 def _bare_lines(ax: Axes, curves: pd.DataFrame, y: str) -> None:
     means = curves.groupby(["variant", "seed", "step"], sort=False)[y].mean().reset_index()
     for variant in means["variant"].unique():
-        look = VARIANTS[variant]
+        look = look_of(variant)
         by_run = means[means["variant"] == variant].pivot(index="step", columns="seed", values=y)
         ax.plot(by_run.index, by_run, color=look.color, alpha=0.3, lw=0.8)
         marks = np.arange(0, len(by_run), max(1, len(by_run) // 6)).tolist()

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from slotnorm.models import Decomposition
 from slotnorm_book.analyses.example_scenes import Examples
-from slotnorm_book.figures.objects_from_above import objects_from_above
-from slotnorm_book.figures.style import PHONE_WIDTH, VARIANTS, note
+from slotnorm_book.figures.objects_from_above import draw_objects_from_above
+from slotnorm_book.figures.style import PHONE_WIDTH, look_of, placeholder_figure
 
 BACKGROUND_GRAY = 0.82
 
@@ -28,7 +28,7 @@ def to_rgb(image: Float[Tensor, "*batch 3 height width"]) -> npt.NDArray[np.floa
     return rgb
 
 
-def label_colors(labels: Int[Tensor, "*batch height width"], background: bool) -> npt.NDArray[np.float32]:
+def color_labels(labels: Int[Tensor, "*batch height width"], background: bool) -> npt.NDArray[np.float32]:
     """One color per label; with ``background``, label 0 is gray, as in a ground truth."""
     palette = np.array([*mpl.colormaps["tab20"].colors, *mpl.colormaps["tab20b"].colors], dtype=np.float32)  # type: ignore[attr-defined]
     ordered = np.concatenate([palette[:20:2], palette[1:20:2], palette[20:]])
@@ -38,7 +38,7 @@ def label_colors(labels: Int[Tensor, "*batch height width"], background: bool) -
     return colors
 
 
-def scenes_and_masks(
+def draw_scenes_and_masks(
     image: Float[Tensor, "scenes 3 height width"], truth: Int[Tensor, "scenes height width"]
 ) -> Figure:
     """Scenes in a row, their ground-truth masks below."""
@@ -46,12 +46,12 @@ def scenes_and_masks(
     fig, axes = plt.subplots(2, len(image), figsize=(PHONE_WIDTH, 2 * side), squeeze=False)
     for ax, picture in zip(axes[0], to_rgb(image), strict=True):
         _picture(ax, picture)
-    for ax, picture in zip(axes[1], label_colors(truth, background=True), strict=True):
+    for ax, picture in zip(axes[1], color_labels(truth, background=True), strict=True):
         _picture(ax, picture)
     return fig
 
 
-def decompositions(examples: Examples) -> Figure:
+def draw_decompositions(examples: Examples) -> Figure:
     """A row per scene: input, then every variant's segmentation and F-ARI, and below it what the model makes of it.
 
     That is the picture that it paints, beside the truth (as in Fig. 2 and Table 6), or the objects that it predicts,
@@ -59,7 +59,7 @@ def decompositions(examples: Examples) -> Figure:
     and the truth stands beside the input.
     """
     if not examples.segmentations:
-        return note(examples.lacking or "no model of this experiment is in the store")
+        return placeholder_figure(examples.lacking or "no model of this experiment is in the store")
     below = _below(examples)
     lines, first = (1, 2) if below is None else (2, 1)
     columns = max(4, first + len(examples.segmentations))
@@ -68,7 +68,7 @@ def decompositions(examples: Examples) -> Figure:
     fig, axes = plt.subplots(len(examples.names) * lines, columns, figsize=size, squeeze=False)
     for ax in axes.flat:
         ax.set_axis_off()
-    inputs, truths = to_rgb(examples.image), label_colors(examples.truth, background=True)
+    inputs, truths = to_rgb(examples.image), color_labels(examples.truth, background=True)
     for row, name in enumerate(examples.names):
         _picture(axes[lines * row, 0], inputs[row], name)
         if below is None:
@@ -76,9 +76,9 @@ def decompositions(examples: Examples) -> Figure:
         else:
             below(axes[2 * row + 1, 0], None, row)
         for column, (variant, labels) in enumerate(examples.segmentations.items(), start=first):
-            title = fill(VARIANTS[variant].label, 13) + "\n" if row == 0 else ""
+            title = fill(look_of(variant).label, 13) + "\n" if row == 0 else ""
             score = round(examples.f_ari[variant][row], 2) + 0.0  # no -0.00
-            colors = label_colors(labels[row], background=False)
+            colors = color_labels(labels[row], background=False)
             _picture(axes[lines * row, column], colors, f"{title}{score:.2f}")
             if below is not None:
                 below(axes[2 * row + 1, column], variant, row)
@@ -90,30 +90,30 @@ def _below(examples: Examples) -> Callable[[Axes, str | None, int], None] | None
 
     def painted(ax: Axes, variant: str | None, row: int) -> None:
         if variant is None:
-            _picture(ax, label_colors(examples.truth[row], background=True), "truth")
+            _picture(ax, color_labels(examples.truth[row], background=True), "truth")
         else:
             _picture(ax, to_rgb(examples.results[variant].reconstruction[row]))
 
     def predicted(ax: Axes, variant: str | None, row: int) -> None:
         predictions, targets = examples.detections[variant or next(iter(examples.detections))]
         if variant is None:
-            objects_from_above(ax, targets[row])
+            draw_objects_from_above(ax, targets[row])
             ax.set_title("truth", fontsize=9)
         else:
-            objects_from_above(ax, predictions[row], targets[row])
+            draw_objects_from_above(ax, predictions[row], targets[row])
 
     if all(isinstance(result, Decomposition) for result in examples.results.values()):
         return painted
     return predicted if all(examples.detections.values()) else None
 
 
-def slots_of_a_scene(examples: Examples, name: str = "median", columns: int = 7) -> Figure:
+def draw_slots(examples: Examples, name: str = "median", columns: int = 7) -> Figure:
     """Every slot's mask (black to white: least to largest) above what it paints, titled with its number and share.
 
     Of the first variant whose model there is.
     """
     if not examples.results:
-        return note(examples.lacking or "no model of this experiment is in the store")
+        return placeholder_figure(examples.lacking or "no model of this experiment is in the store")
     result, scene = next(iter(examples.results.values())), examples.names.index(name)
     masks, painted = result.masks[scene], to_rgb(result.components[scene])
     columns = min(columns, len(masks))

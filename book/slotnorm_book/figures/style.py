@@ -1,7 +1,7 @@
-"""Colors and sizes that every figure of the book shares."""
+"""Colors, markers, labels and sizes that all figures of the book share."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import final
 
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from slotnorm.normalization import known_names, scale_factor
+from slotnorm_book.variants import EM, EM_EQUAL
 
 OKABE_ITO = {
     "black": "#000000",
@@ -29,74 +30,84 @@ PHONE_WIDTH = 5.4
 
 @final
 @dataclass(frozen=True)
-class Variant:
-    """How the book draws a normalization."""
+class Look:
+    """How the figures draw a variant: its label, color and matplotlib marker."""
 
     label: str
     color: str
     marker: str
 
 
-class _Looks(dict[str, Variant]):
-    """Looks by name; what stands beside the normalizations has its own from when it is first drawn."""
+_PAPER = {
+    "weighted_mean": Look("Baseline", OKABE_ITO["black"], "o"),
+    "layer_norm": Look("Layer Norm", OKABE_ITO["orange"], "s"),
+    "weighted_sum": Look("Weighted Sum", OKABE_ITO["blue"], "^"),
+    "batch_norm": Look("Batch Norm", OKABE_ITO["vermillion"], "D"),
+    "kd_layer_norm": Look("K-D-Layer Norm", OKABE_ITO["green"], "v"),
+    "unnormalized": Look("Unnormalized", OKABE_ITO["purple"], "X"),
+}
+_NOT_TRAINED = {
+    EM: Look("EM", OKABE_ITO["sky"], "P"),
+    EM_EQUAL: Look("EM, equal weights", "#7F7F7F", "*"),
+}
+VARIANT_LABELS = {name: look.label for name, look in _PAPER.items()}
+"""Name of each of the paper's normalizations to the paper's label for it."""
 
-    def __missing__(self, name: str) -> Variant:
-        if name in _BESIDE:
-            return self.setdefault(name, _BESIDE[name])
-        factor = scale_factor(name)
-        if factor is not None:
-            return self.setdefault(name, scaled_look(factor))
-        if name not in known_names():
-            raise KeyError(name)
-        return self.setdefault(name, Variant(name, OKABE_ITO["sky"], "p"))
+
+def look_of(name: str) -> Look:
+    """Return the look of a variant.
+
+    Every normalization has one: those of the paper, a scaled weighted sum such as ``weighted_sum@0.25``, and those that
+    another package adds, which are labeled with their names. So have the two kinds of EM of
+    :mod:`slotnorm_book.analyses.em_segmentation`.
+
+    Args:
+        name: of a normalization, or :data:`slotnorm_book.variants.EM` or :data:`slotnorm_book.variants.EM_EQUAL`.
+
+    Raises:
+        KeyError: no variant has this name.
+    """
+    for looks in (_PAPER, _NOT_TRAINED):
+        if name in looks:
+            return looks[name]
+    factor = scale_factor(name)
+    if factor is not None:
+        return _scaled_look(factor)
+    if name not in known_names():
+        raise KeyError(name)
+    return Look(name, OKABE_ITO["sky"], "p")
 
 
-def scaled_look(factor: float) -> Variant:
-    """Brown where C is smaller than N, green where it is larger, the darker the farther."""
+def sort_variants(names: Iterable[str]) -> list[str]:
+    """Return each name once: first the paper's in the paper's order, then the others in the order given."""
+    given = dict.fromkeys(names)
+    return [*(name for name in _PAPER if name in given), *(name for name in given if name not in _PAPER)]
+
+
+def _scaled_look(factor: float) -> Look:
+    """Return a look that is brown where C is smaller than N and green where it is larger, the darker the farther."""
     distance = min(1.0, abs(math.log2(factor)) / 6)
     color = mpl.colormaps["YlOrBr" if factor < 1 else "YlGn"](0.35 + 0.6 * distance)
     shown = f"N/{1 / factor:g}" if (1 / factor).is_integer() else f"{factor:g} N"
-    return Variant(f"C = {shown}", to_hex(color), "v" if factor < 1 else "P")
+    return Look(f"C = {shown}", to_hex(color), "v" if factor < 1 else "P")
 
 
-_PAPER = {
-    "weighted_mean": Variant("Baseline", OKABE_ITO["black"], "o"),
-    "layer_norm": Variant("Layer Norm", OKABE_ITO["orange"], "s"),
-    "weighted_sum": Variant("Weighted Sum", OKABE_ITO["blue"], "^"),
-    "batch_norm": Variant("Batch Norm", OKABE_ITO["vermillion"], "D"),
-    "kd_layer_norm": Variant("K-D-Layer Norm", OKABE_ITO["green"], "v"),
-    "unnormalized": Variant("Unnormalized", OKABE_ITO["purple"], "X"),
-}
-
-
-_BESIDE = {
-    "em": Variant("EM", OKABE_ITO["sky"], "P"),
-    "em_equal": Variant("EM, equal weights", "#7F7F7F", "*"),
-}
-
-
-VARIANTS: dict[str, Variant] = _Looks(_PAPER)
-"""Normalization name to its look, in the order of :data:`slotnorm.normalization.NORMALIZATIONS`.
-
-It also knows ``weighted_sum@0.25`` and the like, the EM of :mod:`slotnorm_book.analyses.em_segmentation`, and by its
-name a normalization that somebody has added.
-"""
-
-
-LABELS = {name: look.label for name, look in _PAPER.items()}
-"""Normalization name to the paper's name for it."""
-
-
-def note(text: str) -> Figure:
-    """A figure that says why there is none."""
+def placeholder_figure(text: str) -> Figure:
+    """Return a figure that only shows a text, which says why there is nothing to draw."""
     fig = plt.figure(figsize=(PHONE_WIDTH, 1.2))
     fig.text(0.5, 0.5, text, ha="center", va="center", color="0.3")
     return fig
 
 
-def variant_legend(fig: Figure, variants: Sequence[str], *, spatial: bool = False) -> None:
-    """The looks of these variants above the panels, in the book's order; with ``spatial`` that of such runs, too."""
-    looks = [look for name, look in VARIANTS.items() if name in set(variants)]
+def add_variant_legend(fig: Figure, variants: Iterable[str], *, spatial: bool = False) -> None:
+    """Add a legend of these variants above the panels.
+
+    Args:
+        fig: the figure.
+        variants: their names, in any order.
+        spatial: whether to add an entry for the dotted lines of spatial runs.
+    """
+    looks = [look_of(name) for name in sort_variants(variants)]
     handles = [Line2D([], [], color=look.color, marker=look.marker, label=look.label) for look in looks]
     if spatial:
         handles.append(Line2D([], [], color="0.3", ls=":", lw=1.4, label="spatial run"))

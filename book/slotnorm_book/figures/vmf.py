@@ -17,19 +17,19 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from slotnorm_book.figures.style import OKABE_ITO, PHONE_WIDTH, VARIANTS
+from slotnorm_book.figures.style import OKABE_ITO, PHONE_WIDTH, look_of
 from slotnorm_book.theory.vmf import Fit, VonMisesFisherMixture
 
 COMPONENTS = [OKABE_ITO[name] for name in ("blue", "orange", "green", "vermillion", "sky", "purple", "black")]
 MARKERS = ["o", "s", "D", "^", "v", "X"]
 EM_LOOKS = {
-    "estimated": ("π estimated", VARIANTS["weighted_sum"]),
-    "fixed": ("π fixed at 1/K", VARIANTS["weighted_mean"]),
+    "estimated": ("π estimated", look_of("weighted_sum")),
+    "fixed": ("π fixed at 1/K", look_of("weighted_mean")),
 }
 Array = npt.NDArray[np.float64]
 
 
-def mixture_on_sphere(
+def draw_mixture_on_sphere(
     points: Float[Tensor, "points 3"], labels: Int[Tensor, " points"], mixture: VonMisesFisherMixture
 ) -> Figure:
     """Points in the color and marker of their component, mean directions as arrows with their weights."""
@@ -44,7 +44,7 @@ def mixture_on_sphere(
     return fig
 
 
-def fits_on_sphere(points: Float[Tensor, "points 3"], fits: Mapping[str, Fit]) -> Figure:
+def draw_fits_on_sphere(points: Float[Tensor, "points 3"], fits: Mapping[str, Fit]) -> Figure:
     """One sphere per fit, a key of :data:`EM_LOOKS`: points in the look of their most responsible component."""
     fig = plt.figure(figsize=(PHONE_WIDTH, 2.8))
     for column, (name, fit) in enumerate(fits.items(), start=1):
@@ -54,25 +54,25 @@ def fits_on_sphere(points: Float[Tensor, "points 3"], fits: Mapping[str, Fit]) -
     return fig
 
 
-def slot_weights_against_truth(pairs: Mapping[str, tuple[Array, Array]]) -> Figure:
+def draw_slot_weights(pairs: Mapping[str, tuple[Array, Array]]) -> Figure:
     """Slot factors over true mixture weights, per normalization, with the identity as a line."""
     fig, ax = plt.subplots(figsize=(PHONE_WIDTH, 4.2))
     top = max(float(truth.max()) for truth, _ in pairs.values()) * 1.05
     ax.plot([0, top], [0, top], color="0.6", ls=":", zorder=0)
     for name, (truth, factor) in pairs.items():
-        look = VARIANTS[name]
+        look = look_of(name)
         ax.scatter(truth, factor, s=22, color=look.color, marker=look.marker, alpha=0.7, lw=0, label=look.label)
     ax.set(xlabel="true mixture weight", ylabel="slot weight in the attention")
     ax.legend()
     return fig
 
 
-def recovery(panels: Mapping[str, Mapping[str, tuple[Array, Array]]]) -> Figure:
+def draw_recovery(panels: Mapping[str, Mapping[str, tuple[Array, Array]]]) -> Figure:
     """Recovered over true column means: a panel per set of slot counts, in it the codes of every normalization."""
     fig, axes = plt.subplots(1, len(panels), figsize=(PHONE_WIDTH, 3.6), squeeze=False)
     for ax, (title, codes) in zip(axes[0], panels.items(), strict=True):
         for name, (truth, found) in codes.items():
-            look = VARIANTS[name]
+            look = look_of(name)
             ax.scatter(truth, found, s=14, color=look.color, marker=look.marker, alpha=0.5, lw=0, label=look.label)
         ax.axline((0, 0), slope=1, color="0.6", ls=":", zorder=0)
         ax.set(xlabel="column mean", title=title, xlim=(-0.03, 1.03), ylim=(-0.15, 1.03))
@@ -85,12 +85,12 @@ def recovery(panels: Mapping[str, Mapping[str, tuple[Array, Array]]]) -> Figure:
     return fig
 
 
-def code_sizes(counts: Sequence[int], bound: Array, sizes: Mapping[str, Array]) -> Figure:
+def draw_code_sizes(counts: Sequence[int], bound: Array, sizes: Mapping[str, Array]) -> Figure:
     """Largest entry of the codes over the number of tokens, on logarithmic axes, below the bound of Eq. 11."""
     fig, ax = plt.subplots(figsize=(PHONE_WIDTH, 3.8))
     labels = {"weighted_sum": "C = N", "unnormalized": "C = 1"}
     for name, size in sizes.items():
-        look = VARIANTS[name]
+        look = look_of(name)
         ax.plot(counts, size, color=look.color, marker=look.marker, label=f"largest |u|, {labels[name]}")
     ax.plot(counts, bound, color="0.45", ls="--", label="bound: largest |v|")
     ax.set(xscale="log", yscale="log", xlabel="input tokens N", ylabel="largest entry of a code")
@@ -98,7 +98,7 @@ def code_sizes(counts: Sequence[int], bound: Array, sizes: Mapping[str, Array]) 
     return fig
 
 
-def surplus_components(table: pd.DataFrame, truth: int) -> Figure:
+def draw_excess_components(table: pd.DataFrame, truth: int) -> Figure:
     """Agreement with the truth and components in use over K, with and without estimated weights.
 
     Args:

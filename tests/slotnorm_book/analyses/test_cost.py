@@ -9,28 +9,30 @@ from torch.utils.flop_counter import FlopCounterMode
 from slotnorm.tasks import FeatureDiscovery, ObjectDiscovery, PropertyPrediction
 from slotnorm_book.analyses.cost import (
     NOT_RECORDED,
-    Assumption,
-    beside_baseline,
-    core_table,
-    duration,
-    gpu_rate,
-    here_table,
-    on_gpu,
-    one_core,
-    paper_table,
-    recorded,
-    total,
+    compare_with_baseline,
+    count_gpu_runs,
+    describe_total,
+    recorded_cost_table,
+    tabulate_runs,
 )
-from slotnorm_book.analyses.flops import training_step
+from slotnorm_book.analyses.cost_estimates import (
+    Assumption,
+    describe_one_core,
+    find_gpu_rate,
+    one_core_table,
+    paper_cost_table,
+)
+from slotnorm_book.analyses.flops import count_training_flops
+from slotnorm_book.analyses.quantities import format_duration
 from slotnorm_book.experiments.recipes import recipe
 from slotnorm_book.experiments.results import Results
 from slotnorm_book.experiments.run_store import Run
-from slotnorm_book.figures.cost import aimed, ratios, relative_times
+from slotnorm_book.figures.cost import draw_benchmark_ratios, draw_relative_times, parse_aim
 
 SMALL = ObjectDiscovery(image_size=16, num_slots=3, slot_dim=8, channels=8, encoder_layers=1, hidden_dim=8)
 CARD = Assumption("a card", peak=1e13, utilization=0.5)
 CLEVR = recipe("clevr-6-7", "paper")
-EMPTY = recorded({"clevr-6-7": Results(recipe("clevr-6-7", "cpu"), (), ())})
+EMPTY = tabulate_runs({"clevr-6-7": Results(recipe("clevr-6-7", "cpu"), (), ())})
 
 
 def runs(device: str = "cpu: a core", **columns: object) -> pd.DataFrame:
@@ -60,37 +62,37 @@ def test_fake_tensors_count_what_real_ones_do() -> None:
     with FlopCounterMode(display=False) as counter:
         slots = model.slot_attention.initial_slots(torch.randn(2, 3, 8))
         model(torch.randn(2, 3, 16, 16), slots=slots).reconstruction.sum().backward()
-    assert training_step(SMALL, 2) == counter.get_total_flops()
+    assert count_training_flops(SMALL, 2) == counter.get_total_flops()
 
 
 def test_a_convolution_counts_as_by_hand() -> None:
     """Three times its products: forward, for the gradient of its input, and for that of its weights."""
     wide = ObjectDiscovery(image_size=16, num_slots=3, slot_dim=8, channels=8, encoder_layers=2, hidden_dim=8)
     second = 2 * 16 * 16 * 25 * 8 * 8  # a product and a sum per pixel, kernel entry, channel in and channel out
-    assert training_step(wide, 1) - training_step(SMALL, 1) == 3 * second
+    assert count_training_flops(wide, 1) - count_training_flops(SMALL, 1) == 3 * second
 
 
 @pytest.mark.parametrize("task", [FeatureDiscovery(), PropertyPrediction()])
 def test_other_models_are_counted_too(task) -> None:
-    assert training_step(task, 2) > 10**9
+    assert count_training_flops(task, 2) > 10**9
 
 
 def test_the_paper_s_clevr_step_is_eight_tera_operations() -> None:
-    step = training_step(recipe("clevr-6-7", "paper").task, 64)
+    step = count_training_flops(recipe("clevr-6-7", "paper").task, 64)
     assert step == pytest.approx(8e12, rel=0.05)  # counted independently from Tables 2 and 3
 
 
 def test_what_was_recorded_is_added_up() -> None:
-    (row,) = here_table(runs()).to_numpy().tolist()
+    (row,) = recorded_cost_table(runs()).to_numpy().tolist()
     assert row[:2] == ["**clevr-6-7**: 3 runs", "cpu: a core, 1 thread"]
     assert row[2:4] == ["3.3 min (100 s to 5 min)", "10 min"]
     assert row[4] == "0.5, 0.5 GFLOP/s in bf16"
-    assert (total(runs()), on_gpu(runs()), on_gpu(runs("a card"))) == ("10 min", 0, 3)
+    assert (describe_total(runs()), count_gpu_runs(runs()), count_gpu_runs(runs("a card"))) == ("10 min", 0, 3)
 
 
 def test_devices_and_processes_stand_apart() -> None:
     wide = runs(threads=4, processes=8, rate=2e13)
-    table = here_table(pd.concat([of_two_devices(), wide.iloc[:1]], ignore_index=True))
+    table = recorded_cost_table(pd.concat([of_two_devices(), wide.iloc[:1]], ignore_index=True))
     where = ["cpu: a core, 1 thread", "cpu: another, 1 thread", "cpu: a core, 4 threads in each of 8 processes"]
     assert table["device of each"].tolist() == where
     assert table["experiment"].tolist() == ["**clevr-6-7**: 3 runs", "**clevr-6-7**: 3 runs", "**clevr-6-7**: 1 run"]
@@ -98,36 +100,44 @@ def test_devices_and_processes_stand_apart() -> None:
 
 
 def test_without_records_nothing_is_claimed() -> None:
-    assert here_table(EMPTY).iloc[0, 0] == total(EMPTY) == one_core(CLEVR, EMPTY) == NOT_RECORDED
-    assert core_table([CLEVR], EMPTY).to_numpy().tolist() == [["**clevr-6-7**, fp32", NOT_RECORDED, "", ""]]
-    assert len(beside_baseline(EMPTY)) == 0
-    assert gpu_rate(EMPTY, "ObjectDiscovery", CARD) == (5e12, "estimate, not measured")
+    assert (
+        recorded_cost_table(EMPTY).iloc[0, 0]
+        == describe_total(EMPTY)
+        == describe_one_core(CLEVR, EMPTY)
+        == NOT_RECORDED
+    )
+    assert one_core_table([CLEVR], EMPTY).to_numpy().tolist() == [["**clevr-6-7**, fp32", NOT_RECORDED, "", ""]]
+    assert len(compare_with_baseline(EMPTY)) == 0
+    assert find_gpu_rate(EMPTY, "ObjectDiscovery", CARD) == (5e12, "estimate, not measured")
 
 
 def test_a_recorded_gpu_takes_the_place_of_the_assumption_for_its_kind_of_model() -> None:
     recorded_rate = "recorded rate of smaller models in bf16 on a card"
-    assert gpu_rate(runs("a card"), "ObjectDiscovery", CARD) == (5e8, recorded_rate)
-    assert gpu_rate(runs("a card", processes=8), "ObjectDiscovery", CARD) == (5e8 / 8, recorded_rate)
+    assert find_gpu_rate(runs("a card"), "ObjectDiscovery", CARD) == (5e8, recorded_rate)
+    assert find_gpu_rate(runs("a card", processes=8), "ObjectDiscovery", CARD) == (5e8 / 8, recorded_rate)
     mixed = pd.concat([runs("a card"), slower(runs("a card", precision="fp32"), 2).iloc[:2]], ignore_index=True)
-    assert gpu_rate(mixed, "ObjectDiscovery", CARD) == (5e8, recorded_rate)
-    assert gpu_rate(runs("a card"), "FeatureDiscovery", CARD)[1] == "estimate, not measured"
-    assert gpu_rate(runs(), "ObjectDiscovery", CARD)[1] == "estimate, not measured"
+    assert find_gpu_rate(mixed, "ObjectDiscovery", CARD) == (5e8, recorded_rate)
+    assert find_gpu_rate(runs("a card"), "FeatureDiscovery", CARD)[1] == "estimate, not measured"
+    assert find_gpu_rate(runs(), "ObjectDiscovery", CARD)[1] == "estimate, not measured"
 
 
 def test_a_core_s_time_is_told_by_processor_with_the_precision_of_its_rate() -> None:
-    seconds = training_step(CLEVR.task, CLEVR.batch_size) * CLEVR.schedule.steps / 5e8
-    times = [f"{duration(n * seconds)} ({duration(n * seconds / 2)} to {duration(n * seconds * 1.5)})" for n in (1, 2)]
-    assert core_table([CLEVR], of_two_devices()).to_numpy().tolist() == [
+    seconds = count_training_flops(CLEVR.task, CLEVR.batch_size) * CLEVR.schedule.steps / 5e8
+    times = [
+        f"{format_duration(n * seconds)} ({format_duration(n * seconds / 2)} to {format_duration(n * seconds * 1.5)})"
+        for n in (1, 2)
+    ]
+    assert one_core_table([CLEVR], of_two_devices()).to_numpy().tolist() == [
         ["**clevr-6-7**, fp32", "a core", "0.5 GFLOP/s in bf16, 3 runs", times[0]],
         ["**clevr-6-7**, fp32", "another", "0.25 GFLOP/s in bf16, 3 runs", times[1]],
     ]
-    assert one_core(CLEVR, of_two_devices()) == f"{duration(seconds)} to {duration(2 * seconds)}"
-    assert one_core(CLEVR, runs()) == duration(seconds)
+    assert describe_one_core(CLEVR, of_two_devices()) == f"{format_duration(seconds)} to {format_duration(2 * seconds)}"
+    assert describe_one_core(CLEVR, runs()) == format_duration(seconds)
 
 
 def test_precisions_are_not_mixed_in_a_core_s_rate() -> None:
     single = slower(runs(precision="fp32"), 4)
-    rates = core_table([CLEVR], pd.concat([runs(), single.iloc[:1]], ignore_index=True))["recorded rate"]
+    rates = one_core_table([CLEVR], pd.concat([runs(), single.iloc[:1]], ignore_index=True))["recorded rate"]
     assert rates.tolist() == ["0.5 GFLOP/s in bf16, 3 runs", "0.25 GFLOP/s in fp32, 1 run"]
 
 
@@ -135,28 +145,28 @@ def test_precisions_are_not_mixed_in_a_core_s_rate() -> None:
     "other", [runs("a card"), runs(threads=2), runs(task="FeatureDiscovery"), runs(rate=float("nan"))]
 )
 def test_a_core_s_rate_is_that_of_one_thread_on_a_cpu_on_models_of_the_kind(other: pd.DataFrame) -> None:
-    assert one_core(CLEVR, other) == NOT_RECORDED
-    assert one_core(CLEVR, pd.concat([runs(), other], ignore_index=True)) == one_core(CLEVR, runs())
+    assert describe_one_core(CLEVR, other) == NOT_RECORDED
+    assert describe_one_core(CLEVR, pd.concat([runs(), other], ignore_index=True)) == describe_one_core(CLEVR, runs())
 
 
 def test_the_paper_s_runs_are_counted_once_and_rounds_are_whole() -> None:
     recipes = [recipe(name, "paper") for name in ("movi-c-6-7", "movi-d-6-7", "properties", "ablations")]
-    table = paper_table(recipes, EMPTY, CARD)
+    table = paper_cost_table(recipes, EMPTY, CARD)
     assert [row.split(" runs")[0] for row in table["counted"]] == ["12", "12", "6"]
-    seconds = training_step(recipes[0].task, 64) * 500_000 / 5e12
-    assert table.iloc[0, 2:5].tolist() == [duration(n * seconds) for n in (1, 12, 2)]
+    seconds = count_training_flops(recipes[0].task, 64) * 500_000 / 5e12
+    assert table.iloc[0, 2:5].tolist() == [format_duration(n * seconds) for n in (1, 12, 2)]
 
 
 def test_the_baseline_s_median_is_one() -> None:
-    fig = relative_times(runs())
+    fig = draw_relative_times(runs())
     times = [list(line.get_xdata()) for line in fig.axes[0].lines]
     assert times[0] == pytest.approx([0.75, 1.5])
     plt.close(fig)
 
 
 def test_a_run_is_compared_with_the_baseline_on_its_own_device() -> None:
-    assert beside_baseline(of_two_devices())["time"].tolist() == pytest.approx(2 * [0.75, 1.5, 2.25])
-    fig = relative_times(of_two_devices())
+    assert compare_with_baseline(of_two_devices())["time"].tolist() == pytest.approx(2 * [0.75, 1.5, 2.25])
+    fig = draw_relative_times(of_two_devices())
     (name,) = [label.get_text() for label in fig.axes[0].get_yticklabels()]
     times = [list(line.get_xdata()) for line in fig.axes[0].lines]
     assert (name, times[0], times[1]) == ("clevr-6-7", pytest.approx(2 * [0.75, 1.5]), pytest.approx(2 * [2.25]))
@@ -166,8 +176,8 @@ def test_a_run_is_compared_with_the_baseline_on_its_own_device() -> None:
 @pytest.mark.parametrize("columns", [{"device": "cpu: another"}, {"threads": 2}, {"experiments": [("scale",)]}])
 def test_a_run_without_a_baseline_beside_it_is_left_out(columns: dict[str, object]) -> None:
     alone = runs().iloc[2:].assign(**columns)
-    assert beside_baseline(pd.concat([runs(), alone], ignore_index=True)).index.tolist() == [0, 1, 2]
-    fig = relative_times(alone)
+    assert compare_with_baseline(pd.concat([runs(), alone], ignore_index=True)).index.tolist() == [0, 1, 2]
+    fig = draw_relative_times(alone)
     assert fig.texts[0].get_text() == "no run of a baseline is recorded on the same device"
     plt.close(fig)
 
@@ -175,7 +185,7 @@ def test_a_run_without_a_baseline_beside_it_is_left_out(columns: dict[str, objec
 def test_a_run_without_a_speed_is_left_out() -> None:
     table = runs()
     table.loc[[0, 2], "steps_per_second"] = float("nan")
-    assert beside_baseline(table)["time"].tolist() == [1.0]
+    assert compare_with_baseline(table)["time"].tolist() == [1.0]
 
 
 def test_a_baseline_that_two_experiments_share_counts_in_both() -> None:
@@ -183,7 +193,7 @@ def test_a_baseline_that_two_experiments_share_counts_in_both() -> None:
     table = runs()
     table["experiment"] = ["properties", "properties", "ablations"]
     table["experiments"] = [("properties", "ablations"), ("properties", "ablations"), ("ablations",)]
-    assert beside_baseline(table)["time"].tolist() == pytest.approx([0.75, 1.5, 2.25])
+    assert compare_with_baseline(table)["time"].tolist() == pytest.approx([0.75, 1.5, 2.25])
 
 
 def test_records_know_all_their_experiments_and_their_precision() -> None:
@@ -192,7 +202,7 @@ def test_records_know_all_their_experiments_and_their_precision() -> None:
         Run("memory://none", spec, {**about, "peak_gpu_memory": None}, {}, {}, None)
         for spec in recipe("clevr-6-7", "smoke").runs()[:2]
     )
-    table = recorded({"clevr-6-7": Results(CLEVR, (both, own), ()), "many-slots": Results(CLEVR, (both,), ())})
+    table = tabulate_runs({"clevr-6-7": Results(CLEVR, (both, own), ()), "many-slots": Results(CLEVR, (both,), ())})
     assert table["experiments"].tolist() == [("clevr-6-7", "many-slots"), ("clevr-6-7",)]
     assert table["experiment"].tolist() == ["clevr-6-7", "clevr-6-7"]
     assert table["precision"].tolist() == ["fp32", "fp32"]
@@ -208,7 +218,7 @@ def test_ratios_have_a_mark_per_device_and_a_bar_for_the_aim() -> None:
         ],
         columns=["device", "subject", "what", "ratio", "aim"],
     )
-    fig = ratios(rows)
+    fig = draw_benchmark_ratios(rows)
     marks = {line.get_label(): sorted(zip(*line.get_data(), strict=True)) for line in fig.axes[0].lines}
     assert marks["one"] == [(2.0, 0), (3.0, 1)]
     assert marks["two"] == [(1.0, 0)]
@@ -218,8 +228,8 @@ def test_ratios_have_a_mark_per_device_and_a_bar_for_the_aim() -> None:
 
 
 def test_an_aim_without_a_ratio_is_none() -> None:
-    assert aimed("< 2 s") is None
-    assert aimed("") is None
+    assert parse_aim("< 2 s") is None
+    assert parse_aim("") is None
 
 
 @pytest.mark.parametrize(
@@ -227,4 +237,4 @@ def test_an_aim_without_a_ratio_is_none() -> None:
     [(0.4, "0.4 s"), (119.0, "119 s"), (120.0, "2 min"), (7199.0, "120 min"), (172_800.0, "2 days"), (4e8, "13 years")],
 )
 def test_durations_are_told_in_the_unit_that_suits(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
+    assert format_duration(seconds) == text

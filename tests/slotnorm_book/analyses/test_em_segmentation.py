@@ -9,11 +9,11 @@ from slotnorm.data.splits import Split
 from slotnorm.metrics.segmentation import adjusted_rand_index
 from slotnorm_book.analyses.em_segmentation import (
     TEMPERATURES,
-    beside,
-    best_temperature,
-    clustered,
-    on_the_sphere,
+    choose_temperature,
+    join_on_shared_scenes,
+    project_to_sphere,
     segment,
+    segment_with_em,
 )
 from slotnorm_book.experiments.recipes import recipe
 from slotnorm_book.theory.vmf import sample
@@ -38,7 +38,7 @@ def test_two_halves_are_told_apart(estimate_weights):
 
 
 def test_points_are_layer_normalized_and_of_unit_length():
-    points = on_the_sphere(torch.randn(2, 5, 7) * 3 + 1)
+    points = project_to_sphere(torch.randn(2, 5, 7) * 3 + 1)
     torch.testing.assert_close(points.norm(dim=-1), torch.ones(2, 5))
     torch.testing.assert_close(points.sum(dim=-1), torch.zeros(2, 5), atol=1e-5, rtol=0)
 
@@ -50,8 +50,8 @@ def split() -> Split:
 
 def test_a_run_is_a_function_of_its_seed_and_looks_like_a_models():
     test = recipe("movi-c-6-7", "smoke").tests[-1]
-    table = clustered(test, scenes=2, counts=[3, 5], seeds=[0, 1], temperature=0.1)
-    again = clustered(test, scenes=2, counts=[5], seeds=[1], temperature=0.1)
+    table = segment_with_em(test, scenes=2, counts=[3, 5], seeds=[0, 1], temperature=0.1)
+    again = segment_with_em(test, scenes=2, counts=[5], seeds=[1], temperature=0.1)
     assert len(table) == 2 * 2 * 2 * 2
     assert set(table["variant"]) == {EM, EM_EQUAL}
     same = table[(table["seed"] == 1) & (table["slots"] == 5)].reset_index(drop=True)
@@ -61,7 +61,7 @@ def test_a_run_is_a_function_of_its_seed_and_looks_like_a_models():
 
 
 def test_the_temperature_is_one_of_the_grid_and_the_best(split):
-    assert best_temperature(split, scenes=2, num_components=4) in TEMPERATURES
+    assert choose_temperature(split, scenes=2, num_components=4) in TEMPERATURES
 
 
 def test_models_are_shown_on_the_scenes_and_counts_of_em():
@@ -71,7 +71,7 @@ def test_models_are_shown_on_the_scenes_and_counts_of_em():
         [{"variant": "batch_norm", "slots": k, "scene_id": s, **rows} for k in (5, 7) for s in (1, 2)]
         + [{"variant": "batch_norm", "slots": 5, "scene_id": 1, **rows, "test": "other"}]
     )
-    table = beside(models, em)
+    table = join_on_shared_scenes(models, em)
     assert table[["variant", "slots", "scene_id"]].to_numpy().tolist() == [["batch_norm", 5, 1], [EM, 5, 1]]
-    pd.testing.assert_frame_equal(beside(pd.DataFrame(), em), em)
+    pd.testing.assert_frame_equal(join_on_shared_scenes(pd.DataFrame(), em), em)
     assert np.isfinite(table["f_ari"]).all()

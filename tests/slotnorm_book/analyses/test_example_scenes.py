@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from slotnorm.object_properties import COORDINATES, NUM_PROPERTIES, REAL
-from slotnorm_book.analyses.em_segmentation import clustered, clustered_examples
-from slotnorm_book.analyses.example_scenes import Examples, choose, examples
+from slotnorm_book.analyses.em_segmentation import add_em_segmentations, segment_with_em
+from slotnorm_book.analyses.example_scenes import Examples, choose_scenes, decompose_examples
 from slotnorm_book.experiments.recipes import recipe
 from slotnorm_book.experiments.results import Results, collect
 from slotnorm_book.experiments.run_store import RunStore
 from slotnorm_book.figures import segmented_scenes as clevr
-from slotnorm_book.figures.objects_from_above import HALF, PALETTE, objects_from_above
+from slotnorm_book.figures.objects_from_above import HALF, PALETTE, draw_objects_from_above
 from slotnorm_book.variants import EM, EM_EQUAL
 
 
@@ -33,9 +33,9 @@ def rows(scores: dict[int, float], slots: int = 7, variant: str = "a") -> pd.Dat
 def test_worst_median_and_best_are_by_the_mean_over_variants() -> None:
     one, two = rows({3: 0.1, 5: 0.6, 8: 0.9}), rows({3: 0.9, 5: 0.3, 8: 0.8}, variant="b")
     table = pd.concat([one, two, rows({3: 1.0, 5: 0.0, 8: 0.5}, slots=11)])
-    assert choose(table, 7) == {"worst": 5, "median": 3, "best": 8}
-    assert choose(table, 7, "a") == {"worst": 3, "median": 5, "best": 8}
-    assert choose(table, 11) == {"worst": 5, "median": 8, "best": 3}
+    assert choose_scenes(table, 7) == {"worst": 5, "median": 3, "best": 8}
+    assert choose_scenes(table, 7, "a") == {"worst": 3, "median": 5, "best": 8}
+    assert choose_scenes(table, 11) == {"worst": 5, "median": 8, "best": 3}
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +48,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Results]:
 def test_a_set_predictor_shows_its_objects_beside_the_true_ones(trained: dict[str, Results]) -> None:
     results = trained["properties"]
     test = results.recipe.tests[-1]
-    shown = examples(results, test, max(test.slots))
+    shown = decompose_examples(results, test, max(test.slots))
     assert list(shown.segmentations) == list(results.recipe.variants)
     predictions, targets = next(iter(shown.detections.values()))
     assert predictions.shape == (3, max(test.slots), NUM_PROPERTIES)
-    fig = clevr.decompositions(shown)
+    fig = clevr.draw_decompositions(shown)
     used = [ax for ax in fig.axes if ax.axison]
     assert len(used) == 3 * 2 * (1 + len(shown.segmentations))
     maps = [ax for ax in used if ax.collections]
@@ -65,7 +65,7 @@ def test_iterations_are_told_apart_and_em_stands_beside_the_models(trained: dict
     results = trained["iterations"]
     (test,) = results.recipe.tests
     first, last = (
-        examples(results, test, max(test.slots), iterations=n)
+        decompose_examples(results, test, max(test.slots), iterations=n)
         for n in sorted(test.iterations)[:: len(test.iterations) - 1]
     )
     table = results.scenes[(results.scenes["slots"] == max(test.slots)) & (results.scenes["seed"] == 0)]
@@ -73,20 +73,20 @@ def test_iterations_are_told_apart_and_em_stands_beside_the_models(trained: dict
         for variant, scores in shown.f_ari.items():
             own = table[(table["variant"] == variant) & (table["iterations"] == iterations)].set_index("scene_id")
             np.testing.assert_array_equal(scores, own.loc[list(shown.scene_ids), "f_ari"])
-    em = clustered(test, scenes=test.scenes, counts=[max(test.slots)], seeds=[0], temperature=0.1)
-    beside = clustered_examples(last, em, test, scenes=test.scenes, temperature=0.1)
+    em = segment_with_em(test, scenes=test.scenes, counts=[max(test.slots)], seeds=[0], temperature=0.1)
+    beside = add_em_segmentations(last, em, test, scenes=test.scenes, temperature=0.1)
     assert [*beside.segmentations] == [*last.segmentations, EM, EM_EQUAL]
     assert beside.segmentations[EM].shape == beside.truth.shape
-    titles = [ax.get_title() for ax in clevr.decompositions(beside).axes]
+    titles = [ax.get_title() for ax in clevr.draw_decompositions(beside).axes]
     assert sum(title.startswith("EM") for title in titles) == 2
 
 
 def test_without_runs_there_is_a_note(tmp_path: Path) -> None:
     results = collect(recipe("properties", "smoke"), RunStore(str(tmp_path)))
-    shown = examples(results, results.recipe.tests[-1], 7)
+    shown = decompose_examples(results, results.recipe.tests[-1], 7)
     assert shown == Examples((), (), shown.image, shown.truth, {}, {}, {}, {})
-    assert clustered_examples(shown, pd.DataFrame(), results.recipe.tests[-1], scenes=3, temperature=0.1) is shown
-    assert [text.get_text() for text in clevr.decompositions(shown).texts] == [
+    assert add_em_segmentations(shown, pd.DataFrame(), results.recipe.tests[-1], scenes=3, temperature=0.1) is shown
+    assert [text.get_text() for text in clevr.draw_decompositions(shown).texts] == [
         "no model of this experiment is in the store"
     ]
 
@@ -94,7 +94,7 @@ def test_without_runs_there_is_a_note(tmp_path: Path) -> None:
 def test_a_slot_count_that_was_not_evaluated_is_named() -> None:
     results = Results(recipe("clevr-6-7", "smoke").select(slots=[5]), (), ())
     results.__dict__["scenes"] = rows({3: 0.1}, slots=5)  # where cached_property keeps it
-    shown = examples(results, results.recipe.tests[-1], 7)
+    shown = decompose_examples(results, results.recipe.tests[-1], 7)
     assert (shown.names, shown.lacking) == ((), "not evaluated with 7 slots")
 
 
@@ -110,7 +110,7 @@ def test_the_camera_is_below_and_what_is_not_real_cannot_be_seen() -> None:
     objects[:2, REAL] = 1
     objects[0, 7 + 2] = 1  # blue
     _, ax = plt.subplots()
-    objects_from_above(ax, objects)
+    draw_objects_from_above(ax, objects)
     near, right, absent = ax.collections
     (x, y), (u, v) = near.get_offsets()[0], right.get_offsets()[0]
     assert abs(x) < 0.01

@@ -10,13 +10,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slotnorm_book.analyses.explorer_views import FURTHER, SPARE, Frames, View, frames, roles, spread
+from slotnorm_book.analyses.explorer_views import (
+    FURTHER,
+    SPARE,
+    Frames,
+    View,
+    assign_roles,
+    choose_spread_scenes,
+    explorer_frames,
+)
 from slotnorm_book.experiments.data_sources import Source
 from slotnorm_book.experiments.results import collect
 from slotnorm_book.experiments.run_store import RunStore
 from slotnorm_book.experiments.test_sets import TestSet
-from slotnorm_book.figures.explorer import answer, glance
-from slotnorm_book.figures.style import LABELS
+from slotnorm_book.figures.explorer import describe_more_slots, draw_middle_scene
 from tests.helpers import tiny
 
 
@@ -35,12 +42,12 @@ def test_scenes_stand_at_evenly_spaced_quantiles_of_the_mean():
     means = {7: 0.5, 3: 0.1, 9: 0.9, 4: 0.3, 5: 0.7}
     rows = [(scene, mean + shift) for scene, mean in means.items() for shift in (-0.2, 0.2)]
     table = pd.DataFrame(rows, columns=["scene_id", "f_ari"])
-    assert spread(table, 3) == [3, 7, 9]
-    assert spread(table, 5) == spread(table, 99) == [3, 4, 7, 5, 9]
+    assert choose_spread_scenes(table, 3) == [3, 7, 9]
+    assert choose_spread_scenes(table, 5) == choose_spread_scenes(table, 99) == [3, 4, 7, 5, 9]
 
 
 def test_pictures_agree_with_the_records(results):
-    shown = frames(results, scenes=4)
+    shown = explorer_frames(results, scenes=4)
     assert shown.deviation == pytest.approx(0, abs=1e-9)
     for view in shown.views.values():
         assert view.segmentation.shape == (2, 4, tiny.SIZE, tiny.SIZE)
@@ -48,7 +55,7 @@ def test_pictures_agree_with_the_records(results):
 
 
 def test_paintings_have_the_recorded_loss(results):
-    shown = frames(results, scenes=3)
+    shown = explorer_frames(results, scenes=3)
     rows = results.scenes[results.scenes["test"] == "all"].set_index(["variant", "slots", "scene_id"])
     for variant, view in shown.views.items():
         errors = (view.painting - shown.image).double().square().flatten(2).mean(dim=2)
@@ -58,7 +65,7 @@ def test_paintings_have_the_recorded_loss(results):
 
 
 def test_scenes_are_those_of_the_test_set_with_more_objects(results):
-    shown = frames(results, scenes=6)
+    shown = explorer_frames(results, scenes=6)
     assert (shown.experiment, shown.test.label, shown.train_slots, shown.slots) == ("tiny", "all", 2, (2, 3))
     split = shown.test.source.open()
     for scene, objects, truth in zip(shown.scene_ids, shown.objects, shown.truth, strict=True):
@@ -68,7 +75,7 @@ def test_scenes_are_those_of_the_test_set_with_more_objects(results):
 
 
 def test_the_average_is_over_all_scenes(results):
-    shown = frames(results, scenes=2)
+    shown = explorer_frames(results, scenes=2)
     rows = results.scenes[results.scenes["test"] == "all"]
     for variant, view in shown.views.items():
         means = rows[rows["variant"] == variant].groupby("slots")["f_ari"].mean()
@@ -76,9 +83,9 @@ def test_the_average_is_over_all_scenes(results):
 
 
 def test_nothing_is_shown_until_every_variant_has_a_model(results):
-    assert frames(replace(results, runs=results.runs[:1]), scenes=2) is None
+    assert explorer_frames(replace(results, runs=results.runs[:1]), scenes=2) is None
     bare = tuple(replace(run, files={"eval.parquet": run.files["eval.parquet"]}) for run in results.runs)
-    assert frames(replace(results, runs=bare), scenes=2) is None
+    assert explorer_frames(replace(results, runs=bare), scenes=2) is None
 
 
 def test_roles_by_hand():
@@ -88,18 +95,18 @@ def test_roles_by_hand():
     expected = grid("0009", "1122", "1822", "0922").numpy().astype(np.uint8)
     expected[expected == 9] = SPARE
     expected[expected == 8] = FURTHER
-    assert np.array_equal(roles(segmentation, truth), expected)
+    assert np.array_equal(assign_roles(segmentation, truth), expected)
 
 
 def test_a_slot_takes_the_object_it_holds_although_most_of_it_is_background():
     truth = grid("000000", "010203", "000000")
     # three stripes, each with an object: 4 has most background, so its object is not found
     segmentation = grid("444556", "444556", "444455")
-    assert np.array_equal(roles(segmentation, truth), grid("000223", "000223", "000022").numpy())
+    assert np.array_equal(assign_roles(segmentation, truth), grid("000223", "000223", "000022").numpy())
 
 
 def test_two_objects_of_one_slot_have_one_role():
-    assert set(roles(grid("4444"), grid("1112")).flat) == {1}
+    assert set(assign_roles(grid("4444"), grid("1112")).flat) == {1}
 
 
 labels = st.lists(st.integers(0, 5), min_size=16, max_size=16).map(lambda cells: torch.tensor(cells).reshape(4, 4))
@@ -107,18 +114,18 @@ labels = st.lists(st.integers(0, 5), min_size=16, max_size=16).map(lambda cells:
 
 @given(labels, labels)
 def test_roles_part_a_picture_as_its_slots_do(segmentation, truth):
-    pairs = set(zip(segmentation.flatten().tolist(), roles(segmentation, truth).flat, strict=True))
+    pairs = set(zip(segmentation.flatten().tolist(), assign_roles(segmentation, truth).flat, strict=True))
     assert len(pairs) == len({slot for slot, _ in pairs}) == len({role for _, role in pairs})
 
 
 @given(labels)
 def test_the_truth_keeps_its_labels(truth):
-    assert np.array_equal(roles(truth, truth), truth.numpy())
+    assert np.array_equal(assign_roles(truth, truth), truth.numpy())
 
 
 @given(labels, st.permutations(range(6)))
 def test_the_order_of_unequal_slots_does_not_matter(truth, order):
-    assert np.array_equal(roles(torch.tensor(order)[truth], truth), truth.numpy())
+    assert np.array_equal(assign_roles(torch.tensor(order)[truth], truth), truth.numpy())
 
 
 def test_the_answer_has_each_variant_at_the_slots_of_the_training_and_at_the_most(results):
@@ -126,10 +133,10 @@ def test_the_answer_has_each_variant_at_the_slots_of_the_training_and_at_the_mos
         (results.scenes["test"] == "all") & (results.scenes["variant"] == results.recipe.variants[-1])
     ]
     few, many = rows.groupby("slots")["f_ari"].mean()[[2, 3]]
-    text = answer([frames(results, scenes=3)])
+    text = describe_more_slots([explorer_frames(results, scenes=3)])
     assert text.startswith("- all, 2 → 3 slots: ")
-    assert f"{LABELS[results.recipe.variants[-1]]} {few:.2f} → {many:.2f}" in text
-    assert answer([]) == "- no set can be shown yet"
+    assert f"{VARIANT_LABELS[results.recipe.variants[-1]]} {few:.2f} → {many:.2f}" in text
+    assert describe_more_slots([]) == "- no set can be shown yet"
 
 
 @pytest.mark.parametrize(
@@ -141,13 +148,13 @@ def test_without_the_slots_of_the_training_the_nearest_are_told(slots, told):
     test = TestSet("all", Source("synth", "test", 4, 1), 1, None, slots, (1,))
     picture = torch.zeros(1, 3, 4, 4)
     shown = Frames("tiny", test, 2, (0,), (1,), picture, picture[:, 0].long(), {"weighted_mean": view})
-    assert answer([shown]).startswith(f"- all, {told}")
-    titles = [ax.get_title() for ax in glance([shown]).axes]
+    assert describe_more_slots([shown]).startswith(f"- all, {told}")
+    titles = [ax.get_title() for ax in draw_middle_scene([shown]).axes]
     assert [title for title in titles if "slots" in title] == [f"{count} slots\n0.00" for count in slots]
     plt.close("all")
 
 
 def test_slot_counts_are_in_ascending_order(results):
-    backward = frames(replace(results, recipe=results.recipe.select(slots=[3, 2])), scenes=3)
+    backward = explorer_frames(replace(results, recipe=results.recipe.select(slots=[3, 2])), scenes=3)
     assert backward.slots == (2, 3)
-    assert answer([backward]) == answer([frames(results, scenes=3)])
+    assert describe_more_slots([backward]) == describe_more_slots([explorer_frames(results, scenes=3)])

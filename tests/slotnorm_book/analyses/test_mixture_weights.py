@@ -7,13 +7,13 @@ import torch
 
 from slotnorm import SlotAttention
 from slotnorm_book.analyses.mixture_weights import (
-    WithMixtureWeights,
+    MixtureWeightedAttention,
     correlation_table,
-    learned_weights,
-    mixture_weights,
-    recovery,
-    reweighted,
-    with_weights,
+    describe_recovery,
+    estimate_mixture_weights,
+    evaluate_with_mixture_weights,
+    measure_learned_weights,
+    reweight_attention,
 )
 from slotnorm_book.experiments.recipes import recipe
 from slotnorm_book.experiments.results import Results
@@ -34,15 +34,17 @@ def make(variant: str) -> tuple[SlotAttention, torch.Tensor, torch.Tensor]:
 def test_the_weight_multiplies_the_attention():
     attention = torch.tensor([[[0.5, 0.2], [0.5, 0.8]]])
     expected = torch.tensor([[[0.25, 0.2 * 0.25 / (0.2 * 0.25 + 0.8 * 0.75)], [0.75, 0.6 / 0.65]]])
-    torch.testing.assert_close(reweighted(attention, torch.tensor([[0.25, 0.75]]), 1.0), expected)
-    torch.testing.assert_close(reweighted(attention, torch.tensor([[0.25, 0.75]]), 0.0), attention)
+    torch.testing.assert_close(reweight_attention(attention, torch.tensor([[0.25, 0.75]]), 1.0), expected)
+    torch.testing.assert_close(reweight_attention(attention, torch.tensor([[0.25, 0.75]]), 0.0), attention)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_without_strength_nothing_changes(variant):
     module, inputs, slots = make(variant)
     for got, expected in zip(
-        WithMixtureWeights(module, 0.0)(inputs, None, 4, slots), module(inputs, slots=slots, iterations=4), strict=True
+        MixtureWeightedAttention(module, 0.0)(inputs, None, 4, slots),
+        module(inputs, slots=slots, iterations=4),
+        strict=True,
     ):
         torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)  # float64, a logarithm and back
 
@@ -52,7 +54,7 @@ def test_the_first_iteration_is_left_as_it_is_and_the_second_is_eq_5(variant):
     module, inputs, slots = make(variant)
     keys, values = module.keys_and_values(inputs)
     first = module.attend(slots, keys)
-    _, one = WithMixtureWeights(module, 1.0)(inputs, None, 1, slots)
+    _, one = MixtureWeightedAttention(module, 1.0)(inputs, None, 1, slots)
     torch.testing.assert_close(one, first)
     codes, _ = module.normalization(values, first, None)
     scores = module.to_q(module.norm_slots(module.update(slots, codes))) @ keys.mT / 2  # the square root of D = 4
@@ -62,7 +64,7 @@ def test_the_first_iteration_is_left_as_it_is_and_the_second_is_eq_5(variant):
             terms = [first[b, k].mean() * scores[b, k, n].exp() for k in range(3)]
             for k in range(3):
                 weighed[b, k, n] = terms[k] / sum(terms)
-    _, two = WithMixtureWeights(module, 1.0)(inputs, None, 2, slots)
+    _, two = MixtureWeightedAttention(module, 1.0)(inputs, None, 2, slots)
     torch.testing.assert_close(two, weighed, rtol=1e-8, atol=1e-8)  # float64, through Prop. 2 where codes hold it
 
 
@@ -72,7 +74,7 @@ def test_the_weights_of_a_weighted_sum_come_from_its_codes_alone(variant):
     keys, values = module.keys_and_values(inputs)
     attention = module.attend(slots, keys)
     codes, _ = module.normalization(values, attention, None)
-    recovered = mixture_weights(module, codes, torch.full_like(attention, torch.nan))
+    recovered = estimate_mixture_weights(module, codes, torch.full_like(attention, torch.nan))
     torch.testing.assert_close(recovered, attention.mean(dim=2), rtol=1e-9, atol=1e-9)  # float64
 
 
@@ -81,16 +83,16 @@ def test_codes_that_cannot_hold_the_weights_are_refused():
     torch.manual_seed(0)
     module = SlotAttention(5, 4, num_slots=3, normalization="weighted_sum").double()
     with pytest.raises(ValueError, match="contains the origin"):
-        mixture_weights(module, torch.zeros(1, 3, 4).double(), torch.ones(1, 3, 9).double() / 3)
+        estimate_mixture_weights(module, torch.zeros(1, 3, 4).double(), torch.ones(1, 3, 9).double() / 3)
 
 
 def test_nothing_to_show_is_empty():
     nothing = Results(recipe("many-slots", "smoke"), (), ())
     (test,) = nothing.recipe.tests
-    assert with_weights(nothing, test, scenes=2, slots=[3], strengths=[1.0]).empty
-    assert learned_weights(nothing, test, scenes=2, slots=3).empty
+    assert evaluate_with_mixture_weights(nothing, test, scenes=2, slots=[3], strengths=[1.0]).empty
+    assert measure_learned_weights(nothing, test, scenes=2, slots=3).empty
     assert list(correlation_table(pd.DataFrame(), {}).columns) == ["variant", "runs", "correlation"]
-    assert recovery(pd.DataFrame()) == ("(not run)", "(not run)")
+    assert describe_recovery(pd.DataFrame()) == ("(not run)", "(not run)")
 
 
 def test_the_table_tells_median_and_range():
@@ -98,4 +100,4 @@ def test_the_table_tells_median_and_range():
         {"variant": ["a"] * 3, "correlation": [0.1, 0.5, 0.3], "recovery_error": [np.nan, 2e-6, 1e-6], "offset": 0.04}
     )
     assert correlation_table(learned, {"a": "A"}).iloc[0].tolist() == ["A", 3, "0.30 (0.10 to 0.50)"]
-    assert recovery(learned) == ("0.000002", "0.04")
+    assert describe_recovery(learned) == ("0.000002", "0.04")

@@ -9,26 +9,20 @@ import pytest
 import torch
 
 from slotnorm import SlotAttention, make_normalization
-from slotnorm.metrics.average_precision import THRESHOLDS
-from slotnorm.object_properties import COORDINATES, property_targets
 from slotnorm.tasks import FeatureDiscovery
 from slotnorm.training.spec import Data, Optimizer, RunSpec, Schedule
 from slotnorm_book.analyses.paper_versus_code import (
-    AP_COLUMNS,
     COLUMNS,
-    InBothUnits,
-    at_inference,
-    average_precisions,
-    between_seeds,
-    in_training,
-    largest,
-    precision_table,
-    runs_of_each,
-    scaled_mean,
-    scaled_nearest,
-    tensorflow_eps,
-    unbiased_variance,
-    with_weights,
+    count_runs_text,
+    count_with_weights,
+    effect_at_inference,
+    effect_in_training,
+    effect_of_nearest_scaling,
+    largest_change_text,
+    median_seed_difference,
+    use_scaled_mean,
+    use_tensorflow_eps,
+    use_unbiased_variance,
 )
 from slotnorm_book.experiments.recipes import recipe
 from slotnorm_book.experiments.results import Results, collect
@@ -47,7 +41,7 @@ def spec(num_slots: int = 3) -> RunSpec:
 
 def test_the_scaled_mean_is_the_mean_at_the_slots_of_the_training_and_shorter_with_more():
     changed = model("weighted_mean")
-    scaled_mean(changed, spec(num_slots=3))
+    use_scaled_mean(changed, spec(num_slots=3))
     values = torch.randn(2, 9, 4)
     for slots, factor in ((3, 1.0), (6, 0.5)):
         attention = torch.rand(2, slots, 9).softmax(dim=1)
@@ -58,7 +52,7 @@ def test_the_scaled_mean_is_the_mean_at_the_slots_of_the_training_and_shorter_wi
 
 def test_tensorflows_epsilon_reaches_all_three_layer_norms():
     changed = model("weighted_mean")
-    tensorflow_eps(changed, spec())
+    use_tensorflow_eps(changed, spec())
     norms = [part for part in changed.slot_attention.modules() if isinstance(part, torch.nn.LayerNorm)]
     assert [norm.eps for norm in norms] == [1e-3] * 3
 
@@ -67,7 +61,7 @@ def test_the_unbiased_variance_is_that_of_torch():
     changed, codes = model("batch_norm"), torch.randn(2, 3, 4)
     norm = changed.slot_attention.normalization
     norm.running_var.copy_(codes.var(correction=0))
-    unbiased_variance(changed, spec())
+    use_unbiased_variance(changed, spec())
     torch.testing.assert_close(norm.running_var, codes.var(correction=1))
 
 
@@ -85,19 +79,19 @@ def results(values: dict[tuple[str, int, int], float]) -> Results:
 def test_pairs_are_of_one_variant_and_seed():
     plain = results({("weighted_mean", 0, 7): 0.5, ("weighted_mean", 1, 7): 0.4, ("weighted_sum", 0, 7): 0.3})
     changed = results({("weighted_mean", 1, 7): 0.6, ("weighted_sum", 2, 7): 0.9})
-    pairs = in_training(plain, {"no clipping": changed}, "MOVi-C10", [7])
+    pairs = effect_in_training(plain, {"no clipping": changed}, "MOVi-C10", [7])
     assert pairs.to_dict("records") == [
         {"detail": "no clipping", "variant": "weighted_mean", "seed": 1, "slots": 7, "plain": 0.4, "changed": 0.6}
     ]
-    assert largest(pairs, "no clipping") == "+0.2 in one run"
-    assert largest(pairs, "another") == "(not run)"
+    assert largest_change_text(pairs, "no clipping") == "+0.2 in one run"
+    assert largest_change_text(pairs, "another") == "(not run)"
 
 
 def test_a_slot_count_that_was_not_evaluated_is_left_out():
     plain = results({("weighted_mean", seed, 5): 0.5 + seed / 10 for seed in (0, 1)})
     changed = results({("weighted_mean", 0, 5): 0.6, ("weighted_mean", 0, 7): 0.1})
-    assert in_training(plain, {"no clipping": changed}, "MOVi-C10", [5, 7])["slots"].tolist() == [5]
-    assert between_seeds(plain, "MOVi-C10", [5, 7]) == pytest.approx(0.1)
+    assert effect_in_training(plain, {"no clipping": changed}, "MOVi-C10", [5, 7])["slots"].tolist() == [5]
+    assert median_seed_difference(plain, "MOVi-C10", [5, 7]) == pytest.approx(0.1)
 
 
 def test_the_largest_changes_are_told_from_run_to_run():
@@ -105,57 +99,35 @@ def test_the_largest_changes_are_told_from_run_to_run():
     changes = {(0, 7): 0.0, (1, 7): 0.01, (2, 7): 0.01, (0, 21): 0.07, (1, 21): -0.02, (2, 21): -0.001}
     rows = [("scaled mean", "weighted_mean", seed, slots, 0.4, 0.4 + gain) for (seed, slots), gain in changes.items()]
     pairs = pd.DataFrame([*rows, ("other", "weighted_sum", 0, 7, 0.4, 0.4)], columns=COLUMNS)
-    assert largest(pairs.set_index(pairs.index % 2), "scaled mean") == "-0.02 to +0.07 over 3 runs"
-    told = runs_of_each(pairs, {"weighted_mean": "Baseline"})
+    assert largest_change_text(pairs.set_index(pairs.index % 2), "scaled mean") == "-0.02 to +0.07 over 3 runs"
+    told = count_runs_text(pairs, {"weighted_mean": "Baseline"})
     assert told == "scaled mean: 3 of Baseline; other: 1 of weighted_sum"
-    assert largest(pairs, "other") == "0 in one run"
-    assert runs_of_each(pairs.iloc[:0], {}) == "not run"
+    assert largest_change_text(pairs, "other") == "0 in one run"
+    assert count_runs_text(pairs.iloc[:0], {}) == "not run"
 
 
 def test_seeds_are_compared_within_a_variant():
     several = results({("weighted_mean", 0, 7): 0.5, ("weighted_mean", 1, 7): 0.4, ("weighted_sum", 0, 7): 0.9})
-    assert between_seeds(several, "MOVi-C10", [7]) == pytest.approx(0.1)
-    assert np.isnan(between_seeds(results({("weighted_sum", 0, 7): 0.9}), "MOVi-C10", [7]))
+    assert median_seed_difference(several, "MOVi-C10", [7]) == pytest.approx(0.1)
+    assert np.isnan(median_seed_difference(results({("weighted_sum", 0, 7): 0.9}), "MOVi-C10", [7]))
 
 
 def test_without_runs_the_tables_are_empty_and_have_their_columns():
     empty = Results(recipe("movi-c-6-7", "smoke"), (), ())
     test = empty.recipe.tests[-1]
-    assert list(at_inference(empty, test, scenes=2, slots=[7])) == COLUMNS
-    assert in_training(empty, {"no clipping": empty}, test.label, [7]).empty
-    properties = Results(recipe("properties", "smoke"), (), ())
-    found = average_precisions(properties, properties.recipe.tests[-1], scenes=2, slots=3)
-    assert precision_table(found, {}).empty
-
-
-def test_an_error_in_z_counts_as_in_the_papers_code():
-    """0.04 off in z in world units, within the least threshold; in the code's units 0.04 * 6 / 0.35 = 0.69."""
-    one = {name: torch.tensor([[0, 1]]) for name in ("shape", "size", "material", "color", "visibility")}
-    one |= {axis: torch.tensor([[0.0, 0.5]]) for axis in "xyz"}
-    targets = property_targets(one)
-    predictions = targets.clone()
-    predictions[..., COORDINATES.start + 2] += 0.04 / 6
-    found = InBothUnits().summarize((predictions, targets))
-    assert [found[f"ap@{threshold:g}"] for threshold in THRESHOLDS] == [1.0] * 5
-    assert [found[f"code ap@{threshold:g}"] for threshold in THRESHOLDS] == [1.0, 1.0, 0.0, 0.0, 0.0]
+    assert list(effect_at_inference(empty, test, scenes=2, slots=[7])) == COLUMNS
+    assert effect_in_training(empty, {"no clipping": empty}, test.label, [7]).empty
 
 
 def test_nearest_and_bilinear_pictures_are_compared_on_the_same_scenes(tmp_path):
     store = RunStore(tmp_path)
     made = collect(recipe("clevr-6-7", "smoke").select(["weighted_mean"], [0]), store, "train", tiny.QUIET)
     test = made.recipe.tests[-1]
-    found = scaled_nearest(made, test, scenes=2, slots=[3, 5])
+    found = effect_of_nearest_scaling(made, test, scenes=2, slots=[3, 5])
     assert list(found) == COLUMNS
     assert found["slots"].tolist() == [3, 5]
     assert found[["plain", "changed"]].notna().all(axis=None)
-    assert with_weights(made) == "1 of 1 runs at smoke scale"
+    assert count_with_weights(made) == "1 of 1 runs at smoke scale"
     bare = replace(made.runs[0], files={})
-    assert with_weights(replace(made, runs=(bare,), missing=(bare.spec,))) == "0 of 2 runs at smoke scale"
-    assert scaled_nearest(Results(made.recipe, (), ()), test, scenes=2, slots=[3]).empty
-
-
-def test_a_row_of_precisions_has_both_units_by_threshold():
-    rows = [("weighted_sum", seed, threshold, 0.1 * (seed + 1), 0.01) for seed in (0, 1, 2) for threshold in THRESHOLDS]
-    table = precision_table(pd.DataFrame(rows, columns=AP_COLUMNS), {"weighted_sum": "WS"})
-    assert list(table) == ["variant", "runs", "∞", "1", "0.5", "0.25", "0.125"]
-    assert table.iloc[0].tolist() == ["WS", 3, *["20.00 / 1.00"] * 5]
+    assert count_with_weights(replace(made, runs=(bare,), missing=(bare.spec,))) == "0 of 2 runs at smoke scale"
+    assert effect_of_nearest_scaling(Results(made.recipe, (), ()), test, scenes=2, slots=[3]).empty

@@ -21,7 +21,7 @@ from slotnorm_book.claims.ledger import CLAIMS
 from slotnorm_book.claims.verdicts import Ruling
 from slotnorm_book.experiments.recipes import recipe
 from slotnorm_book.experiments.results import Results
-from slotnorm_book.figures.claims import forest
+from slotnorm_book.figures.claims import draw_forest
 from tests.slotnorm_book.claims.worlds import evidence
 
 
@@ -90,7 +90,7 @@ def test_runs_that_two_experiments_show_count_once() -> None:
 
 
 def test_the_forest_has_a_line_per_criterion(rulings: list[Ruling]) -> None:
-    fig = forest(rulings)
+    fig = draw_forest(rulings)
     lines = [label.get_text() for label in fig.axes[0].get_yticklabels()]
     judged = [r.claim for r in rulings if r.verdict]
     assert [line.split()[0] for line in lines] == [claim.id for claim in judged for _ in claim.criteria]
@@ -98,6 +98,6 @@ def test_the_forest_has_a_line_per_criterion(rulings: list[Ruling]) -> None:
 
 
 def test_the_forest_of_nothing_says_so() -> None:
-    fig = forest(all_rulings({}, 0, 2))
+    fig = draw_forest(all_rulings({}, 0, 2))
     assert fig.texts[0].get_text() == "no claim has the runs that it needs"
     plt.close(fig)

@@ -3,12 +3,12 @@ import numpy as np
 import pytest
 import torch
 
-from slotnorm_book.figures.data import CLIPPED, features_as_colors, images_and_features, object_counts
+from slotnorm_book.figures.data import CLIPPED, draw_images_and_features, draw_object_counts, features_to_rgb
 
 
 def test_bars_are_the_numbers_of_scenes() -> None:
     counts = {"one": np.array([3, 3, 5]), "other": np.array([4, 4, 4, 9])}
-    fig = object_counts(counts)
+    fig = draw_object_counts(counts)
     bars = {(round(bar.get_x() + bar.get_width() / 2), bar.get_height()) for bar in fig.axes[0].patches}
     assert bars == {(3, 2), (5, 1), (4, 3), (9, 1)}
     assert [text.get_text() for text in fig.legends[0].get_texts()] == ["one", "other"]
@@ -18,7 +18,7 @@ def test_bars_are_the_numbers_of_scenes() -> None:
 def test_colors_are_the_main_components_in_order(generator: torch.Generator) -> None:
     latent = torch.randn(2 * 64, 3, generator=generator) * torch.tensor([9.0, 3.0, 1.0])
     mixing = torch.linalg.qr(torch.randn(12, 3, generator=generator))[0]
-    colors = features_as_colors((latent @ mixing.T + 5).view(2, 64, 12))
+    colors = features_to_rgb((latent @ mixing.T + 5).view(2, 64, 12))
     assert colors.shape == (2, 8, 8, 3)
     assert (colors.amin(), colors.amax()) == (0, 1)
     for channel, component in zip(colors.reshape(-1, 3).T, latent.T, strict=True):
@@ -29,17 +29,19 @@ def test_colors_are_the_main_components_in_order(generator: torch.Generator) -> 
 
 def test_colors_do_not_depend_on_signs_or_offsets(generator: torch.Generator) -> None:
     features = torch.randn(1, 16, 6, generator=generator)
-    twice = features_as_colors(2 * features + 3)
-    torch.testing.assert_close(twice, features_as_colors(features), atol=1e-5, rtol=0)  # float32 input
+    twice = features_to_rgb(2 * features + 3)
+    torch.testing.assert_close(twice, features_to_rgb(features), atol=1e-5, rtol=0)  # float32 input
 
 
 def test_patches_that_fill_no_square_are_refused() -> None:
     with pytest.raises(ValueError, match="patches must fill a square, got 15"):
-        features_as_colors(torch.zeros(1, 15, 6))
+        features_to_rgb(torch.zeros(1, 15, 6))
 
 
 def test_images_stand_above_their_features(generator: torch.Generator) -> None:
-    fig = images_and_features(torch.rand(3, 3, 8, 8, generator=generator), torch.randn(3, 16, 5, generator=generator))
+    fig = draw_images_and_features(
+        torch.rand(3, 3, 8, 8, generator=generator), torch.randn(3, 16, 5, generator=generator)
+    )
     pictures = [ax.images[0].get_array() for ax in fig.axes]
     assert [picture.shape for picture in pictures] == [(8, 8, 3)] * 3 + [(4, 4, 3)] * 3
     plt.close(fig)

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from slotnorm_book.figures.score_curves import WHISKERS, lines, over_counts
+from slotnorm_book.figures.score_curves import WHISKERS, draw_over_counts, draw_score_lines
 from slotnorm_book.statistics.bootstrap import intervals
 from tests.slotnorm_book.claims.worlds import evidence
 
@@ -35,7 +35,7 @@ def whiskers(ax: Axes) -> np.ndarray:
 
 def test_whiskers_are_the_intervals_of_a_few_settings(ax: Axes) -> None:
     table = world(["weighted_mean", "batch_norm"], 3)
-    lines(ax, table, "slots", "f_ari")
+    draw_score_lines(ax, table, "slots", "f_ari")
     found = intervals(table, "f_ari")
     expected = found[found["slots"].isin([5, 13, 21])].sort_values(["variant", "slots"], ascending=[False, True])
     assert WHISKERS == 3
@@ -44,7 +44,7 @@ def test_whiskers_are_the_intervals_of_a_few_settings(ax: Axes) -> None:
 
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_too_few_runs_have_no_whisker(ax: Axes, seeds: int) -> None:
-    lines(ax, world(["weighted_mean"], seeds), "slots", "f_ari")
+    draw_score_lines(ax, world(["weighted_mean"], seeds), "slots", "f_ari")
     assert len(whiskers(ax)) == 0
     assert len(ax.lines) >= 2
 
@@ -52,7 +52,7 @@ def test_too_few_runs_have_no_whisker(ax: Axes, seeds: int) -> None:
 def test_whiskers_leave_the_panel_to_the_runs(ax: Axes) -> None:
     table = world(["weighted_mean"], 3)
     table = table.assign(f_ari=table["f_ari"] + table["seed"].map({0: 0.0, 1: 0.2, 2: 0.4}))
-    lines(ax, table, "slots", "f_ari")
+    draw_score_lines(ax, table, "slots", "f_ari")
     runs = table.groupby(["seed", "slots"])["f_ari"].mean()
     assert whiskers(ax).max() > runs.max() + 0.1
     assert ax.get_ylim()[1] < runs.max() + 0.1
@@ -61,14 +61,14 @@ def test_whiskers_leave_the_panel_to_the_runs(ax: Axes) -> None:
 def test_a_table_without_scenes_has_intervals_over_runs(ax: Axes) -> None:
     sets = evidence(1)["properties"].sets
     one = sets[(sets["measure"] == "ap@1") & (sets["variant"] == "weighted_mean")]
-    lines(ax, one, "slots", "value")
+    draw_score_lines(ax, one, "slots", "value")
     assert np.isfinite(whiskers(ax)).all()
     assert len(whiskers(ax)) == WHISKERS
 
 
 def test_panels_share_one_legend_and_name_their_sets() -> None:
     scenes = evidence(1)["clevr-6-7"].scenes
-    fig = over_counts(scenes, ["f_ari"], train_slots=7)
+    fig = draw_over_counts(scenes, ["f_ari"], train_slots=7)
     assert [ax.get_title() for ax in fig.axes] == ["CLEVR6", "CLEVR10", "CLEVR10, 11 slots"]
     assert len(fig.legends[0].get_texts()) == scenes["variant"].nunique()
     plt.close(fig)
@@ -77,8 +77,8 @@ def test_panels_share_one_legend_and_name_their_sets() -> None:
 def test_spatial_runs_are_dotted_and_move_no_median() -> None:
     scenes = world(["weighted_mean", "batch_norm"], 3)
     spatial = (scenes["variant"] == "batch_norm") & (scenes["seed"] == 1)
-    with_them = over_counts(scenes[~spatial], ["f_ari"], train_slots=7, spatial=scenes[spatial])
-    without = over_counts(scenes[~spatial], ["f_ari"], train_slots=7)
+    with_them = draw_over_counts(scenes[~spatial], ["f_ari"], train_slots=7, spatial=scenes[spatial])
+    without = draw_over_counts(scenes[~spatial], ["f_ari"], train_slots=7)
     left, right = with_them.axes[0], without.axes[0]
     dotted = [line for line in left.lines if line.get_linestyle() == ":" and line.get_color() != "0.6"]
     expected = scenes[spatial].groupby("slots")["f_ari"].mean()
