@@ -24,9 +24,9 @@ app = typer.Typer(
 @app.command()
 def chapters() -> None:
     """List the chapters with what each is about."""
-    from slotnorm_book.chapters import overview
+    from slotnorm_book.chapters import list_chapters
 
-    print(overview())
+    print(list_chapters())
 
 
 @app.command()
@@ -34,9 +34,9 @@ def parameters(
     names: Annotated[list[str], typer.Argument(metavar="CHAPTER...", help="Such as 02_clevr, or a notebook's path.")],
 ) -> None:
     """List the parameters of chapters: meaning, type and default."""
-    from slotnorm_book.chapters import parameter_list, select_chapters
+    from slotnorm_book.chapters import list_parameters, select_chapters
 
-    print("\n\n".join(map(parameter_list, select_chapters(names))))
+    print("\n\n".join(map(list_parameters, select_chapters(names))))
 
 
 @app.command()
@@ -59,9 +59,9 @@ def execute(
 
     Exit status: 0, 1 when a chapter failed, 2 for a wrong request.
     """
-    from slotnorm_book.execute import run
+    from slotnorm_book.execute import execute_chapters
 
-    sys.exit(run(names or [], parameter or [], reference))
+    sys.exit(execute_chapters(names or [], parameter or [], reference))
 
 
 @app.command()
@@ -96,12 +96,14 @@ def sweep(
     from slotnorm_book.experiments import sweep as sweeps
 
     if list_all:
-        print(sweeps.listing())
+        print(sweeps.list_experiments())
         return
     if experiment is None or store is None:
         raise typer.BadParameter("name an experiment and --store FOLDER; --list shows the experiments")
     request = sweeps.Request(store, device, jobs, time_budget, executor, compile, dry_run)
-    sys.exit(sweeps.run(sweeps.choose(experiment, scale, variants, seeds, slots, data, test_data), request))
+    sys.exit(
+        sweeps.run_sweep(sweeps.choose_recipe(experiment, scale, variants, seeds, slots, data, test_data), request)
+    )
 
 
 @app.command()

@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 
 from slotnorm.normalization import is_known as is_normalization
 from slotnorm.normalization import known_names
-from slotnorm_book.experiments.data_sources import PARTS, Source, is_known, resolve, stand_ins
+from slotnorm_book.experiments.data_sources import PARTS, Source, is_known, list_stand_ins, resolve_path
 
 _INJECTED = "# Parameters"
 T = TypeVar("T")
@@ -26,7 +26,7 @@ class ParameterError(ValueError):
     """A chapter got a parameter that it does not have, lacks one that it needs, or got one out of range."""
 
 
-def usable_device(device: str) -> str:
+def check_device(device: str) -> str:
     """The device's name, if it is to be had here."""
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("no CUDA device is to be had here; use auto or cpu")
@@ -35,14 +35,14 @@ def usable_device(device: str) -> str:
     return device
 
 
-def known_normalization(name: str) -> str:
+def check_normalization(name: str) -> str:
     """The name, if a normalization has it."""
     if not is_normalization(name):
         raise ValueError(f"unknown normalization {name!r}; there are {', '.join(known_names())}")
     return name
 
 
-def power_of_two(size: int) -> int:
+def check_power_of_two(size: int) -> int:
     """The size, if it is one."""
     if size & (size - 1):
         raise ValueError("must be a power of two")
@@ -59,33 +59,33 @@ def _listed(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-def named_once(values: tuple[T, ...]) -> tuple[T, ...]:
+def check_unique(values: tuple[T, ...]) -> tuple[T, ...]:
     """The values, if none is there twice."""
     if len(set(values)) < len(values):
         raise ValueError("must name each once")
     return values
 
 
-def available_data(data: str) -> str:
+def check_data_exists(data: str) -> str:
     """The name, if it is that of a stand-in or of a file or folder of data that is there."""
     if not is_known(data):
-        raise ValueError(f"no file or folder {data!r}, and no stand-in; these are {', '.join(stand_ins())}")
-    folder = Path(resolve(data))
+        raise ValueError(f"no file or folder {data!r}, and no stand-in; these are {', '.join(list_stand_ins())}")
+    folder = Path(resolve_path(data))
     prepared = any((folder / part / "manifest.json").is_file() for part in ("", *PARTS))
-    if not prepared and not Source(data, PARTS[0], image_size=0, scenes=0).is_made:
+    if not prepared and not Source(data, PARTS[0], image_size=0, scenes=0).is_generated:
         raise ValueError(f"{data!r} is there and holds no data: neither prepared splits nor a TFRecord")
     return data
 
 
 Chapter = TypeVar("Chapter", bound="ChapterParameters")
-ListOf = Annotated[tuple[T, ...], Field(min_length=1), AfterValidator(named_once), BeforeValidator(_listed)]
+ListOf = Annotated[tuple[T, ...], Field(min_length=1), AfterValidator(check_unique), BeforeValidator(_listed)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1, description="seed of every generator")]
 Device = Annotated[
     Literal["auto", "cpu", "cuda", "mps"],
     Field(description="where tensors live; auto: cuda where there is one, otherwise cpu"),
-    AfterValidator(usable_device),
+    AfterValidator(check_device),
 ]
-NormalizationName = Annotated[str, AfterValidator(known_normalization)]
+NormalizationName = Annotated[str, AfterValidator(check_normalization)]
 SlotCount = Annotated[int, Field(ge=1, le=256)]
 
 

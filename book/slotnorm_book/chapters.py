@@ -24,11 +24,11 @@ from slotnorm_book.chapter_parameters import (
     NormalizationName,
     ParameterError,
     SlotCount,
-    available_data,
-    usable_device,
+    check_data_exists,
+    check_device,
 )
 from slotnorm_book.checkout import NOTEBOOKS
-from slotnorm_book.experiments.data_sources import resolve
+from slotnorm_book.experiments.data_sources import resolve_path
 from slotnorm_book.experiments.engine import Execution
 from slotnorm_book.experiments.recipes import EXPERIMENTS, recipe
 from slotnorm_book.experiments.recipes.recipe import Recipe
@@ -44,7 +44,7 @@ class VmfEm(ChapterParameters):
     device: Annotated[
         Literal["auto", "cpu", "cuda"],
         Field(description="where EM is run; auto: cuda where there is one, otherwise cpu"),
-        AfterValidator(usable_device),
+        AfterValidator(check_device),
     ]
     points: int = Field(ge=64, le=1_000_000, description="points drawn from a mixture")
     components: int = Field(ge=2, le=20, description="components of a mixture")
@@ -71,7 +71,7 @@ class ExperimentChapter(ChapterParameters):
     variants: ListOf[NormalizationName] | None = Field(description="normalizations; None for the recipe's")
     seeds: ListOf[Annotated[int, Field(ge=0)]] | None = Field(description="one run each; None for the recipe's")
     slots: ListOf[SlotCount] | None = Field(description="slot counts at evaluation; None for the recipe's")
-    data: Annotated[str, AfterValidator(available_data)] | None = Field(
+    data: Annotated[str, AfterValidator(check_data_exists)] | None = Field(
         description="folder of prepared splits, TFRecord or a stand-in's name; None for the recipe's"
     )
 
@@ -92,12 +92,12 @@ class ExperimentChapter(ChapterParameters):
         """The store, from the working directory or the checkout's root."""
         if self.store is None:
             return RunStore(self.temporary.name)
-        return RunStore(self.store if "://" in self.store else resolve(self.store))
+        return RunStore(self.store if "://" in self.store else resolve_path(self.store))
 
     def recipe(self, experiment: str) -> Recipe:
         """The experiment's recipe with what the parameters change of it."""
         chosen = recipe(experiment, self.scale).select(self.variants, self.seeds, self.slots)
-        return chosen.over(self.data) if self.data else chosen
+        return chosen.with_data(self.data) if self.data else chosen
 
     def results(self, experiment: str) -> Results:
         """The experiment's runs from the store; what it lacks is trained or listed as ``missing`` says."""
@@ -141,7 +141,7 @@ class Beyond(ExperimentChapter):
         return chosen.select(variants=tuple(dict.fromkeys(names)))
 
 
-def segments_scenes(experiment: str) -> str:
+def check_segments_scenes(experiment: str) -> str:
     """The name, if it is that of an experiment whose models segment scenes."""
     if experiment not in EXPERIMENTS:
         raise ValueError(f"unknown experiment {experiment!r}; there are {', '.join(EXPERIMENTS)}")
@@ -153,7 +153,7 @@ def segments_scenes(experiment: str) -> str:
 class Explorer(ExperimentChapter):
     """Explorer: scenes at every slot count, all variants beside each other."""
 
-    experiments: ListOf[Annotated[str, AfterValidator(segments_scenes)]] = Field(
+    experiments: ListOf[Annotated[str, AfterValidator(check_segments_scenes)]] = Field(
         description="object discovery to choose from; an experiment without a model of every variant is left out"
     )
     scenes: int = Field(ge=2, le=24, description="scenes of each experiment to choose from")
@@ -173,7 +173,7 @@ class Cost(ExperimentChapter):
     utilization: float = Field(gt=0, le=1, description="share of the peak that a training is taken to reach")
 
 
-class Details(ExperimentChapter):
+class PaperVersusCode(ExperimentChapter):
     """Paper versus code: where they disagree, and what the details do to the results."""
 
     page_scenes: int = Field(ge=2, description="scenes of what the page itself computes; at most the test set's")
@@ -182,7 +182,7 @@ class Details(ExperimentChapter):
 class Data(ChapterParameters):
     """Appendix: the stand-ins that chapters are run on where the real data are not to be had."""
 
-    data: Annotated[str, AfterValidator(available_data)] = Field(
+    data: Annotated[str, AfterValidator(check_data_exists)] = Field(
         description="what to show first: CLEVR-with-masks TFRecord, prepared split, or a stand-in's name"
     )
     image_size: int = Field(ge=16, le=256, description="height and width of the images in pixels")
@@ -202,7 +202,7 @@ CHAPTERS: dict[str, type[ChapterParameters]] = {
     "09_cost": Cost,
     "80_explorer": Explorer,
     "90_data": Data,
-    "91_paper_versus_code": Details,
+    "91_paper_versus_code": PaperVersusCode,
 }
 """Notebook to parameters."""
 
@@ -219,7 +219,7 @@ def select_chapters(names: Iterable[str]) -> list[str]:
     return wanted or list(CHAPTERS)
 
 
-def overview() -> str:
+def list_chapters() -> str:
     """List every chapter with what it is about, one a line."""
     width = max(map(len, CHAPTERS))
     lines = [f"  {name:{width}}  {_summary(name)}" for name in CHAPTERS]
@@ -227,7 +227,7 @@ def overview() -> str:
     return "\n".join(["Chapters, notebooks/NAME.ipynb:", *lines, "", more])
 
 
-def parameter_list(chapter: str) -> str:
+def list_parameters(chapter: str) -> str:
     """List the parameters of a chapter with meaning, type and default, and tell how to set one."""
     import papermill
 

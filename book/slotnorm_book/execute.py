@@ -41,7 +41,7 @@ class ChapterError(Exception):
     """A chapter did not run to its end; the message names chapter, cell, parameters and error."""
 
 
-def run(names: Sequence[str], assignments: Sequence[str], reference: bool = False) -> int:
+def execute_chapters(names: Sequence[str], assignments: Sequence[str], reference: bool = False) -> int:
     """Execute chapters and return the exit status.
 
     Args:
@@ -56,10 +56,10 @@ def run(names: Sequence[str], assignments: Sequence[str], reference: bool = Fals
         raise ParameterError("the reference is the run at the defaults: --reference takes no --parameter")
     chapters = select_chapters(names)
     parameters = dict(map(parse_assignment, assignments))
-    check(chapters, parameters)
+    check_parameters(chapters, parameters)
     if reference:
         return run_all(chapters, refresh_reference)
-    return run_all(chapters, execute, parameters)
+    return run_all(chapters, execute_chapter, parameters)
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -82,7 +82,7 @@ def literal(text: str) -> Any:
         return text
 
 
-def check(chapters: Sequence[str], parameters: dict[str, Any]) -> None:
+def check_parameters(chapters: Sequence[str], parameters: dict[str, Any]) -> None:
     """Refuse unknown parameters and bad values before any kernel starts.
 
     Raises:
@@ -90,23 +90,23 @@ def check(chapters: Sequence[str], parameters: dict[str, Any]) -> None:
     """
     for chapter in chapters if parameters else ():
         try:
-            CHAPTERS[chapter].parse(defaults(read(chapter)) | shown(chapter) | parameters)
+            CHAPTERS[chapter].parse(default_parameters(read_notebook(chapter)) | shown_parameters(chapter) | parameters)
         except ParameterError as error:
             raise ParameterError(f"{chapter}: {error}") from error
 
 
-def shown(chapter: str) -> dict[str, Any]:
+def shown_parameters(chapter: str) -> dict[str, Any]:
     """The parameters with which the book shows a chapter."""
     parameters: dict[str, Any] = json.loads(SHOWN.read_text(encoding="utf-8")).get(chapter, {})
     return parameters
 
 
-def read(chapter: str) -> nbformat.NotebookNode:
+def read_notebook(chapter: str) -> nbformat.NotebookNode:
     """Read the source notebook of a chapter."""
     return nbformat.read(NOTEBOOKS / f"{chapter}.ipynb", as_version=4)
 
 
-def defaults(notebook: nbformat.NotebookNode) -> dict[str, Any]:
+def default_parameters(notebook: nbformat.NotebookNode) -> dict[str, Any]:
     """What the notebook's ``parameters`` cell assigns."""
     cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
     statements = ast.parse(cell.source).body
@@ -119,7 +119,7 @@ def run_all(chapters: list[str], job: Callable[..., None], *arguments: Any) -> i
     failed = 0
     with ProcessPoolExecutor(min(WORKERS, len(chapters))) as pool:
         print(f"executing {', '.join(chapters)}", flush=True)
-        running = {pool.submit(timed, job, chapter, *arguments): chapter for chapter in chapters}
+        running = {pool.submit(measure_seconds, job, chapter, *arguments): chapter for chapter in chapters}
         for number, future in enumerate(as_completed(running), 1):
             try:
                 outcome = f"{running[future]} in {future.result():.0f} s"
@@ -132,14 +132,14 @@ def run_all(chapters: list[str], job: Callable[..., None], *arguments: Any) -> i
     return min(failed, 1)
 
 
-def timed(job: Callable[..., None], *arguments: Any) -> float:
+def measure_seconds(job: Callable[..., None], *arguments: Any) -> float:
     """Call ``job`` and return the seconds it took."""
     start = time.monotonic()
     job(*arguments)
     return time.monotonic() - start
 
 
-def execute(chapter: str, parameters: dict[str, Any]) -> None:
+def execute_chapter(chapter: str, parameters: dict[str, Any]) -> None:
     """Execute one chapter with papermill and put it in its place when it is whole.
 
     Raises:
@@ -147,7 +147,7 @@ def execute(chapter: str, parameters: dict[str, Any]) -> None:
     """
     FAILED.mkdir(parents=True, exist_ok=True)
     partial = FAILED / f"{chapter}.ipynb"
-    parameters = shown(chapter) | parameters
+    parameters = shown_parameters(chapter) | parameters
     try:
         notebook = papermill.execute_notebook(
             str(NOTEBOOKS / partial.name),
@@ -160,8 +160,8 @@ def execute(chapter: str, parameters: dict[str, Any]) -> None:
         )
     except FAILURES as error:
         raise ChapterError(explain(error, chapter, partial, parameters)) from error
-    write(PAGES / partial.name, normalized(notebook))
-    every = defaults(read(chapter)) | parameters
+    write_notebook(PAGES / partial.name, normalize(notebook))
+    every = default_parameters(read_notebook(chapter)) | parameters
     (PAGES / f"{chapter}.yaml").write_text(yaml.safe_dump(every, sort_keys=False), encoding="utf-8")
     partial.unlink()
 
@@ -173,7 +173,7 @@ def refresh_reference(chapter: str) -> None:
         ChapterError: a cell failed or took too long.
     """
     os.environ["SLOTNORM_COMMIT"] = "the one that holds this notebook"
-    notebook = read(chapter)
+    notebook = read_notebook(chapter)
     client = NotebookClient(
         notebook,
         timeout=CELL_TIMEOUT_S,
@@ -186,9 +186,9 @@ def refresh_reference(chapter: str) -> None:
     try:
         client.execute()
     except FAILURES as error:
-        write(partial, notebook)
+        write_notebook(partial, notebook)
         raise ChapterError(explain(error, chapter, partial, {})) from error
-    write(NOTEBOOKS / partial.name, normalized(notebook))
+    write_notebook(NOTEBOOKS / partial.name, normalize(notebook))
 
 
 def explain(error: Exception, chapter: str, partial: Path, parameters: dict[str, Any]) -> str:
@@ -201,7 +201,7 @@ def explain(error: Exception, chapter: str, partial: Path, parameters: dict[str,
     return f"{chapter} failed in {where}, with {run}:\n{reason}\nThe partial notebook is {partial.relative_to(ROOT)}."
 
 
-def normalized(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+def normalize(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """The notebook without what differs between two equal runs: times, random ids, how a stream was chunked."""
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
@@ -209,7 +209,7 @@ def normalized(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.id = "injected-parameters"
         if cell.cell_type == "code":
-            cell.outputs = merged_streams(cell.outputs)
+            cell.outputs = merge_streams(cell.outputs)
     notebook.metadata = nbformat.from_dict(
         {
             "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -220,7 +220,7 @@ def normalized(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
-def merged_streams(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+def merge_streams(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
     """One output per stream, where its first piece was."""
     merged: dict[str, nbformat.NotebookNode] = {}
     kept = []
@@ -234,7 +234,7 @@ def merged_streams(outputs: list[nbformat.NotebookNode]) -> list[nbformat.Notebo
     return kept
 
 
-def write(path: Path, notebook: nbformat.NotebookNode) -> None:
+def write_notebook(path: Path, notebook: nbformat.NotebookNode) -> None:
     """Write whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".partial")

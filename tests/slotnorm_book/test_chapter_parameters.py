@@ -17,16 +17,18 @@ from slotnorm_book.chapter_parameters import (
     NormalizationName,
     ParameterError,
     SlotCount,
-    available_data,
-    power_of_two,
+    check_data_exists,
+    check_power_of_two,
 )
 
 
 class Example(ChapterParameters):
     """A chapter with a parameter of every kind."""
 
-    data: Annotated[str, AfterValidator(available_data)] = Field(description="what it is run on")
-    image_size: Annotated[int, AfterValidator(power_of_two)] = Field(ge=16, le=128, description="side of the images")
+    data: Annotated[str, AfterValidator(check_data_exists)] = Field(description="what it is run on")
+    image_size: Annotated[int, AfterValidator(check_power_of_two)] = Field(
+        ge=16, le=128, description="side of the images"
+    )
     variants: ListOf[NormalizationName] = Field(description="normalizations")
     steps: int = Field(ge=1, le=500_000, description="training steps")
     learning_rate: float = Field(gt=0, le=1, description="peak learning rate")

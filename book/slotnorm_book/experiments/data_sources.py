@@ -54,7 +54,7 @@ class Source:
     image_size: int
     scenes: int
 
-    def over(self, data: str) -> Source:
+    def with_data(self, data: str) -> Source:
         """The same part of other data."""
         return replace(self, data=data)
 
@@ -71,7 +71,7 @@ class Source:
             SplitError: the folder holds no such split, or images of another size; a maker cannot use its input.
             SpecError: ``data`` is neither a folder nor a known name.
         """
-        data = resolve(self.data)
+        data = resolve_path(self.data)
         maker = _maker(data)
         if maker is not None:
             split: Split = maker.open_data(data, **self._request())
@@ -81,14 +81,14 @@ class Source:
         return split
 
     @property
-    def is_made(self) -> bool:
+    def is_generated(self) -> bool:
         """Whether a maker makes the scenes, which can take its time, or they only have to be opened."""
-        return _maker(resolve(self.data)) is not None
+        return _maker(resolve_path(self.data)) is not None
 
     @_own_errors()
     def describe(self, max_objects: int | None = None) -> Data:
         """What identifies the scenes in a spec; a stand-in need not be made for it."""
-        data = resolve(self.data)
+        data = resolve_path(self.data)
         maker = _maker(data)
         if maker is not None:
             return Data(Path(data).name, maker.identity(data, **self._request()), max_objects)
@@ -101,7 +101,7 @@ class Source:
     def _folder(self, data: str) -> Path:
         folder = Path(data)
         if not folder.is_dir():
-            known = ", ".join(stand_ins()) or "there are none without data_tools"
+            known = ", ".join(list_stand_ins()) or "there are none without data_tools"
             raise SpecError(f"data = {data!r}: no such folder, and no stand-in ({known})")
         return folder if (folder / "manifest.json").exists() else folder / self.part
 
@@ -114,26 +114,26 @@ class Source:
             )
 
 
-def resolve(data: str) -> str:
+def resolve_path(data: str) -> str:
     """Where ``data`` is: a relative path is looked for in the working directory, then in the checkout's root.
 
     So a recipe's path means the same file from Jupyter, papermill and the command line, which start elsewhere. What is
     neither, such as a stand-in's name, is left as it is.
     """
-    if data in stand_ins():
+    if data in list_stand_ins():
         return data
     places = (base / data for base in (Path.cwd(), ROOT))
     return next((str(place) for place in places if place.exists()), data)
 
 
-def stand_ins() -> list[str]:
+def list_stand_ins() -> list[str]:
     """Names that ``data`` may have instead of a path."""
     return [name for maker in _makers() for name in maker.STAND_INS]
 
 
 def is_known(data: str) -> bool:
     """Whether ``data`` is a stand-in's name or a path where something is."""
-    return data in stand_ins() or Path(resolve(data)).exists()
+    return data in list_stand_ins() or Path(resolve_path(data)).exists()
 
 
 def _maker(data: str) -> Any | None:

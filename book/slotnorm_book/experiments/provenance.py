@@ -15,7 +15,7 @@ import torch
 PACKAGES = ("slotnorm", "torch", "numpy")
 
 
-def provenance(
+def collect_provenance(
     device: torch.device,
     *,
     seconds: float,

@@ -15,17 +15,17 @@ import torch.distributed as dist
 
 from slotnorm.training.loop import Interrupted
 from slotnorm.training.spec import SpecError
-from slotnorm_book.experiments.engine import Execution, Job, check_data, obtain
+from slotnorm_book.experiments.engine import Execution, Job, check_data, load_or_train
 from slotnorm_book.experiments.launch.local import run_side_by_side
-from slotnorm_book.experiments.launch.progress import Outcome
+from slotnorm_book.experiments.launch.progress import JobOutcome
 from slotnorm_book.experiments.launch.ray_cluster import run_on_cluster
-from slotnorm_book.experiments.launch.stop import EXIT_GO_ON, Stop
+from slotnorm_book.experiments.launch.stop import EXIT_RESUMABLE, Stop
 from slotnorm_book.experiments.recipes import EXPERIMENTS, recipe
 from slotnorm_book.experiments.recipes.recipe import SCALES, Recipe
 from slotnorm_book.experiments.run_store import RunStore
-from slotnorm_book.experiments.sweep_plan import plan
+from slotnorm_book.experiments.sweep_plan import make_plan
 
-Executor = Callable[[Sequence[Job], str, Execution, int | None, Callable[[], bool]], Outcome]
+Executor = Callable[[Sequence[Job], str, Execution, int | None, Callable[[], bool]], JobOutcome]
 EXECUTORS: dict[str, Executor] = {"local": run_side_by_side, "ray": run_on_cluster}
 
 
@@ -52,7 +52,7 @@ class Request:
     dry_run: bool = False
 
 
-def listing() -> str:
+def list_experiments() -> str:
     """List the experiments with their loci and sizes, one line per experiment and scale."""
     lines = []
     for name in EXPERIMENTS:
@@ -63,7 +63,7 @@ def listing() -> str:
     return "\n".join(lines)
 
 
-def choose(
+def choose_recipe(
     experiment: str,
     scale: str,
     variants: Sequence[str] | None = None,
@@ -78,10 +78,10 @@ def choose(
         SpecError: something has no such name.
     """
     chosen = recipe(experiment, scale).select(variants or None, seeds or None, slots or None)
-    return chosen.over(data or chosen.train.data, test_data) if data or test_data else chosen
+    return chosen.with_data(data or chosen.train.data, test_data) if data or test_data else chosen
 
 
-def run(chosen: Recipe, request: Request) -> int:
+def run_sweep(chosen: Recipe, request: Request) -> int:
     """Carry out a sweep and return its exit status.
 
     Raises:
@@ -92,7 +92,7 @@ def run(chosen: Recipe, request: Request) -> int:
     if request.executor not in EXECUTORS:
         raise SpecError(f"executor must be local or ray, got {request.executor!r}")
     device = choose_device(request.device, request.executor)
-    todo = plan(chosen, request.store, device)
+    todo = make_plan(chosen, request.store, device)
     if os.environ.get("RANK", "0") == "0":
         print(todo.text, flush=True)
     if request.dry_run or not todo.jobs:
@@ -112,7 +112,7 @@ def _side_by_side(jobs: Sequence[Job], request: Request, execution: Execution) -
     for name, reason in outcome.failed.items():
         print(f"{name} failed: {reason}", file=sys.stderr)
     print(f"{len(outcome.done)} done, {len(outcome.stopped)} to go on with, {len(outcome.failed)} failed")
-    return 1 if outcome.failed else EXIT_GO_ON if outcome.stopped else 0
+    return 1 if outcome.failed else EXIT_RESUMABLE if outcome.stopped else 0
 
 
 def _together(jobs: Sequence[Job], request: Request, execution: Execution) -> int:
@@ -123,10 +123,10 @@ def _together(jobs: Sequence[Job], request: Request, execution: Execution) -> in
     try:
         with Stop(request.time_budget) as stop:
             for job in jobs:
-                obtain(job, RunStore(request.store), replace(execution, device=where, stop=stop))
+                load_or_train(job, RunStore(request.store), replace(execution, device=where, stop=stop))
     except Interrupted as stopped:
         print(f"{stopped}; the same command goes on", file=sys.stderr)
-        return EXIT_GO_ON
+        return EXIT_RESUMABLE
     finally:
         dist.destroy_process_group()
     return 0

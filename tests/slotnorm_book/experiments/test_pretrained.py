@@ -6,7 +6,7 @@ import torch
 
 import slotnorm_book
 from slotnorm.training.spec import SpecError
-from slotnorm_book.experiments.engine import Execution, jobs, obtain
+from slotnorm_book.experiments.engine import Execution, list_jobs, load_or_train
 from slotnorm_book.experiments.recipes import recipe
 from slotnorm_book.experiments.run_store import RunError, RunStore
 from slotnorm_book.experiments.test_sets import evaluate
@@ -17,8 +17,8 @@ def trained(tmp_path_factory):
     store = tmp_path_factory.mktemp("store")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLOTNORM_CACHE", str(tmp_path_factory.mktemp("cache")))
-        (job,) = jobs(recipe("clevr-6-7", "smoke").select(["weighted_sum"], [0], [7]))
-        yield job, store, obtain(job, RunStore(store), Execution(bar=False))
+        (job,) = list_jobs(recipe("clevr-6-7", "smoke").select(["weighted_sum"], [0], [7]))
+        yield job, store, load_or_train(job, RunStore(store), Execution(bar=False))
 
 
 def test_the_model_is_the_one_that_was_evaluated(trained):

@@ -17,10 +17,10 @@ from fsspec.implementations.local import LocalFileSystem
 from slotnorm.training.checkpoint import read_progress
 from slotnorm.training.spec import Schedule
 from slotnorm_book.experiments import recipes, sweep
-from slotnorm_book.experiments.engine import jobs
+from slotnorm_book.experiments.engine import list_jobs
 from slotnorm_book.experiments.launch import local as workers
-from slotnorm_book.experiments.launch.progress import Display, Outcome
-from slotnorm_book.experiments.launch.stop import EXIT_GO_ON
+from slotnorm_book.experiments.launch.progress import Display, JobOutcome
+from slotnorm_book.experiments.launch.stop import EXIT_RESUMABLE
 from slotnorm_book.experiments.recipes import EXPERIMENTS
 from slotnorm_book.experiments.recipes.recipe import SCALES, Recipe
 from slotnorm_book.experiments.results import collect
@@ -98,7 +98,7 @@ def test_a_dry_run_tells_the_grid_and_does_nothing(monkeypatch, capsys, root):
 
 def test_a_dry_run_tells_what_is_done_what_stopped_and_how_long_the_rest_takes(monkeypatch, capsys, root, tried):
     long = replace(tried, seeds=(0, 1), variants=("weighted_mean",))
-    first, second = jobs(long)
+    first, second = list_jobs(long)
     collect(long.select(seeds=[0]), RunStore(root), "train", tiny.QUIET)
     asked = iter([False] * 3)
     with pytest.raises(Exception, match="stopped at step 3"):
@@ -191,11 +191,11 @@ def test_a_store_that_may_not_be_written_or_read_is_refused_when_it_would_be(mon
 
     monkeypatch.setattr(LocalFileSystem, "ls", forbidden)
     assert command(monkeypatch, "tiny", "--scale", "smoke", "--store", root, "--dry-run") == 2
-    assert capsys.readouterr().err == f"error: {root}: may not be read; whoever owns it can permit it\n"
+    assert capsys.readouterr().err == f"error: {root}: may not be read; its owner can permit it\n"
 
 
 def test_a_run_that_may_not_be_read_is_not_called_damaged(monkeypatch, capsys, root, tried):
-    folder = Path(root) / jobs(tried)[0].spec.name
+    folder = Path(root) / list_jobs(tried)[0].spec.name
     folder.mkdir(parents=True)
     (folder / "record.json").touch()
 
@@ -204,12 +204,12 @@ def test_a_run_that_may_not_be_read_is_not_called_damaged(monkeypatch, capsys, r
 
     monkeypatch.setattr(LocalFileSystem, "cat_file", forbidden)
     assert command(monkeypatch, "tiny", "--scale", "smoke", "--store", root, "--dry-run") == 2
-    assert capsys.readouterr().err == f"error: {folder}/record.json: may not be read; whoever owns it can permit it\n"
+    assert capsys.readouterr().err == f"error: {folder}/record.json: may not be read; its owner can permit it\n"
 
 
 def test_compile_reaches_the_workers(monkeypatch, root):
     given = []
-    monkeypatch.setitem(sweep.EXECUTORS, "local", lambda *arguments: given.append(arguments[2]) or Outcome())
+    monkeypatch.setitem(sweep.EXECUTORS, "local", lambda *arguments: given.append(arguments[2]) or JobOutcome())
     for flag in (["--compile"], []):
         assert command(monkeypatch, "tiny", "--scale", "smoke", "--store", root, *flag) == 0
     assert [execution.compile for execution in given] == [True, False]
@@ -254,7 +254,7 @@ def test_runs_side_by_side_come_to_the_same_as_one_by_one(monkeypatch, capsys, r
 
 @pytest.mark.slow
 def test_a_spent_budget_is_status_75_and_the_same_command_ends_the_same(monkeypatch, capsys, root, tried, expected):
-    assert sweep.run(tried, root, "cpu", 1, time_budget=0.0) == EXIT_GO_ON
+    assert sweep.run(tried, root, "cpu", 1, time_budget=0.0) == EXIT_RESUMABLE
     assert "0 done, 2 to go on with, 0 failed" in capsys.readouterr().out
     assert sweep.run(tried, root, "cpu", 1, time_budget=3600.0) == 0
     pd.testing.assert_frame_equal(tables(tried, root), expected, check_exact=True)
@@ -263,11 +263,11 @@ def test_a_spent_budget_is_status_75_and_the_same_command_ends_the_same(monkeypa
 @pytest.mark.slow
 def test_a_worker_asked_to_stop_leaves_a_checkpoint_and_goes_on(monkeypatch, root, tried, tmp_path):
     long = replace(tried, schedule=LONG, variants=("batch_norm",))
-    spec, asked = jobs(long)[0].spec, []
+    spec, asked = list_jobs(long)[0].spec, []
     once_it_lives(monkeypatch, lambda: asked.append(True))
-    outcome = workers.run_side_by_side(jobs(long), root, tiny.QUIET, 1, lambda: bool(asked))
+    outcome = workers.run_side_by_side(list_jobs(long), root, tiny.QUIET, 1, lambda: bool(asked))
     assert [job.spec for job in outcome.stopped] == [spec]
-    assert 0 < read_progress(RunStore(root).checkpoint(spec)) < LONG.steps
+    assert 0 < read_progress(RunStore(root).checkpoint_path(spec)) < LONG.steps
     assert sweep.run(long, root, "cpu", 1) == 0
     pd.testing.assert_frame_equal(tables(long, root), tables(long, tmp_path / "other", "train"), check_exact=True)
 
@@ -277,7 +277,7 @@ def test_a_worker_killed_by_signal_9_is_reported_and_the_same_command_finishes(m
     long = replace(tried, schedule=LONG, variants=("weighted_mean",))
     once_it_lives(monkeypatch, lambda: [child.kill() for child in mp.active_children()])
     assert sweep.run(long, root, "cpu", 1) == 1
-    name = jobs(long)[0].spec.name
+    name = list_jobs(long)[0].spec.name
     assert f"{name} failed: killed by signal 9; the same command goes on" in capsys.readouterr().err
     assert sweep.run(long, root, "cpu", 1) == 0
     assert len(tables(long, root)) == LONG.steps + 20
@@ -318,6 +318,6 @@ def test_control_c_at_once_is_status_75_and_the_runs_go_on(data, tried, root, ex
             time.sleep(0.01)
         os.killpg(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=60)
-    assert process.returncode == EXIT_GO_ON, said
+    assert process.returncode == EXIT_RESUMABLE, said
     assert "Traceback" not in said
     pd.testing.assert_frame_equal(tables(tried, root, "train"), expected, check_exact=True)

@@ -14,9 +14,9 @@ from slotnorm_book.experiments.test_sets import TestSet
 Scale = Literal["smoke", "cpu", "gpu", "paper"]
 SCALES: tuple[Scale, ...] = ("smoke", "cpu", "gpu", "paper")
 
-PROPOSED = ("weighted_mean", "layer_norm", "weighted_sum", "batch_norm")
+PAPER_VARIANTS = ("weighted_mean", "layer_norm", "weighted_sum", "batch_norm")
 """The variants of Sec. 5, in the paper's order."""
-SWEEP = tuple(range(5, 22, 2))
+PAPER_SLOT_COUNTS = tuple(range(5, 22, 2))
 """Slot counts of the paper's figures: 5, 7, …, 21."""
 PAPER_SCENES = 1280
 """Test scenes of every evaluation (Sec. 5)."""
@@ -56,7 +56,7 @@ class Recipe:
     batch_size: int
     precision: Precision
     tests: tuple[TestSet, ...]
-    variants: tuple[str, ...] = PROPOSED
+    variants: tuple[str, ...] = PAPER_VARIANTS
     seeds: tuple[int, ...] = (0, 1, 2)
 
     def runs(self) -> list[RunSpec]:
@@ -77,15 +77,15 @@ class Recipe:
             for variant in self.variants
         ]
 
-    def over(self, data: str, test_data: str | None = None) -> Recipe:
+    def with_data(self, data: str, test_data: str | None = None) -> Recipe:
         """The same recipe on other data: folders of prepared splits, or names of stand-ins.
 
         Args:
             data: to train on.
             test_data: to evaluate on, by default the same.
         """
-        tests = tuple(replace(test, source=test.source.over(test_data or data)) for test in self.tests)
-        return replace(self, train=self.train.over(data), tests=tests)
+        tests = tuple(replace(test, source=test.source.with_data(test_data or data)) for test in self.tests)
+        return replace(self, train=self.train.with_data(data), tests=tests)
 
     def select(
         self,
