@@ -100,7 +100,7 @@ def test_reference_is_written_in_place_or_not_at_all(execute: ModuleType) -> Non
             ["01_vmf_em", "-p", "temperature=7"],
             "01_vmf_em: parameter temperature = 7: Input should be less than",
         ),
-        (["03_movi"], "no chapter 03_movi; there are 01_vmf_em"),
+        (["03_movi"], "unknown chapter '03_movi'; there are 01_vmf_em"),
     ],
 )
 def test_bad_arguments_are_refused_before_any_work(

@@ -112,7 +112,10 @@ def test_a_dry_run_tells_what_is_done_what_stopped_and_how_long_the_rest_takes(m
 
 
 REQUESTS = {
-    "an unknown experiment": (("clevr-7-6",), "unknown experiment 'clevr-7-6'; there are clevr-6-7, "),
+    "an unknown experiment": (
+        ("clevr-7-6",),
+        "unknown experiment 'clevr-7-6'; do you mean clevr-6-7? There are clevr-6-7, ",
+    ),
     "an unknown scale": (("tiny", "--scale", "huge"), "unknown scale 'huge'; there are smoke, cpu, gpu, paper"),
     "an unknown variant": (("tiny", "--variants", "median"), "unknown variant 'median'; there are weighted_mean, "),
     "no slot": (("tiny", "--slots", "0"), "slots and iterations must be at least 1"),
