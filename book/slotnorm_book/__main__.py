@@ -20,18 +20,10 @@ Examples:
   slotnorm-book sweep clevr-6-7 --scale cpu --store runs
 
 `slotnorm-book COMMAND --help` explains a command.""",
-    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-
-@app.callback()
-def show_help(context: typer.Context) -> None:
-    """Show the help if no command is given."""
-    if context.invoked_subcommand is None:
-        print(context.get_help())
 
 
 @app.command(epilog="`slotnorm-book parameters CHAPTER` lists what can be set in a chapter.")
@@ -185,7 +177,7 @@ def verdicts() -> None:
 def cli() -> None:
     """Run the command line. An error that the user can correct is one line on stderr, with exit status 2."""
     try:
-        sys.exit(app(prog_name="slotnorm-book", standalone_mode=False))
+        sys.exit(app(sys.argv[1:] or ["--help"], prog_name="slotnorm-book", standalone_mode=False))
     except Exception as error:
         message = _describe(error)
         if message is None:

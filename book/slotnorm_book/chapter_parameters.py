@@ -89,7 +89,7 @@ SlotCount = Annotated[int, Field(ge=1, le=256)]
 
 
 class ChapterParameters(BaseModel):
-    """The base of all chapters' parameters: frozen, with strict types; every field has a meaning, none has a default."""
+    """The base class of all chapters' parameters: frozen, strictly typed, each with a meaning and without a default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -111,8 +111,8 @@ class ChapterParameters(BaseModel):
             values: one value per field, by name.
 
         Raises:
-            ParameterError: something is wrong; the message names each wrong parameter and what would be right, and lists
-                all parameters.
+            ParameterError: a parameter is wrong; the message names each such parameter and what would be right, and
+                lists all parameters.
         """
         try:
             return cls.model_validate(dict(values))

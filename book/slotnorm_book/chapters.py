@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from slotnorm.normalization import scaled_name
 from slotnorm.tasks import FeatureDiscovery, ObjectDiscovery
@@ -59,7 +59,7 @@ class VmfEm(ChapterParameters):
 
 
 class ExperimentChapter(ChapterParameters):
-    """Parameters shared by all experiment chapters: which runs to show, where they are, whether to train missing ones."""
+    """Parameters shared by all experiment chapters: which runs to show, from where, whether to train missing ones."""
 
     scale: Literal["smoke", "cpu", "gpu", "paper"] = Field(
         description="size of the runs: seconds, minutes on one core, minutes on a GPU, or the paper's protocol"
@@ -81,7 +81,7 @@ class ExperimentChapter(ChapterParameters):
 
     @field_validator("store")
     @classmethod
-    def _is_needed(cls, store: str | None, info: ValidationInfo) -> str | None:
+    def _is_needed(cls, store: str | None, info: Any) -> str | None:
         if store is None and info.data.get("scale", "smoke") != "smoke":
             raise ValueError(f"the {info.data['scale']} scale needs the folder of a run store")
         return store

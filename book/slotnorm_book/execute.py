@@ -1,8 +1,7 @@
-"""``slotnorm-book execute``: runs notebooks/NAME.ipynb with papermill into book/chapters/NAME.ipynb, which the book
-shows.
+"""``slotnorm-book execute``: runs notebooks/NAME.ipynb with papermill and saves the result as book/chapters/NAME.ipynb.
 
-Two chapters run at a time. The result depends on the source, the parameters and the machine only: the same run gives
-the same bytes. Beside a chapter lie its parameters, NAME.yaml, in the form that ``papermill -f`` takes.
+The book shows the executed notebooks. Two chapters run at a time. The result depends only on the source, the parameters
+and the machine: the same run gives the same bytes. The parameters are saved too, as NAME.yaml, for ``papermill -f``.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-# Kernels inherit these: bars and warnings about terminals have no place in a page, and two chapters share the cores.
+# Kernels inherit these: a page needs no progress bars or warnings about terminals, and two chapters share the cores.
 os.environ |= {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
 
 import nbformat
@@ -38,22 +37,22 @@ FAILURES = (PapermillExecutionError, CellExecutionError, CellTimeoutError, DeadK
 
 
 class ChapterError(Exception):
-    """A chapter did not run to its end; the message names chapter, cell, parameters and error."""
+    """A chapter that failed; the message names chapter, cell, parameters and error."""
 
 
 def execute_chapters(names: Sequence[str], assignments: Sequence[str], reference: bool = False) -> int:
     """Execute chapters and return the exit status.
 
     Args:
-        names: of chapters, or paths of their notebooks; none for all chapters.
+        names: names of chapters, or paths of their notebooks; empty for all chapters.
         assignments: parameters as ``"NAME=VALUE"``.
-        reference: whether the notebooks are run in place at their defaults.
+        reference: whether to run the notebooks in place at their defaults.
 
     Raises:
-        ParameterError: there is no such chapter or parameter, or its value is out of range.
+        ParameterError: a chapter or parameter does not exist, or a value is out of range.
     """
     if reference and assignments:
-        raise ParameterError("the reference is the run at the defaults: --reference takes no --parameter")
+        raise ParameterError("--reference takes no --parameter, since it runs the notebooks at their defaults")
     chapters = select_chapters(names)
     parameters = dict(map(parse_assignment, assignments))
     check_parameters(chapters, parameters)
@@ -62,11 +61,11 @@ def execute_chapters(names: Sequence[str], assignments: Sequence[str], reference
     return run_all(chapters, execute_chapter, parameters)
 
 
-def parse_assignment(text: str) -> tuple[str, Any]:
+def parse_assignment(text: str) -> tuple[str, object]:
     """Split ``"NAME=VALUE"`` into the name and the value.
 
     Raises:
-        ParameterError: it has no equals sign.
+        ParameterError: there is no equals sign.
     """
     name, equals, value = text.partition("=")
     if not equals:
@@ -74,29 +73,31 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     return name, literal(value)
 
 
-def literal(text: str) -> Any:
-    """A parameter's value from the command line: JSON where it is JSON, otherwise the text itself."""
+def literal(text: str) -> object:
+    """Read a parameter's value from the command line: as JSON if it is JSON, otherwise as text."""
     try:
-        return json.loads(text)
+        value: object = json.loads(text)
+        return value
     except json.JSONDecodeError:
         return text
 
 
 def check_parameters(chapters: Sequence[str], parameters: dict[str, Any]) -> None:
-    """Refuse unknown parameters and bad values before any kernel starts.
+    """Check that every chapter accepts the parameters, before any kernel starts.
 
     Raises:
-        ParameterError: names chapter and parameter, and lists what exists.
+        ParameterError: the message names the chapter, and each parameter that is wrong.
     """
     for chapter in chapters if parameters else ():
         try:
             CHAPTERS[chapter].parse(default_parameters(read_notebook(chapter)) | shown_parameters(chapter) | parameters)
         except ParameterError as error:
-            raise ParameterError(f"{chapter}: {error}") from error
+            problems = "; ".join(str(error).split("\n\n")[0].splitlines())
+            raise ParameterError(f"{chapter}: {problems} (see `slotnorm-book parameters {chapter}`)") from error
 
 
 def shown_parameters(chapter: str) -> dict[str, Any]:
-    """The parameters with which the book shows a chapter."""
+    """Return the parameters with which the book shows a chapter, if not the defaults."""
     parameters: dict[str, Any] = json.loads(SHOWN.read_text(encoding="utf-8")).get(chapter, {})
     return parameters
 
@@ -107,7 +108,7 @@ def read_notebook(chapter: str) -> nbformat.NotebookNode:
 
 
 def default_parameters(notebook: nbformat.NotebookNode) -> dict[str, Any]:
-    """What the notebook's ``parameters`` cell assigns."""
+    """Return the values that the notebook's ``parameters`` cell assigns."""
     cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
     statements = ast.parse(cell.source).body
     targets = [node.target if isinstance(node, ast.AnnAssign) else node.targets[0] for node in statements]
@@ -115,7 +116,7 @@ def default_parameters(notebook: nbformat.NotebookNode) -> dict[str, Any]:
 
 
 def run_all(chapters: list[str], job: Callable[..., None], *arguments: Any) -> int:
-    """Run ``job(chapter, *arguments)`` for every chapter, two at a time, and tell how each ended."""
+    """Run ``job(chapter, *arguments)`` for every chapter, two at a time, and print how each ended."""
     failed = 0
     with ProcessPoolExecutor(min(WORKERS, len(chapters))) as pool:
         print(f"executing {', '.join(chapters)}", flush=True)
@@ -140,7 +141,7 @@ def measure_seconds(job: Callable[..., None], *arguments: Any) -> float:
 
 
 def execute_chapter(chapter: str, parameters: dict[str, Any]) -> None:
-    """Execute one chapter with papermill and put it in its place when it is whole.
+    """Execute one chapter with papermill, and save it as a page if it succeeds.
 
     Raises:
         ChapterError: a cell failed or took too long.
@@ -167,7 +168,7 @@ def execute_chapter(chapter: str, parameters: dict[str, Any]) -> None:
 
 
 def refresh_reference(chapter: str) -> None:
-    """Run one notebook in place at its defaults; nothing changes when it fails.
+    """Run one notebook in place at its defaults; it stays as it is if it fails.
 
     Raises:
         ChapterError: a cell failed or took too long.
@@ -202,7 +203,7 @@ def explain(error: Exception, chapter: str, partial: Path, parameters: dict[str,
 
 
 def normalize(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The notebook without what differs between two equal runs: times, random ids, how a stream was chunked."""
+    """Remove what differs between two equal runs: times, random ids, and how a stream was cut into pieces."""
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         cell.metadata.pop("papermill", None)
@@ -221,7 +222,7 @@ def normalize(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def merge_streams(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
-    """One output per stream, where its first piece was."""
+    """Merge the pieces of each stream into one output, where its first piece was."""
     merged: dict[str, nbformat.NotebookNode] = {}
     kept = []
     for output in outputs:
@@ -235,7 +236,7 @@ def merge_streams(outputs: list[nbformat.NotebookNode]) -> list[nbformat.Noteboo
 
 
 def write_notebook(path: Path, notebook: nbformat.NotebookNode) -> None:
-    """Write whole or not at all."""
+    """Write a notebook completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".partial")
     nbformat.write(notebook, temporary)

@@ -102,7 +102,7 @@ class Run:
 
     @property
     def curve(self) -> pd.DataFrame:
-        """One row per step: ``step``, ``loss``, ``gradient_norm``, and ``f_ari``, which is NaN where it was not probed."""
+        """One row per step: ``step``, ``loss``, ``gradient_norm``, and ``f_ari``, NaN where it was not probed."""
         return self._table(CURVE)
 
     @property

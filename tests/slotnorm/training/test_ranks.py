@@ -58,7 +58,7 @@ def test_both_processes_end_with_the_same_weights_and_statistics(trained, varian
 @pytest.mark.slow
 def test_a_sweep_under_torchrun_ends_with_one_record_a_run(tmp_path):
     data, root = tiny.make_data(tmp_path / "data"), tmp_path / "store"
-    arguments = ("tests.helpers.tiny", "tiny", "--scale", "smoke", "--store", str(root), "--device", "cpu")
+    arguments = ("tests.helpers.tiny", "sweep", "tiny", "--scale", "smoke", "--store", str(root), "--device", "cpu")
     done = torchrun(*arguments, TINY_DATA=str(data))
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("0 of 2 runs done") == 1

@@ -43,5 +43,5 @@ def test_a_run_that_is_not_there_is_named(trained):
 
 
 def test_an_experiment_that_does_not_exist_is_refused_with_those_that_do():
-    with pytest.raises(SpecError, match="unknown experiment 'clevr'; do you mean clevr-6-7\? There are clevr-6-7, "):
+    with pytest.raises(SpecError, match=r"unknown experiment 'clevr'; do you mean clevr-6-7\? There are clevr-6-7, "):
         slotnorm_book.load_pretrained("clevr", "weighted_mean")
