@@ -24,7 +24,7 @@ from slotnorm.object_properties import CLASS_COUNTS
 from slotnorm.tasks import FeatureDiscovery, ObjectDiscovery, PropertyPrediction
 from slotnorm.training.spec import Data
 from slotnorm_book.experiments.recipes import recipe
-from slotnorm_book.experiments.recipes.recipe import PAPER_SCENES, SWEEP
+from slotnorm_book.experiments.recipes.recipe import PAPER_SCENES, PAPER_SLOT_COUNTS
 from slotnorm_book.experiments.test_sets import EvaluationSpec, evaluate, select
 
 NAME = "sweep over slots"
@@ -88,7 +88,7 @@ def _told(case: Case) -> str:
             # Without, fake views of a parameter require gradients even where none are taken.
             model = make().requires_grad_(False)
             batch = make_batch(spec(case.task, case.scenes), CPU)
-            noise = [torch.randn(case.scenes, slots, case.task.slot_dim) for slots in SWEEP]
+            noise = [torch.randn(case.scenes, slots, case.task.slot_dim) for slots in PAPER_SLOT_COUNTS]
             data = batch["features"] if isinstance(case.task, FeatureDiscovery) else batch["image"]
             return lambda: sweep(model, data, noise, case.iterations)
 
@@ -113,7 +113,7 @@ def _from_tokens(model: Any, data: Tensor, noise: Sequence[Tensor], iterations: 
 
 def evaluation_spec(case: Case) -> EvaluationSpec:
     """The paper's slot counts."""
-    return EvaluationSpec(case.what, Data("noise", "none"), case.scenes, SWEEP, (case.iterations,))
+    return EvaluationSpec(case.what, Data("noise", "none"), case.scenes, PAPER_SLOT_COUNTS, (case.iterations,))
 
 
 def noise_split(case: Case) -> Split:

@@ -1,6 +1,6 @@
-"""``slotnorm-book``, also ``python -m slotnorm_book``: the one command of the book's package.
+"""``slotnorm-book``, also ``python -m slotnorm_book``: the command of the book's package.
 
-Each command imports what it needs when it is called, so that ``--help`` answers at once.
+Each command imports what it needs only when it is called, so that ``--help`` is fast.
 """
 
 from __future__ import annotations
@@ -13,98 +13,160 @@ import typer
 app = typer.Typer(
     name="slotnorm-book",
     help="List and execute the chapters of the book, train their experiments and judge the claims of the paper.",
-    epilog="Example: slotnorm-book sweep clevr-6-7 --scale cpu --store runs",
-    no_args_is_help=True,
+    epilog="""\b
+Examples:
+  slotnorm-book chapters
+  slotnorm-book execute 02_clevr
+  slotnorm-book sweep clevr-6-7 --scale cpu --store runs
+
+`slotnorm-book COMMAND --help` explains a command.""",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
 
-@app.command()
+@app.command(epilog="`slotnorm-book parameters CHAPTER` lists what can be set in a chapter.")
 def chapters() -> None:
-    """List the chapters with what each is about."""
-    from slotnorm_book.chapters import overview
+    """List the chapters of the book."""
+    from slotnorm_book.chapters import list_chapters
 
-    print(overview())
+    print(list_chapters())
 
 
-@app.command()
+@app.command(
+    short_help="List the parameters of chapters.",
+    epilog="""\b
+Examples:
+  slotnorm-book parameters 02_clevr
+  slotnorm-book parameters notebooks/02_clevr.ipynb notebooks/03_movi_c.ipynb""",
+)
 def parameters(
-    names: Annotated[list[str], typer.Argument(metavar="CHAPTER...", help="Such as 02_clevr, or a notebook's path.")],
+    names: Annotated[list[str], typer.Argument(metavar="CHAPTER", help="Names as 02_clevr, or paths of notebooks.")],
 ) -> None:
     """List the parameters of chapters: meaning, type and default."""
-    from slotnorm_book.chapters import parameter_list, select_chapters
+    from slotnorm_book.chapters import list_parameters, select_chapters
 
-    print("\n\n".join(map(parameter_list, select_chapters(names))))
+    print("\n\n".join(map(list_parameters, select_chapters(names))))
 
 
-@app.command()
+@app.command(
+    short_help="Execute chapters for the book.",
+    epilog="""\b
+Examples:
+  slotnorm-book execute                                  every chapter
+  slotnorm-book execute 02_clevr -p slots='[7, 11, 21]'
+  slotnorm-book execute 02_clevr -p scale=cpu -p store=runs -p missing=report
+
+The exit status is 0, 1 if a chapter failed, or 2 if the request was wrong.""",
+)
 def execute(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[CHAPTER]...", help="Such as 02_clevr; without any, all chapters.")
+        list[str] | None,
+        typer.Argument(
+            metavar="CHAPTER", help="Names as 02_clevr, or paths of notebooks.", show_default="all chapters"
+        ),
     ] = None,
     parameter: Annotated[
         list[str] | None,
-        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Such as slots='[7, 21]'; may be repeated."),
+        typer.Option(
+            "--parameter", "-p", metavar="NAME=VALUE", help="Set a parameter; may be repeated. Lists are JSON."
+        ),
     ] = None,
     reference: Annotated[
-        bool, typer.Option("--reference", help="Run notebooks in place at their defaults: the outputs nbval compares.")
+        bool,
+        typer.Option("--reference", help="Instead, run the notebooks in place, as the outputs that the tests compare."),
     ] = False,
 ) -> None:
-    """Execute chapters with papermill and put the results into the book.
+    """Execute chapters with papermill and save them as pages of the book, in book/chapters.
 
-    book/parameters.json says what the book shows of each chapter; a chapter that is not listed there is shown at its
-    defaults, the smoke run. A chapter that fails leaves its partial notebook in _build/failed, and its page as it was.
-
-    Exit status: 0, 1 when a chapter failed, 2 for a wrong request.
+    book/parameters.json has the parameters with which the book shows a chapter; a chapter that is not in it is shown
+    at its defaults, a run of seconds. If a chapter fails, its page stays as it was, and what was executed is in
+    _build/failed.
     """
-    from slotnorm_book.execute import run
+    from slotnorm_book.execute import execute_chapters
 
-    sys.exit(run(names or [], parameter or [], reference))
+    raise typer.Exit(execute_chapters(names or [], parameter or [], reference))
 
 
-@app.command()
+@app.command(
+    short_help="Train and evaluate the runs of an experiment.",
+    epilog="""\b
+Examples:
+  slotnorm-book sweep --list
+  slotnorm-book sweep clevr-6-7 --scale cpu --store runs --dry-run
+  slotnorm-book sweep clevr-6-7 --scale cpu --store runs
+  slotnorm-book sweep clevr-6-7 --store runs --variants layer_norm --seeds 0
+  torchrun --nproc-per-node 4 -m slotnorm_book sweep clevr-6-7 --store runs
+
+The exit status is 0 if every run is there, 75 if the sweep was stopped and the same command continues it, 1 if a run
+failed, or 2 if the request was wrong. torchrun turns every status except 0 into 1.""",
+)
 def sweep(
-    experiment: Annotated[str | None, typer.Argument(help="As --list names it, such as clevr-6-7.")] = None,
-    store: Annotated[str | None, typer.Option(help="Folder of the run store.")] = None,
-    scale: Annotated[str, typer.Option(help="smoke, cpu, gpu or paper.")] = "cpu",
-    variants: Annotated[list[str] | None, typer.Option(help="Only this normalization; may be repeated.")] = None,
-    seeds: Annotated[list[int] | None, typer.Option(help="Only this seed; may be repeated.")] = None,
-    slots: Annotated[
-        list[int] | None, typer.Option(help="Only this slot count at evaluation; may be repeated.")
+    experiment: Annotated[
+        str | None, typer.Argument(metavar="EXPERIMENT", help="Name from --list, such as clevr-6-7.")
     ] = None,
-    data: Annotated[str | None, typer.Option(help="Folder of prepared splits, or the name of a stand-in.")] = None,
-    test_data: Annotated[str | None, typer.Option(help="The same for the evaluation, if it is other data.")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, ...; auto is a GPU if there is one.")] = "auto",
-    jobs: Annotated[int | None, typer.Option(min=1, help="Runs side by side; by default one per core or GPU.")] = None,
-    time_budget: Annotated[float | None, typer.Option(help="Seconds after which to save checkpoints and stop.")] = None,
-    executor: Annotated[str, typer.Option(help="local, or ray for a cluster.")] = "local",
+    store: Annotated[str | None, typer.Option(metavar="FOLDER", help="Folder in which the runs are kept.")] = None,
+    scale: Annotated[str, typer.Option(metavar="SCALE", help="Size of the runs: smoke, cpu, gpu or paper.")] = "cpu",
+    variants: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Train only this normalization; may be repeated."),
+    ] = None,
+    seeds: Annotated[
+        list[int] | None, typer.Option(metavar="SEED", help="Train only with this seed; may be repeated.")
+    ] = None,
+    slots: Annotated[
+        list[int] | None, typer.Option(metavar="COUNT", help="Evaluate only with this many slots; may be repeated.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="DATA", help="Folder of prepared splits, or the name of a stand-in.")
+    ] = None,
+    test_data: Annotated[
+        str | None, typer.Option(metavar="DATA", help="Other data for the evaluation, given in the same way.")
+    ] = None,
+    device: Annotated[
+        str, typer.Option(metavar="DEVICE", help="cpu, cuda or the like; auto is a GPU if there is one.")
+    ] = "auto",
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="COUNT", help="Runs at the same time.", show_default="one per core, or one on a GPU"
+        ),
+    ] = None,
+    time_budget: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Save checkpoints and stop after this time.")
+    ] = None,
+    executor: Annotated[
+        str, typer.Option(metavar="EXECUTOR", help="local for this machine, ray for a cluster.")
+    ] = "local",
     compile: Annotated[
-        bool, typer.Option("--compile", help="Compile the training step; on a CPU that needs a C++ compiler.")
+        bool, typer.Option("--compile", help="Compile the training step; needs a C++ compiler on a CPU.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show which runs exist and which would be made.")] = False,
-    list_all: Annotated[bool, typer.Option("--list", help="List all experiments with their scales.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show which runs exist and how long the others take; train nothing.")
+    ] = False,
+    list_all: Annotated[bool, typer.Option("--list", help="List all experiments and their sizes.")] = False,
 ) -> None:
     """Train and evaluate the runs of an experiment that a store does not have yet.
 
-    It can be interrupted in any way; the same command goes on. Under torchrun the processes share each run's batches.
-
-    Exit status: 0 when every run is there, 75 when it was stopped and the same command goes on, 1 when a run failed, 2
-    for a wrong request. torchrun turns every status but 0 into 1.
+    The sweep can be interrupted at any time; the same command continues it. Under torchrun, the processes share the
+    batches of each run.
     """
+    from slotnorm.training.spec import SpecError
     from slotnorm_book.experiments import sweep as sweeps
 
     if list_all:
-        print(sweeps.listing())
+        print(sweeps.list_experiments())
         return
     if experiment is None or store is None:
-        raise typer.BadParameter("name an experiment and --store FOLDER; --list shows the experiments")
+        example = "slotnorm-book sweep clevr-6-7 --scale cpu --store runs"
+        raise SpecError(f"name an experiment and a store, as in `{example}`; --list shows the experiments")
+    recipe = sweeps.choose_recipe(experiment, scale, variants, seeds, slots, data, test_data)
     request = sweeps.Request(store, device, jobs, time_budget, executor, compile, dry_run)
-    sys.exit(sweeps.run(sweeps.choose(experiment, scale, variants, seeds, slots, data, test_data), request))
+    raise typer.Exit(sweeps.run_sweep(recipe, request))
 
 
-@app.command()
+@app.command(short_help="Judge the claims on the committed records.")
 def verdicts() -> None:
     """Judge the claims on the committed records and write book/verdicts.json, which the tests compare."""
     from slotnorm_book.claims.committed_verdicts import write_verdicts
@@ -115,14 +177,22 @@ def verdicts() -> None:
 def cli() -> None:
     """Run the command line. An error that the user can correct is one line on stderr, with exit status 2."""
     try:
-        app(prog_name="slotnorm-book")
+        sys.exit(app(sys.argv[1:] or ["--help"], prog_name="slotnorm-book", standalone_mode=False))
     except Exception as error:
-        from slotnorm_book.errors import USER_ERRORS
-
-        if not isinstance(error, USER_ERRORS):
+        message = _describe(error)
+        if message is None:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {message}", file=sys.stderr)
         sys.exit(2)
+
+
+def _describe(error: Exception) -> str | None:
+    """Return the message of an error that the user can correct, or ``None`` for other errors."""
+    if isinstance(error, typer.BadParameter.__bases__):  # a usage error, of click or of typer's own copy of it
+        return str(error.format_message())
+    from slotnorm_book.errors import USER_ERRORS
+
+    return str(error) if isinstance(error, USER_ERRORS) else None
 
 
 if __name__ == "__main__":

@@ -1,7 +1,4 @@
-"""What a chapter's parameters are: fields with type, range and meaning, checked before any work.
-
-Needs the extra ``book``; only :mod:`slotnorm_book.chapters` and what builds on it imports this module.
-"""
+"""The base class of all chapters' parameters: fields with type, range and meaning, checked before any work."""
 
 import ast
 import json
@@ -16,81 +13,83 @@ from pydantic_core import ErrorDetails
 
 from slotnorm.normalization import is_known as is_normalization
 from slotnorm.normalization import known_names
-from slotnorm_book.experiments.data_sources import PARTS, Source, is_known, resolve, stand_ins
+from slotnorm_book.experiments.data_sources import PARTS, Source, is_known, list_stand_ins, resolve_path
 
 _INJECTED = "# Parameters"
 T = TypeVar("T")
 
 
 class ParameterError(ValueError):
-    """A chapter got a parameter that it does not have, lacks one that it needs, or got one out of range."""
+    """A parameter of a chapter that is unknown, missing or out of range; the message says what would be right."""
 
 
-def usable_device(device: str) -> str:
-    """The device's name, if it is to be had here."""
+def check_device(device: str) -> str:
+    """Check that a device is available, and return its name."""
     if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("no CUDA device is to be had here; use auto or cpu")
+        raise ValueError("no CUDA device is available; use auto or cpu")
     if device == "mps" and not torch.backends.mps.is_available():
-        raise ValueError("no MPS device is to be had here; use auto or cpu")
+        raise ValueError("no MPS device is available; use auto or cpu")
     return device
 
 
-def known_normalization(name: str) -> str:
-    """The name, if a normalization has it."""
+def check_normalization(name: str) -> str:
+    """Check that a normalization of this name exists, and return the name."""
     if not is_normalization(name):
         raise ValueError(f"unknown normalization {name!r}; there are {', '.join(known_names())}")
     return name
 
 
-def power_of_two(size: int) -> int:
-    """The size, if it is one."""
+def check_power_of_two(size: int) -> int:
+    """Check that a size is a power of two, and return it."""
     if size & (size - 1):
         raise ValueError("must be a power of two")
     return size
 
 
 def _listed(value: object) -> object:
-    """What ``papermill -p`` hands over for a list is JSON in a string."""
+    """Read a list from JSON, since ``papermill -p`` passes lists as strings."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
         except json.JSONDecodeError as error:
-            raise ValueError(f'{value!r} is no list in JSON, such as [1, 2] or ["a", "b"]') from error
+            raise ValueError(f'{value!r} is not a list in JSON, such as [1, 2] or ["a", "b"]') from error
     return tuple(value) if isinstance(value, list) else value
 
 
-def named_once(values: tuple[T, ...]) -> tuple[T, ...]:
-    """The values, if none is there twice."""
+def check_unique(values: tuple[T, ...]) -> tuple[T, ...]:
+    """Check that no value is there twice, and return the values."""
     if len(set(values)) < len(values):
         raise ValueError("must name each once")
     return values
 
 
-def available_data(data: str) -> str:
-    """The name, if it is that of a stand-in or of a file or folder of data that is there."""
+def check_data_exists(data: str) -> str:
+    """Check that data is a stand-in's name, or a file or folder of data, and return it."""
     if not is_known(data):
-        raise ValueError(f"no file or folder {data!r}, and no stand-in; these are {', '.join(stand_ins())}")
-    folder = Path(resolve(data))
+        raise ValueError(
+            f"there is no file, folder or stand-in {data!r}; the stand-ins are {', '.join(list_stand_ins())}"
+        )
+    folder = Path(resolve_path(data))
     prepared = any((folder / part / "manifest.json").is_file() for part in ("", *PARTS))
-    if not prepared and not Source(data, PARTS[0], image_size=0, scenes=0).is_made:
-        raise ValueError(f"{data!r} is there and holds no data: neither prepared splits nor a TFRecord")
+    if not prepared and not Source(data, PARTS[0], image_size=0, scenes=0).is_generated:
+        raise ValueError(f"{data!r} exists but is neither a folder of prepared splits nor a TFRecord file")
     return data
 
 
 Chapter = TypeVar("Chapter", bound="ChapterParameters")
-ListOf = Annotated[tuple[T, ...], Field(min_length=1), AfterValidator(named_once), BeforeValidator(_listed)]
+ListOf = Annotated[tuple[T, ...], Field(min_length=1), AfterValidator(check_unique), BeforeValidator(_listed)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1, description="seed of every generator")]
 Device = Annotated[
     Literal["auto", "cpu", "cuda", "mps"],
-    Field(description="where tensors live; auto: cuda where there is one, otherwise cpu"),
-    AfterValidator(usable_device),
+    Field(description="device for all tensors; auto is cuda if there is one, otherwise cpu"),
+    AfterValidator(check_device),
 ]
-NormalizationName = Annotated[str, AfterValidator(known_normalization)]
+NormalizationName = Annotated[str, AfterValidator(check_normalization)]
 SlotCount = Annotated[int, Field(ge=1, le=256)]
 
 
 class ChapterParameters(BaseModel):
-    """Base of all chapters' parameters: frozen, strict about types, no field without a meaning, no defaults."""
+    """The base class of all chapters' parameters: frozen, strictly typed, each with a meaning and without a default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -99,20 +98,21 @@ class ChapterParameters(BaseModel):
 
     @property
     def torch_device(self) -> torch.device:
-        """The device that ``device`` stands for here."""
+        """The device to use; ``auto`` is resolved."""
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         return torch.device(self.device)
 
     @classmethod
     def parse(cls: type[Chapter], values: Mapping[str, object]) -> Chapter:
-        """Check ``values``.
+        """Check parameters and return them as an object.
 
         Args:
             values: one value per field, by name.
 
         Raises:
-            ParameterError: names each offending parameter, what would be right, and all parameters with their meaning.
+            ParameterError: a parameter is wrong; the message names each such parameter and what would be right, and
+                lists all parameters.
         """
         try:
             return cls.model_validate(dict(values))
@@ -123,10 +123,10 @@ class ChapterParameters(BaseModel):
 
     @classmethod
     def from_notebook(cls: type[Chapter], namespace: Mapping[str, Any]) -> Chapter:
-        """Read and check the parameters of the notebook whose ``globals()`` these are.
+        """Read and check the parameters of a notebook.
 
-        papermill runs on when it is given a name that the notebook does not have. It leaves the cell that it injected
-        in the input history, though, and a name assigned there that is no field here is refused.
+        papermill accepts any name, also one that the notebook does not use. The cell that papermill injects is in the
+        input history, so names that are assigned there and are no parameters of the chapter are refused here.
 
         Args:
             namespace: the notebook's ``globals()``.
@@ -140,7 +140,7 @@ class ChapterParameters(BaseModel):
 
     @classmethod
     def describe(cls) -> str:
-        """List all parameters with type, range and meaning, one a line."""
+        """List all parameters with type, range and meaning, one per line."""
         rows = cls.rows()
         width = max(len(name) for name, _, _ in rows)
         lines = (f"  {name:{width}}  {kind}: {meaning}" for name, kind, meaning in rows)
@@ -148,7 +148,7 @@ class ChapterParameters(BaseModel):
 
     @classmethod
     def rows(cls) -> list[tuple[str, str, str]]:
-        """Name, type with range, and meaning of every parameter."""
+        """Return name, type with range, and meaning of every parameter."""
         schema = cls.model_json_schema()["properties"]
         return [(name, _kind(entry), entry["description"]) for name, entry in schema.items()]
 
@@ -164,7 +164,7 @@ class ChapterParameters(BaseModel):
 
 
 def _injected_names(history: Sequence[str]) -> list[str]:
-    """Names that the latest cell injected by papermill assigns."""
+    """Return the names that are assigned in the latest cell that papermill injected."""
     injected = [source for source in history if source.startswith(_INJECTED)]
     if not injected:
         return []

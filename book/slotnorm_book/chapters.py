@@ -1,7 +1,8 @@
 """The parameters of every chapter: one class each, checked before any work.
 
-A field has a type, a range and a meaning here; its default is in the notebook's ``parameters`` cell and is the smoke
-run. A notebook's second cell turns what that cell, papermill or a reader's hand has set into a checked, frozen object:
+The class gives each parameter a type, a range and a meaning. Its default is in the notebook's ``parameters`` cell; the
+defaults are a smoke run. The notebook's second cell reads the values, whether they come from that cell, from papermill
+or from an edit, into a checked, frozen object:
 
     p = Clevr.from_notebook(globals())
 
@@ -24,55 +25,58 @@ from slotnorm_book.chapter_parameters import (
     NormalizationName,
     ParameterError,
     SlotCount,
-    available_data,
-    usable_device,
+    check_data_exists,
+    check_device,
 )
 from slotnorm_book.checkout import NOTEBOOKS
-from slotnorm_book.experiments.data_sources import resolve
+from slotnorm_book.experiments.data_sources import resolve_path
 from slotnorm_book.experiments.engine import Execution
 from slotnorm_book.experiments.recipes import EXPERIMENTS, recipe
 from slotnorm_book.experiments.recipes.recipe import Recipe
 from slotnorm_book.experiments.results import Results, collect
 from slotnorm_book.experiments.run_store import RunStore
+from slotnorm_book.suggestions import describe_unknown
 
 __all__ = ["CHAPTERS", "ChapterParameters", "ParameterError"]
 
 
 class VmfEm(ChapterParameters):
-    """Chapter 1: expectation maximization of a von Mises-Fisher mixture beside Slot Attention, in double precision."""
+    """Chapter 1: Slot Attention compared with EM of a von Mises-Fisher mixture."""
 
     device: Annotated[
         Literal["auto", "cpu", "cuda"],
-        Field(description="where EM is run; auto: cuda where there is one, otherwise cpu"),
-        AfterValidator(usable_device),
+        Field(description="device for EM; auto is cuda if there is one, otherwise cpu"),
+        AfterValidator(check_device),
     ]
     points: int = Field(ge=64, le=1_000_000, description="points drawn from a mixture")
     components: int = Field(ge=2, le=20, description="components of a mixture")
     temperature: float = Field(gt=0, le=1, description="temperature of the mixtures, one over their concentration")
-    trials: int = Field(ge=2, le=100_000, description="random instances behind each check and verdict")
+    trials: int = Field(ge=2, le=100_000, description="random instances for each check and verdict")
     slot_dim: int = Field(ge=6, le=512, description="features of a token and of a slot")
-    scenes: int = Field(ge=50, le=100_000, description="scenes whose update codes the regressors learn from")
+    scenes: int = Field(ge=50, le=100_000, description="scenes from whose update codes the regressors learn")
     fit_components: ListOf[SlotCount] = Field(description="component counts that EM is run with")
     mixtures: int = Field(ge=1, le=1000, description="mixtures that EM is run on for each component count")
 
 
 class ExperimentChapter(ChapterParameters):
-    """What chapters with an experiment of the paper have in common: which runs, from where, and what if they lack."""
+    """Parameters shared by all experiment chapters: which runs to show, from where, whether to train missing ones."""
 
     scale: Literal["smoke", "cpu", "gpu", "paper"] = Field(
-        description="of the recipe: seconds, minutes a run on a core, minutes a run on a GPU, the paper's protocol"
+        description="size of the runs: seconds, minutes on one core, minutes on a GPU, or the paper's protocol"
     )
     store: str | None = Field(
-        description="folder or address of the run store; None is a temporary one, for the smoke scale"
+        description="folder or address of the run store; None for a temporary one, at the smoke scale only"
     )
     missing: Literal["train", "report"] = Field(
-        description="train what the store lacks, or report: show what there is and list what is missing"
+        description="train the runs that are missing, or report: show those that are there and list the others"
     )
-    variants: ListOf[NormalizationName] | None = Field(description="normalizations; None for the recipe's")
-    seeds: ListOf[Annotated[int, Field(ge=0)]] | None = Field(description="one run each; None for the recipe's")
-    slots: ListOf[SlotCount] | None = Field(description="slot counts at evaluation; None for the recipe's")
-    data: Annotated[str, AfterValidator(available_data)] | None = Field(
-        description="folder of prepared splits, TFRecord or a stand-in's name; None for the recipe's"
+    variants: ListOf[NormalizationName] | None = Field(description="normalizations; None for those of the recipe")
+    seeds: ListOf[Annotated[int, Field(ge=0)]] | None = Field(
+        description="seeds, one run each; None for those of the recipe"
+    )
+    slots: ListOf[SlotCount] | None = Field(description="slot counts at evaluation; None for those of the recipe")
+    data: Annotated[str, AfterValidator(check_data_exists)] | None = Field(
+        description="folder of prepared splits, TFRecord file or name of a stand-in; None for the recipe's data"
     )
 
     @field_validator("store")
@@ -84,56 +88,58 @@ class ExperimentChapter(ChapterParameters):
 
     @cached_property
     def temporary(self) -> TemporaryDirectory[str]:
-        """A folder that is gone when this process is."""
+        """A temporary folder, which is deleted when this process ends."""
         return TemporaryDirectory(prefix="slotnorm-runs-")
 
     @cached_property
     def run_store(self) -> RunStore:
-        """The store, from the working directory or the checkout's root."""
+        """The run store; a relative path is looked up in the working directory, then in the root of the checkout."""
         if self.store is None:
             return RunStore(self.temporary.name)
-        return RunStore(self.store if "://" in self.store else resolve(self.store))
+        return RunStore(self.store if "://" in self.store else resolve_path(self.store))
 
     def recipe(self, experiment: str) -> Recipe:
-        """The experiment's recipe with what the parameters change of it."""
+        """Return the recipe of an experiment, changed by the parameters."""
         chosen = recipe(experiment, self.scale).select(self.variants, self.seeds, self.slots)
-        return chosen.over(self.data) if self.data else chosen
+        return chosen.with_data(self.data) if self.data else chosen
 
     def results(self, experiment: str) -> Results:
-        """The experiment's runs from the store; what it lacks is trained or listed as ``missing`` says."""
+        """Collect the runs of an experiment; missing ones are trained or listed, as ``missing`` says."""
         return collect(self.recipe(experiment), self.run_store, self.missing, Execution(self.torch_device))
 
 
 class Clevr(ExperimentChapter):
-    """Chapter 2: object discovery on CLEVR."""
+    """Chapter 2: Object discovery on CLEVR."""
 
 
 class MoviC(ExperimentChapter):
-    """Chapter 3: object discovery on MOVi-C."""
+    """Chapter 3: Object discovery on MOVi-C."""
 
 
 class MoviD(ExperimentChapter):
-    """Chapter 4: models trained on MOVi-C, shown MOVi-D."""
+    """Chapter 4: Transfer from MOVi-C to MOVi-D."""
 
 
 class Properties(ExperimentChapter):
-    """Chapter 5: property prediction on CLEVR."""
+    """Chapter 5: Property prediction on CLEVR."""
 
 
 class Ablations(ExperimentChapter):
-    """Chapter 6: the ablations of the normalization, on property prediction."""
+    """Chapter 6: Ablations of the normalization, on property prediction."""
 
 
 class Beyond(ExperimentChapter):
-    """Chapter 7: what the paper suggests and did not try, on the runs of MOVi-C (6, 7)."""
+    """Chapter 7: Beyond the paper, on MOVi-C with 6 objects and 7 slots."""
 
     factors: ListOf[Annotated[float, Field(gt=0)]] | None = Field(
-        description="scales C of the weighted sum over N, besides C = N; None for the recipe's"
+        description="scales C of the weighted sum as multiples of N, besides C = N; None for those of the recipe"
     )
-    page_scenes: int = Field(ge=2, description="scenes of what the page itself computes; at most the test set's")
+    page_scenes: int = Field(
+        ge=2, description="scenes for what the page itself computes; at most those of the test set"
+    )
 
     def recipe(self, experiment: str) -> Recipe:
-        """As of every chapter; ``factors`` are the variants of the experiment ``scale``."""
+        """Return the recipe as every chapter does; ``factors`` sets the variants of the experiment ``scale``."""
         chosen = super().recipe(experiment)
         if experiment != "scale":
             return chosen
@@ -141,53 +147,57 @@ class Beyond(ExperimentChapter):
         return chosen.select(variants=tuple(dict.fromkeys(names)))
 
 
-def segments_scenes(experiment: str) -> str:
-    """The name, if it is that of an experiment whose models segment scenes."""
+def check_segments_scenes(experiment: str) -> str:
+    """Check that the models of an experiment segment scenes, and return its name."""
     if experiment not in EXPERIMENTS:
-        raise ValueError(f"unknown experiment {experiment!r}; there are {', '.join(EXPERIMENTS)}")
+        raise ValueError(describe_unknown("experiment", experiment, EXPERIMENTS))
     if not isinstance(recipe(experiment, "smoke").task, ObjectDiscovery | FeatureDiscovery):
-        raise ValueError(f"the models of {experiment} predict properties and segment nothing that could be shown")
+        raise ValueError(f"the models of {experiment} predict properties; name an experiment on object discovery")
     return experiment
 
 
 class Explorer(ExperimentChapter):
-    """Explorer: scenes at every slot count, all variants beside each other."""
+    """Explorer: Scenes at every slot count, all variants side by side."""
 
-    experiments: ListOf[Annotated[str, AfterValidator(segments_scenes)]] = Field(
-        description="object discovery to choose from; an experiment without a model of every variant is left out"
+    experiments: ListOf[Annotated[str, AfterValidator(check_segments_scenes)]] = Field(
+        description="experiments on object discovery; one without a model of every variant is left out"
     )
-    scenes: int = Field(ge=2, le=24, description="scenes of each experiment to choose from")
+    scenes: int = Field(ge=2, le=24, description="number of scenes of each experiment")
 
 
 class Claims(ExperimentChapter):
-    """The claims ledger: every claim of the paper judged on the records of all experiments."""
+    """Chapter 8: Every claim of the paper, judged on the records of all experiments."""
 
-    trials: int = Field(ge=2, le=100_000, description="random instances behind each verdict about mechanism")
+    trials: int = Field(ge=2, le=100_000, description="random instances for each verdict on a mechanism")
 
 
 class Cost(ExperimentChapter):
-    """What the runs took, and what the paper's protocol would take."""
+    """Chapter 9: The cost of the runs, and of the paper's protocol."""
 
-    card: str = Field(description="name of the GPU that an estimate is made for where no run on one is recorded")
-    peak: float = Field(gt=0, description="its operations per second in the recipe's precision, in units of 10^12")
-    utilization: float = Field(gt=0, le=1, description="share of the peak that a training is taken to reach")
+    card: str = Field(description="GPU for which costs are estimated where no run on one is recorded")
+    peak: float = Field(
+        gt=0, description="peak performance of this GPU in the recipe's precision, in 10^12 operations per second"
+    )
+    utilization: float = Field(gt=0, le=1, description="share of the peak that training is assumed to reach")
 
 
-class Details(ExperimentChapter):
-    """Paper versus code: where they disagree, and what the details do to the results."""
+class PaperVersusCode(ExperimentChapter):
+    """Appendix: Paper versus code, where they differ and how that changes the results."""
 
-    page_scenes: int = Field(ge=2, description="scenes of what the page itself computes; at most the test set's")
+    page_scenes: int = Field(
+        ge=2, description="scenes for what the page itself computes; at most those of the test set"
+    )
 
 
 class Data(ChapterParameters):
-    """Appendix: the stand-ins that chapters are run on where the real data are not to be had."""
+    """Appendix: Data, the stand-ins for real data that is not available."""
 
-    data: Annotated[str, AfterValidator(available_data)] = Field(
-        description="what to show first: CLEVR-with-masks TFRecord, prepared split, or a stand-in's name"
+    data: Annotated[str, AfterValidator(check_data_exists)] = Field(
+        description="data shown first: TFRecord file of CLEVR-with-masks, prepared split, or name of a stand-in"
     )
     image_size: int = Field(ge=16, le=256, description="height and width of the images in pixels")
-    scenes: int = Field(ge=1, le=1_000_000, description="scenes to draw of each stand-in")
-    shown: int = Field(ge=2, le=8, description="scenes in a figure")
+    scenes: int = Field(ge=1, le=1_000_000, description="number of scenes to generate of each stand-in")
+    shown: int = Field(ge=2, le=8, description="number of scenes in a figure")
 
 
 CHAPTERS: dict[str, type[ChapterParameters]] = {
@@ -202,9 +212,9 @@ CHAPTERS: dict[str, type[ChapterParameters]] = {
     "09_cost": Cost,
     "80_explorer": Explorer,
     "90_data": Data,
-    "91_paper_versus_code": Details,
+    "91_paper_versus_code": PaperVersusCode,
 }
-"""Notebook to parameters."""
+"""Name of each notebook to the class of its parameters."""
 
 
 def select_chapters(names: Iterable[str]) -> list[str]:
@@ -215,20 +225,20 @@ def select_chapters(names: Iterable[str]) -> list[str]:
     """
     wanted = [Path(name).name.removesuffix(".ipynb") for name in names]
     if unknown := [name for name in wanted if name not in CHAPTERS]:
-        raise ParameterError(f"no chapter {', '.join(unknown)}; there are {', '.join(CHAPTERS)}")
+        raise ParameterError(describe_unknown("chapter", unknown[0], CHAPTERS))
     return wanted or list(CHAPTERS)
 
 
-def overview() -> str:
-    """List every chapter with what it is about, one a line."""
+def list_chapters() -> str:
+    """List every chapter and its subject, one per line."""
     width = max(map(len, CHAPTERS))
     lines = [f"  {name:{width}}  {_summary(name)}" for name in CHAPTERS]
-    more = "slotnorm-book parameters CHAPTER lists what can be set."
-    return "\n".join(["Chapters, notebooks/NAME.ipynb:", *lines, "", more])
+    more = "`slotnorm-book parameters NAME` lists what can be set in a chapter, which is notebooks/NAME.ipynb."
+    return "\n".join(["Chapters:", *lines, "", more])
 
 
-def parameter_list(chapter: str) -> str:
-    """List the parameters of a chapter with meaning, type and default, and tell how to set one."""
+def list_parameters(chapter: str) -> str:
+    """List the parameters of a chapter with meaning, type and default, and say how to set one."""
     import papermill
 
     defaults = papermill.inspect_notebook(str(NOTEBOOKS / f"{chapter}.ipynb"))
@@ -237,7 +247,7 @@ def parameter_list(chapter: str) -> str:
     lines = [f"{chapter}: {_summary(chapter)}", ""]
     for name, kind, meaning in rows:
         lines += [f"  {name:{width}}  {meaning}", f"  {'':{width}}  {kind}; default {defaults[name]['default']}"]
-    return "\n".join([*lines, "", f"papermill notebooks/{chapter}.ipynb out.ipynb -p NAME VALUE"])
+    return "\n".join([*lines, "", f"Set one: papermill notebooks/{chapter}.ipynb out.ipynb -p NAME VALUE"])
 
 
 def _summary(chapter: str) -> str:

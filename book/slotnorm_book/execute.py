@@ -1,8 +1,7 @@
-"""``slotnorm-book execute``: runs notebooks/NAME.ipynb with papermill into book/chapters/NAME.ipynb, which the book
-shows.
+"""``slotnorm-book execute``: runs notebooks/NAME.ipynb with papermill and saves the result as book/chapters/NAME.ipynb.
 
-Two chapters run at a time. The result depends on the source, the parameters and the machine only: the same run gives
-the same bytes. Beside a chapter lie its parameters, NAME.yaml, in the form that ``papermill -f`` takes.
+The book shows the executed notebooks. Two chapters run at a time. The result depends only on the source, the parameters
+and the machine: the same run gives the same bytes. The parameters are saved too, as NAME.yaml, for ``papermill -f``.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-# Kernels inherit these: bars and warnings about terminals have no place in a page, and two chapters share the cores.
+# Kernels inherit these: a page needs no progress bars or warnings about terminals, and two chapters share the cores.
 os.environ |= {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
 
 import nbformat
@@ -38,35 +37,35 @@ FAILURES = (PapermillExecutionError, CellExecutionError, CellTimeoutError, DeadK
 
 
 class ChapterError(Exception):
-    """A chapter did not run to its end; the message names chapter, cell, parameters and error."""
+    """A chapter that failed; the message names chapter, cell, parameters and error."""
 
 
-def run(names: Sequence[str], assignments: Sequence[str], reference: bool = False) -> int:
+def execute_chapters(names: Sequence[str], assignments: Sequence[str], reference: bool = False) -> int:
     """Execute chapters and return the exit status.
 
     Args:
-        names: of chapters, or paths of their notebooks; none for all chapters.
+        names: names of chapters, or paths of their notebooks; empty for all chapters.
         assignments: parameters as ``"NAME=VALUE"``.
-        reference: whether the notebooks are run in place at their defaults.
+        reference: whether to run the notebooks in place at their defaults.
 
     Raises:
-        ParameterError: there is no such chapter or parameter, or its value is out of range.
+        ParameterError: a chapter or parameter does not exist, or a value is out of range.
     """
     if reference and assignments:
-        raise ParameterError("the reference is the run at the defaults: --reference takes no --parameter")
+        raise ParameterError("--reference takes no --parameter, since it runs the notebooks at their defaults")
     chapters = select_chapters(names)
     parameters = dict(map(parse_assignment, assignments))
-    check(chapters, parameters)
+    check_parameters(chapters, parameters)
     if reference:
         return run_all(chapters, refresh_reference)
-    return run_all(chapters, execute, parameters)
+    return run_all(chapters, execute_chapter, parameters)
 
 
-def parse_assignment(text: str) -> tuple[str, Any]:
+def parse_assignment(text: str) -> tuple[str, object]:
     """Split ``"NAME=VALUE"`` into the name and the value.
 
     Raises:
-        ParameterError: it has no equals sign.
+        ParameterError: there is no equals sign.
     """
     name, equals, value = text.partition("=")
     if not equals:
@@ -74,40 +73,42 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     return name, literal(value)
 
 
-def literal(text: str) -> Any:
-    """A parameter's value from the command line: JSON where it is JSON, otherwise the text itself."""
+def literal(text: str) -> object:
+    """Read a parameter's value from the command line: as JSON if it is JSON, otherwise as text."""
     try:
-        return json.loads(text)
+        value: object = json.loads(text)
+        return value
     except json.JSONDecodeError:
         return text
 
 
-def check(chapters: Sequence[str], parameters: dict[str, Any]) -> None:
-    """Refuse unknown parameters and bad values before any kernel starts.
+def check_parameters(chapters: Sequence[str], parameters: dict[str, Any]) -> None:
+    """Check that every chapter accepts the parameters, before any kernel starts.
 
     Raises:
-        ParameterError: names chapter and parameter, and lists what exists.
+        ParameterError: the message names the chapter, and each parameter that is wrong.
     """
     for chapter in chapters if parameters else ():
         try:
-            CHAPTERS[chapter].parse(defaults(read(chapter)) | shown(chapter) | parameters)
+            CHAPTERS[chapter].parse(default_parameters(read_notebook(chapter)) | shown_parameters(chapter) | parameters)
         except ParameterError as error:
-            raise ParameterError(f"{chapter}: {error}") from error
+            problems = "; ".join(str(error).split("\n\n")[0].splitlines())
+            raise ParameterError(f"{chapter}: {problems} (see `slotnorm-book parameters {chapter}`)") from error
 
 
-def shown(chapter: str) -> dict[str, Any]:
-    """The parameters with which the book shows a chapter."""
+def shown_parameters(chapter: str) -> dict[str, Any]:
+    """Return the parameters with which the book shows a chapter, if not the defaults."""
     parameters: dict[str, Any] = json.loads(SHOWN.read_text(encoding="utf-8")).get(chapter, {})
     return parameters
 
 
-def read(chapter: str) -> nbformat.NotebookNode:
+def read_notebook(chapter: str) -> nbformat.NotebookNode:
     """Read the source notebook of a chapter."""
     return nbformat.read(NOTEBOOKS / f"{chapter}.ipynb", as_version=4)
 
 
-def defaults(notebook: nbformat.NotebookNode) -> dict[str, Any]:
-    """What the notebook's ``parameters`` cell assigns."""
+def default_parameters(notebook: nbformat.NotebookNode) -> dict[str, Any]:
+    """Return the values that the notebook's ``parameters`` cell assigns."""
     cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
     statements = ast.parse(cell.source).body
     targets = [node.target if isinstance(node, ast.AnnAssign) else node.targets[0] for node in statements]
@@ -115,11 +116,11 @@ def defaults(notebook: nbformat.NotebookNode) -> dict[str, Any]:
 
 
 def run_all(chapters: list[str], job: Callable[..., None], *arguments: Any) -> int:
-    """Run ``job(chapter, *arguments)`` for every chapter, two at a time, and tell how each ended."""
+    """Run ``job(chapter, *arguments)`` for every chapter, two at a time, and print how each ended."""
     failed = 0
     with ProcessPoolExecutor(min(WORKERS, len(chapters))) as pool:
         print(f"executing {', '.join(chapters)}", flush=True)
-        running = {pool.submit(timed, job, chapter, *arguments): chapter for chapter in chapters}
+        running = {pool.submit(measure_seconds, job, chapter, *arguments): chapter for chapter in chapters}
         for number, future in enumerate(as_completed(running), 1):
             try:
                 outcome = f"{running[future]} in {future.result():.0f} s"
@@ -132,22 +133,22 @@ def run_all(chapters: list[str], job: Callable[..., None], *arguments: Any) -> i
     return min(failed, 1)
 
 
-def timed(job: Callable[..., None], *arguments: Any) -> float:
+def measure_seconds(job: Callable[..., None], *arguments: Any) -> float:
     """Call ``job`` and return the seconds it took."""
     start = time.monotonic()
     job(*arguments)
     return time.monotonic() - start
 
 
-def execute(chapter: str, parameters: dict[str, Any]) -> None:
-    """Execute one chapter with papermill and put it in its place when it is whole.
+def execute_chapter(chapter: str, parameters: dict[str, Any]) -> None:
+    """Execute one chapter with papermill, and save it as a page if it succeeds.
 
     Raises:
         ChapterError: a cell failed or took too long.
     """
     FAILED.mkdir(parents=True, exist_ok=True)
     partial = FAILED / f"{chapter}.ipynb"
-    parameters = shown(chapter) | parameters
+    parameters = shown_parameters(chapter) | parameters
     try:
         notebook = papermill.execute_notebook(
             str(NOTEBOOKS / partial.name),
@@ -160,20 +161,20 @@ def execute(chapter: str, parameters: dict[str, Any]) -> None:
         )
     except FAILURES as error:
         raise ChapterError(explain(error, chapter, partial, parameters)) from error
-    write(PAGES / partial.name, normalized(notebook))
-    every = defaults(read(chapter)) | parameters
+    write_notebook(PAGES / partial.name, normalize(notebook))
+    every = default_parameters(read_notebook(chapter)) | parameters
     (PAGES / f"{chapter}.yaml").write_text(yaml.safe_dump(every, sort_keys=False), encoding="utf-8")
     partial.unlink()
 
 
 def refresh_reference(chapter: str) -> None:
-    """Run one notebook in place at its defaults; nothing changes when it fails.
+    """Run one notebook in place at its defaults; it stays as it is if it fails.
 
     Raises:
         ChapterError: a cell failed or took too long.
     """
     os.environ["SLOTNORM_COMMIT"] = "the one that holds this notebook"
-    notebook = read(chapter)
+    notebook = read_notebook(chapter)
     client = NotebookClient(
         notebook,
         timeout=CELL_TIMEOUT_S,
@@ -186,9 +187,9 @@ def refresh_reference(chapter: str) -> None:
     try:
         client.execute()
     except FAILURES as error:
-        write(partial, notebook)
+        write_notebook(partial, notebook)
         raise ChapterError(explain(error, chapter, partial, {})) from error
-    write(NOTEBOOKS / partial.name, normalized(notebook))
+    write_notebook(NOTEBOOKS / partial.name, normalize(notebook))
 
 
 def explain(error: Exception, chapter: str, partial: Path, parameters: dict[str, Any]) -> str:
@@ -201,15 +202,15 @@ def explain(error: Exception, chapter: str, partial: Path, parameters: dict[str,
     return f"{chapter} failed in {where}, with {run}:\n{reason}\nThe partial notebook is {partial.relative_to(ROOT)}."
 
 
-def normalized(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The notebook without what differs between two equal runs: times, random ids, how a stream was chunked."""
+def normalize(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Remove what differs between two equal runs: times, random ids, and how a stream was cut into pieces."""
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         cell.metadata.pop("papermill", None)
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.id = "injected-parameters"
         if cell.cell_type == "code":
-            cell.outputs = merged_streams(cell.outputs)
+            cell.outputs = merge_streams(cell.outputs)
     notebook.metadata = nbformat.from_dict(
         {
             "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -220,8 +221,8 @@ def normalized(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
-def merged_streams(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
-    """One output per stream, where its first piece was."""
+def merge_streams(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """Merge the pieces of each stream into one output, where its first piece was."""
     merged: dict[str, nbformat.NotebookNode] = {}
     kept = []
     for output in outputs:
@@ -234,8 +235,8 @@ def merged_streams(outputs: list[nbformat.NotebookNode]) -> list[nbformat.Notebo
     return kept
 
 
-def write(path: Path, notebook: nbformat.NotebookNode) -> None:
-    """Write whole or not at all."""
+def write_notebook(path: Path, notebook: nbformat.NotebookNode) -> None:
+    """Write a notebook completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".partial")
     nbformat.write(notebook, temporary)

@@ -1,7 +1,4 @@
-"""What every chapter does besides its subject: a quiet, seeded start, its run at a click, its figures.
-
-Needs the extra ``book``; nothing else in ``slotnorm`` imports this module.
-"""
+"""Functions that every notebook uses: a seeded setup, figures and tables for the page, and the facts of its run."""
 
 import html
 import os
@@ -38,8 +35,8 @@ _DOTS_PER_CSS_PIXEL = 2
 def setup(seed: int) -> None:
     """Seed every generator, use one thread and deterministic kernels, and set the figures' style.
 
-    Progress bars show unless ``TQDM_DISABLE`` is set, which ``make`` and the tests do: a bar goes to stderr, and the
-    committed outputs hold none.
+    Progress bars are shown unless ``TQDM_DISABLE`` is set. ``make`` and the tests set it, since the committed outputs
+    have no bars.
 
     Args:
         seed: seed of ``random``, NumPy's and torch's global generators.
@@ -57,11 +54,11 @@ def setup(seed: int) -> None:
 
 
 def show(name: str, fig: Figure) -> None:
-    """Show a figure here and keep it under ``name`` for the page's ``{glue:figure}`` directive.
+    """Show a figure in the notebook, and store it under ``name`` for the ``{glue:figure}`` directive of the page.
 
     Args:
         name: glue key, unique in the notebook; by convention equal to the figure's label, ``fig-…``.
-        fig: the figure; it is closed, so that the notebook does not show it twice.
+        fig: the figure; it is closed so that the notebook does not show it twice.
     """
     buffer = BytesIO()
     fig.savefig(buffer, format="png", dpi=fig.dpi * _DOTS_PER_CSS_PIXEL, metadata={"Software": None})
@@ -73,12 +70,12 @@ def show(name: str, fig: Figure) -> None:
 
 
 def show_table(name: str, frame: pd.DataFrame, floats: str = ".3f") -> None:
-    """Show a data frame here and keep it under ``name`` for the page's ``{table}`` directive.
+    """Show a table in the notebook, and store it under ``name`` for the ``{table}`` directive of the page.
 
     Args:
         name: glue key, unique in the notebook; by convention equal to the table's label, ``tab-…``.
-        frame: the table without its index; column names and cells may hold Markdown and ``$math$``.
-        floats: format of the floating-point cells.
+        frame: the table; its index is not shown; column names and cells may contain Markdown and ``$math$``.
+        floats: format of floating-point numbers.
     """
     formats = [floats if kind == "f" else "g" for kind in (dtype.kind for dtype in frame.dtypes)]
     bundle = {"text/markdown": frame.to_markdown(index=False, floatfmt=formats)}
@@ -86,11 +83,11 @@ def show_table(name: str, frame: pd.DataFrame, floats: str = ".3f") -> None:
 
 
 def math_number(value: float, digits: int = 2) -> str:
-    """Write a number in Markdown, as a power of ten where ``g`` would print an exponent.
+    """Format a number in Markdown, as a power of ten where ``g`` would print an exponent.
 
     Args:
         value: the number.
-        digits: significant digits.
+        digits: number of significant digits.
     """
     mantissa, _, exponent = f"{value:.{digits}g}".partition("e")
     if not exponent:
@@ -100,7 +97,7 @@ def math_number(value: float, digits: int = 2) -> str:
 
 
 def run_info(parameters: ChapterParameters) -> HTML:
-    """Tell what this run was: its parameters, versions, device and commit, folded until clicked.
+    """Show the parameters, versions, device and commit of this run, in a box that opens on a click.
 
     Args:
         parameters: the chapter's checked parameters.

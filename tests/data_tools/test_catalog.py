@@ -117,4 +117,4 @@ def test_without_the_stand_in_backbone_it_says_how_to_make_it(tmp_path, monkeypa
 
 
 def test_the_package_knows_the_same_stand_ins():
-    assert sources.stand_ins() == list(STAND_INS)
+    assert sources.list_stand_ins() == list(STAND_INS)

@@ -1,9 +1,8 @@
-"""Scenes of noise, a tiny model, and a recipe of it; as a program, the sweep with that recipe among the others."""
+"""Scenes of noise, a tiny model, and a recipe of it; as a program, ``slotnorm-book`` with that recipe added."""
 
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,9 +98,8 @@ def equal(a: torch.nn.Module, b: torch.nn.Module) -> bool:
 
 
 if __name__ == "__main__":
-    from slotnorm_book.experiments import sweep
+    from slotnorm_book.__main__ import cli
 
     torch.set_num_threads(1)
     recipes.EXPERIMENTS["tiny"] = lambda scale: recipe(Path(os.environ["TINY_DATA"]), scale=scale)
-    sweep.cli()
-    sys.exit(0)
+    cli()

@@ -17,16 +17,18 @@ from slotnorm_book.chapter_parameters import (
     NormalizationName,
     ParameterError,
     SlotCount,
-    available_data,
-    power_of_two,
+    check_data_exists,
+    check_power_of_two,
 )
 
 
 class Example(ChapterParameters):
     """A chapter with a parameter of every kind."""
 
-    data: Annotated[str, AfterValidator(available_data)] = Field(description="what it is run on")
-    image_size: Annotated[int, AfterValidator(power_of_two)] = Field(ge=16, le=128, description="side of the images")
+    data: Annotated[str, AfterValidator(check_data_exists)] = Field(description="what it is run on")
+    image_size: Annotated[int, AfterValidator(check_power_of_two)] = Field(
+        ge=16, le=128, description="side of the images"
+    )
     variants: ListOf[NormalizationName] = Field(description="normalizations")
     steps: int = Field(ge=1, le=500_000, description="training steps")
     learning_rate: float = Field(gt=0, le=1, description="peak learning rate")
@@ -89,11 +91,11 @@ def test_lists_may_be_json_as_papermill_hands_them_over() -> None:
         ({"seed": 2**32}, "parameter seed = 4294967296: Input should be less than or equal to 4294967295"),
         ({"image_size": 48}, "parameter image_size = 48: must be a power of two"),
         ({"device": "tpu"}, "parameter device = 'tpu': Input should be 'auto', 'cpu', 'cuda' or 'mps'"),
-        ({"data": "nowhere"}, "parameter data = 'nowhere': no file or folder 'nowhere'"),
-        ({"data": "pyproject.toml"}, "parameter data = 'pyproject.toml': 'pyproject.toml' is there and holds no data"),
-        ({"data": "tests"}, "parameter data = 'tests': 'tests' is there and holds no data"),
+        ({"data": "nowhere"}, "parameter data = 'nowhere': there is no file, folder or stand-in 'nowhere'"),
+        ({"data": "pyproject.toml"}, "parameter data = 'pyproject.toml': 'pyproject.toml' exists but is neither"),
+        ({"data": "tests"}, "parameter data = 'tests': 'tests' exists but is neither"),
         ({"variants": ["bn"]}, f"parameter variants = 'bn': {UNKNOWN_NORMALIZATION}"),
-        ({"variants": "batch_norm"}, "parameter variants = 'batch_norm': 'batch_norm' is no list in JSON, such as"),
+        ({"variants": "batch_norm"}, "parameter variants = 'batch_norm': 'batch_norm' is not a list in JSON, such as"),
         ({"slots": []}, "parameter slots = (): List should have at least 1 item"),
         ({"slots": [5, 257]}, "parameter slots = 257: Input should be less than or equal to 256"),
         ({"slots": [7, 5, 7]}, "parameter slots = (7, 5, 7): must name each once"),
@@ -128,7 +130,7 @@ def test_parse_names_every_problem_at_once() -> None:
 def test_a_device_that_is_not_there_is_refused(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(ParameterError, match=f"no {device.upper()} device is to be had here; use auto or cpu"):
+    with pytest.raises(ParameterError, match=f"no {device.upper()} device is available; use auto or cpu"):
         Example.parse(VALID | {"device": device})
 
 

@@ -85,4 +85,4 @@ def test_the_command_lists_every_parameter_with_the_notebook_s_default(chapter: 
 
 def test_the_command_knows_no_other_chapter(monkeypatch, capsys) -> None:
     assert command(monkeypatch, "parameters", "99_none") == 2
-    assert capsys.readouterr().err.startswith("error: no chapter 99_none; there are 01_vmf_em, ")
+    assert capsys.readouterr().err.startswith("error: unknown chapter '99_none'; there are 01_vmf_em, ")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from slotnorm_book.claims.paper_values import TABLE_1, Spread
-from slotnorm_book.experiments.recipes.recipe import PROPOSED
+from slotnorm_book.experiments.recipes.recipe import PAPER_VARIANTS
 from slotnorm_book.markup import escape_markdown
 from slotnorm_book.statistics.summaries import median_and_deviation, run_means
 
@@ -29,7 +29,7 @@ def transfer_table(scenes: Mapping[str, pd.DataFrame], labels: Mapping[str, str]
     for experiment, table in scenes.items():
         means = run_means(table) if len(table) else pd.DataFrame(columns=["variant"])
         training = experiment.removeprefix("movi-d-").replace("-", ", ")
-        for variant in PROPOSED:
+        for variant in PAPER_VARIANTS:
             runs = means[means["variant"] == variant]
             row = {
                 "variant": f"{escape_markdown((labels or {}).get(variant, variant))} ({training})",

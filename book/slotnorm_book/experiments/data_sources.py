@@ -1,23 +1,18 @@
-"""Where a recipe's scenes come from: a prepared split, or something that makes one when it is first asked for.
+"""Where a recipe's scenes come from: a prepared split, or a maker that makes a split when it is first opened.
 
-Makers register themselves under the entry point group ``slotnorm.data``; ``data_tools``, which makes the stand-ins, is
-one. So this package opens data and does not know how they are made.
-
-A maker is a module with ``STAND_INS``, names that it knows, and three functions: ``makes(data)`` tells whether it makes
-what ``data`` names, ``open_data(data, *, image_size, scenes, seed)`` gives it as a split, and ``identity`` of the same
-arguments is a hash of what determines it. What a user can mend these tell by a ``ValueError`` or an ``OSError``, whose
-message is a line that names the file.
+Makers register themselves under the entry point group ``slotnorm.data``. One of them is ``data_tools``, which makes the
+stand-ins. So this package opens data without knowing how they are made. :class:`Maker` says what a maker must have.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Protocol, TypedDict, runtime_checkable
 
 from slotnorm.data.splits import Split, SplitError, open_split
 from slotnorm.training.spec import Data, SpecError
@@ -27,9 +22,36 @@ GROUP = "slotnorm.data"
 PARTS = ("train", "validation", "test")
 
 
+class Request(TypedDict):
+    """The scenes that a maker is asked for."""
+
+    image_size: int
+    scenes: int
+    seed: int
+
+
+@runtime_checkable
+class Maker(Protocol):
+    """A module that makes splits. It reports problems that the user can fix as ValueError or OSError, with a one-line
+    message that names the file.
+    """
+
+    STAND_INS: Sequence[str]
+    """The names that ``data`` may have besides the paths of files."""
+
+    def makes(self, data: str) -> bool:
+        """Return whether it makes the split that ``data`` names."""
+
+    def open_data(self, data: str, *, image_size: int, scenes: int, seed: int) -> Split:
+        """Open the split; make it first if needed."""
+
+    def identity(self, data: str, *, image_size: int, scenes: int, seed: int) -> str:
+        """Return a hash of everything that determines the split."""
+
+
 @contextmanager
 def _own_errors() -> Iterator[None]:
-    """Let an error of a maker, whose classes are not known here, be one of this package."""
+    """Turn an error of a maker, whose classes are unknown here, into a SplitError."""
     try:
         yield
     except (SpecError, SplitError):
@@ -44,9 +66,9 @@ class Source:
 
     Args:
         data: folder of prepared splits, or a name that a maker knows.
-        part: one of :data:`PARTS`: subfolder of ``data``, and what a maker's seed follows from.
+        part: one of :data:`PARTS`: the subfolder of ``data``; it also determines the seed that a maker gets.
         image_size: side of the images in pixels.
-        scenes: how many a maker makes; a prepared split has as many as it has.
+        scenes: number of scenes that a maker makes; ignored for a prepared split.
     """
 
     data: str
@@ -54,54 +76,53 @@ class Source:
     image_size: int
     scenes: int
 
-    def over(self, data: str) -> Source:
-        """The same part of other data."""
+    def with_data(self, data: str) -> Source:
+        """Return the source of the same part of other data."""
         return replace(self, data=data)
 
     @property
     def name(self) -> str:
-        """What readers call the data: a stand-in's name, or that of the file or folder."""
+        """The name of the data for readers: that of the stand-in, file or folder."""
         return Path(self.data).name
 
     @_own_errors()
     def open(self) -> Split:
-        """Open the scenes; a maker makes them first, with a progress bar, when it has not yet.
+        """Open the scenes; if needed, a maker makes them first, with a progress bar.
 
         Raises:
-            SplitError: the folder holds no such split, or images of another size; a maker cannot use its input.
+            SplitError: the folder has no such split, or images of another size, or a maker cannot use its input.
             SpecError: ``data`` is neither a folder nor a known name.
         """
-        data = resolve(self.data)
+        data = resolve_path(self.data)
         maker = _maker(data)
         if maker is not None:
-            split: Split = maker.open_data(data, **self._request())
-            return split
+            return maker.open_data(data, **self._request())
         split = open_split(self._folder(data))
         self._check(split)
         return split
 
     @property
-    def is_made(self) -> bool:
-        """Whether a maker makes the scenes, which can take its time, or they only have to be opened."""
-        return _maker(resolve(self.data)) is not None
+    def is_generated(self) -> bool:
+        """Whether a maker makes the scenes, which can take long; prepared scenes only have to be opened."""
+        return _maker(resolve_path(self.data)) is not None
 
     @_own_errors()
     def describe(self, max_objects: int | None = None) -> Data:
-        """What identifies the scenes in a spec; a stand-in need not be made for it."""
-        data = resolve(self.data)
+        """Return what identifies the scenes in a specification; no stand-in is made for this."""
+        data = resolve_path(self.data)
         maker = _maker(data)
         if maker is not None:
             return Data(Path(data).name, maker.identity(data, **self._request()), max_objects)
         manifest = open_split(self._folder(data)).manifest
         return Data(manifest.name, manifest.digest, max_objects)
 
-    def _request(self) -> dict[str, Any]:
+    def _request(self) -> Request:
         return {"image_size": self.image_size, "scenes": self.scenes, "seed": PARTS.index(self.part)}
 
     def _folder(self, data: str) -> Path:
         folder = Path(data)
         if not folder.is_dir():
-            known = ", ".join(stand_ins()) or "there are none without data_tools"
+            known = ", ".join(list_stand_ins()) or "there are none without data_tools"
             raise SpecError(f"data = {data!r}: no such folder, and no stand-in ({known})")
         return folder if (folder / "manifest.json").exists() else folder / self.part
 
@@ -114,32 +135,32 @@ class Source:
             )
 
 
-def resolve(data: str) -> str:
-    """Where ``data`` is: a relative path is looked for in the working directory, then in the checkout's root.
+def resolve_path(data: str) -> str:
+    """Find a path in the working directory, or else in the root of the checkout.
 
-    So a recipe's path means the same file from Jupyter, papermill and the command line, which start elsewhere. What is
-    neither, such as a stand-in's name, is left as it is.
+    So a recipe's path means the same file in Jupyter, papermill and the command line, which start in other folders.
+    Other names, such as those of stand-ins, are returned unchanged.
     """
-    if data in stand_ins():
+    if data in list_stand_ins():
         return data
     places = (base / data for base in (Path.cwd(), ROOT))
     return next((str(place) for place in places if place.exists()), data)
 
 
-def stand_ins() -> list[str]:
-    """Names that ``data`` may have instead of a path."""
+def list_stand_ins() -> list[str]:
+    """List the names that ``data`` may have instead of a path."""
     return [name for maker in _makers() for name in maker.STAND_INS]
 
 
 def is_known(data: str) -> bool:
-    """Whether ``data`` is a stand-in's name or a path where something is."""
-    return data in stand_ins() or Path(resolve(data)).exists()
+    """Return whether ``data`` is the name of a stand-in or an existing path."""
+    return data in list_stand_ins() or Path(resolve_path(data)).exists()
 
 
-def _maker(data: str) -> Any | None:
+def _maker(data: str) -> Maker | None:
     return next((maker for maker in _makers() if maker.makes(data)), None)
 
 
 @cache
-def _makers() -> tuple[Any, ...]:
+def _makers() -> tuple[Maker, ...]:
     return tuple(entry.load() for entry in entry_points(group=GROUP))

@@ -1,7 +1,8 @@
-"""From a recipe to its results: for each run, in the store? load it : train, evaluate, record it.
+"""Runs a recipe. Each run is loaded from the store if it is there; otherwise it is trained, evaluated and recorded.
 
-This is the one path that chapters, the command line and a cluster take. A run that is in the store and lacks a setting
-that is asked for now, such as another slot count, is evaluated there from its weights, and only there.
+Chapters, the command line and a cluster all take this one path. A stored run that was not evaluated in a setting that
+is asked for now, such as another slot count, or whose table has no column for a measure that was added later, is
+evaluated from its weights. Nothing else of it is computed again.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ import torch.distributed as dist
 from torch import nn
 
 from slotnorm.data.splits import Split
-from slotnorm.evaluation import SETTING, Evaluation, Probe
+from slotnorm.evaluation import COLUMNS, SETTING, Evaluation, Probe
 from slotnorm.normalization import GROUP, NORMALIZATIONS
 from slotnorm.training.build import build_model
 from slotnorm.training.loop import Trained, Watch, train
 from slotnorm.training.spec import RunSpec, SpecError
 from slotnorm_book.experiments.data_sources import Source
-from slotnorm_book.experiments.provenance import provenance
+from slotnorm_book.experiments.provenance import collect_provenance
 from slotnorm_book.experiments.recipes.recipe import Recipe
 from slotnorm_book.experiments.run_store import Run, RunError, RunStore
 from slotnorm_book.experiments.test_sets import EvaluationSpec, TestSet, evaluate, select
@@ -30,39 +31,39 @@ from slotnorm_book.experiments.test_sets import EvaluationSpec, TestSet, evaluat
 
 @dataclass(frozen=True)
 class Job:
-    """One run to be had: what to train, on which scenes, and what to evaluate it on."""
+    """A run to carry out: its specification, training data and test sets."""
 
     spec: RunSpec
     train: Source
     tests: tuple[TestSet, ...]
 
 
-def _never() -> bool:
+def _never_stop() -> bool:
     return False
 
 
-def _quietly(step: int, loss: float) -> None:
+def _ignore_progress(step: int, loss: float) -> None:
     pass
 
 
 @dataclass(frozen=True)
 class Execution:
-    """How runs are executed; nothing here changes a result on one machine, but for the rounding of ``compile``.
+    """How runs are executed. None of it changes a result on one machine, except that ``compile`` rounds differently.
 
     Args:
         device: of training and evaluation.
-        compile: whether ``torch.compile`` makes the training step, which needs a C++ compiler on the CPU; it rounds
-            otherwise, as another machine does, and the record says so.
-        stop: asked before every training step; ``True`` interrupts.
-        report: called now and then with the steps done and the loss.
-        checkpoint_seconds: between two checkpoints.
+        compile: whether to compile the training step with ``torch.compile``. On the CPU this needs a C++ compiler. The
+            results are rounded differently, as on another machine, and the record says that it was used.
+        stop: called before every training step; ``True`` interrupts the run.
+        report: called now and then with the number of finished steps and the loss.
+        checkpoint_seconds: time between two checkpoints.
         bar: whether to show progress bars.
     """
 
     device: torch.device | str = "cpu"
     compile: bool = False
-    stop: Callable[[], bool] = _never
-    report: Callable[[int, float], None] = _quietly
+    stop: Callable[[], bool] = _never_stop
+    report: Callable[[int, float], None] = _ignore_progress
     checkpoint_seconds: float = 60.0
     bar: bool = True
 
@@ -71,11 +72,12 @@ DEFAULT = Execution()
 """On the CPU, with progress bars."""
 
 
-def jobs(recipe: Recipe) -> list[Job]:
-    """The runs of a recipe.
+def list_jobs(recipe: Recipe) -> list[Job]:
+    """List the runs of a recipe, after checking that its models can be built. Nothing is computed.
 
     Raises:
-        SpecError: for settings that cannot work; SplitError: for data that are not there. Nothing has been done then.
+        SpecError: a setting is impossible, or the entry point of a normalization cannot be used.
+        SplitError: the data cannot be opened.
     """
     wanted = [Job(spec, recipe.train, recipe.tests) for spec in recipe.runs()]
     for test in recipe.tests:
@@ -94,26 +96,28 @@ def jobs(recipe: Recipe) -> list[Job]:
 
 
 def check_data(recipe: Recipe) -> None:
-    """Refuse data with too few scenes or without an array; a stand-in that is not drawn yet is not looked at.
+    """Check that the data of a recipe have enough scenes and the needed arrays; stand-ins are not generated for this.
 
     Raises:
-        SpecError: naming the data, how many scenes it has and how many are asked for.
-        SplitError: naming the data, and the array or the scenes that it lacks.
+        SpecError: too few scenes; the message names the data, how many scenes it has and how many are needed.
+        SplitError: an array is absent, or no scene is suitable; the message names the data.
     """
-    if not recipe.train.is_made:
+    if not recipe.train.is_generated:
         train = recipe.train.open().filter(max_objects=recipe.max_objects)
         train.require(*recipe.task.fields, *recipe.task.evaluation_fields)
     for test in recipe.tests:
-        if not test.source.is_made:
+        if not test.source.is_generated:
             select(test.source.open(), test.spec()).require(*recipe.task.evaluation_fields)
 
 
-def obtain(job: Job, store: RunStore, execution: Execution = DEFAULT) -> Run:
-    """The run from the store, trained and evaluated first as far as that is missing.
+def load_or_train(job: Job, store: RunStore, execution: Execution = DEFAULT) -> Run:
+    """Return the run from the store; train or evaluate it first where something is missing.
 
     Raises:
-        Interrupted: ``execution.stop`` said so; the same call goes on.
-        TrainingDivergedError, CheckpointError, RunError, BusyError, SplitError, SpecError: see where they are defined.
+        Interrupted: ``execution.stop`` returned ``True``; the same call continues from the checkpoint.
+        BusyError: another process is working on this run.
+        RunError: the stored run cannot be used, or was not evaluated in a setting and has no weights.
+        TrainingDivergedError, CheckpointError, SplitError, SpecError: from training and from opening the data.
     """
     rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     with ExitStack() as stack:
@@ -124,36 +128,94 @@ def obtain(job: Job, store: RunStore, execution: Execution = DEFAULT) -> Run:
             if rank == 0:
                 run = _record(job, store, execution, trained, digest, ranks)
         elif rank == 0:
-            store.tidy(job.spec)
-            run = complete(run, job.tests, store, execution)
+            store.remove_leftovers(job.spec)
+            run = evaluate_missing(run, job.tests, store, execution)
         if ranks > 1:
             dist.barrier()
     return run or store.get(job.spec)
 
 
-def complete(run: Run, tests: Sequence[TestSet], store: RunStore, execution: Execution = DEFAULT) -> Run:
-    """Evaluate a finished run in the settings that its table lacks.
+def evaluate_missing(run: Run, tests: Sequence[TestSet], store: RunStore, execution: Execution = DEFAULT) -> Run:
+    """Evaluate a stored run in the settings of the tests that it was not evaluated in, and extend its tables.
 
     Raises:
-        RunError: some are lacking, and the run keeps no weights.
+        RunError: something is missing, and the run has no weights; the message says what.
     """
-    if not missing_settings(run, tests):
+    missing = find_missing_settings(run, tests)
+    if not missing:
         return run
     if not run.has_weights:
-        lacking = ", ".join(f"{spec.label} at {spec.slots} slots" for spec, _ in missing_settings(run, tests))
-        raise RunError(f"{run.address}: was not evaluated on {lacking}, and keeps no weights to do it now")
+        raise RunError(f"{run.address}: {describe_missing(run, missing)}; {RETRAIN_HINT}")
     model = run.load_model().to(execution.device)
-    evaluation, about = _evaluated(run.spec, model, tests, execution, run)
-    return store.extend(run, evaluation, about)
+    evaluation, about = _evaluate(run.spec, model, missing, execution)
+    evaluations = {**run.evaluations, **about}
+    return store.replace_evaluation(run, _merge(run.evaluation, evaluation), evaluations)
 
 
-def missing_settings(run: Run, tests: Sequence[TestSet]) -> list[tuple[EvaluationSpec, TestSet]]:
-    """What of these tests is not in the run's table: for each its slot counts and iterations that are not."""
-    return _missing(run.evaluation.scenes, tests)
+Setting = tuple[EvaluationSpec, TestSet]
+"""A part of a test set's evaluation: slot counts at one number of iterations, and the test set."""
+RETRAIN_HINT = "it has no weights, so it must be trained again; remove its folder first"
+
+
+def find_missing_settings(run: Run, tests: Sequence[TestSet]) -> list[Setting]:
+    """List the settings of the tests that the run was not evaluated in, each once.
+
+    A setting without values of a measure, which was added after the evaluation, counts as missing.
+    """
+    return _list_missing(tests, _evaluated_settings(run.evaluation.scenes))
+
+
+def has_rows(run: Run, tests: Sequence[TestSet]) -> bool:
+    """Return whether the run's table has rows of every setting of the tests, whatever columns it has."""
+    return not _list_missing(tests, set(run.evaluation.scenes.groupby(SETTING).groups))
+
+
+def find_missing_columns(run: Run) -> list[str]:
+    """Name the columns of an evaluation that the run's table does not have."""
+    return [column for column in COLUMNS if column not in run.evaluation.scenes]
+
+
+def describe_missing(run: Run, missing: Sequence[Setting]) -> str:
+    """Describe in half a sentence what of a run is not evaluated yet."""
+    iterations: dict[str, list[str]] = {}
+    for spec, _ in missing:
+        where = f"{spec.label} with {', '.join(map(str, spec.slots))} slots"
+        iterations.setdefault(where, []).extend(map(str, spec.iterations))
+    places = [f"{where} and {', '.join(counts)} iterations" for where, counts in iterations.items()]
+    columns = find_missing_columns(run)
+    measures = f" (no column {', '.join(columns)})" if columns else ""
+    return f"not evaluated on {'; '.join(places)}{measures}"
+
+
+def _evaluated_settings(table: pd.DataFrame) -> set[tuple[str, int, int]]:
+    """Return the settings (key, slots, iterations) that have rows with a value in every column of an evaluation.
+
+    The single value of a row may be NaN. A column that is NaN in all rows of a setting, but not in the whole table,
+    was added to the table later, when only other settings were evaluated again.
+    """
+    measures = [column for column in COLUMNS if column not in SETTING]
+    if not set(measures) <= set(table.columns):
+        return set()
+    has_values = table.groupby(SETTING)[measures].count() > 0
+    complete = has_values.loc[:, has_values.any()].all(axis=1)
+    return set(complete.index[complete])
+
+
+def _list_missing(tests: Sequence[TestSet], evaluated: set[tuple[str, int, int]]) -> list[Setting]:
+    missing, seen = [], set(evaluated)
+    for test in tests:
+        spec = test.spec()
+        for iterations in spec.iterations:
+            wanted = {count: (spec.key, count, iterations) for count in spec.slots}
+            slots = tuple(count for count, setting in wanted.items() if setting not in seen)
+            if slots:
+                missing.append((replace(spec, slots=slots, iterations=(iterations,)), test))
+            seen.update(wanted.values())  # another test may ask for the same setting
+    return missing
 
 
 def _train(job: Job, store: RunStore, execution: Execution, rank: int, ranks: int) -> tuple[Trained, str]:
-    for test in job.tests:  # what cannot work is refused before any work
+    for test in job.tests:  # impossible test sets are refused before the training
         select(test.source.open(), test.spec())
     split = job.train.open().filter(max_objects=job.spec.data.max_objects)
     task = job.spec.task
@@ -167,7 +229,7 @@ def _train(job: Job, store: RunStore, execution: Execution, rank: int, ranks: in
         world_size=ranks,
     )
     watch = Watch(
-        checkpoint=store.checkpoint(job.spec),
+        checkpoint=store.checkpoint_path(job.spec),
         checkpoint_seconds=execution.checkpoint_seconds,
         stop=execution.stop,
         probe=Probe(task, split, device=execution.device),
@@ -179,7 +241,7 @@ def _train(job: Job, store: RunStore, execution: Execution, rank: int, ranks: in
 
 
 def _record(job: Job, store: RunStore, execution: Execution, trained: Trained, digest: str, ranks: int) -> Run:
-    about = provenance(
+    about = collect_provenance(
         torch.device(execution.device),
         seconds=trained.seconds,
         steps=job.spec.schedule.steps,
@@ -187,7 +249,7 @@ def _record(job: Job, store: RunStore, execution: Execution, trained: Trained, d
         ranks=ranks,
         compiled=execution.compile,
     )
-    evaluation, evaluations = _evaluated(job.spec, trained.model, job.tests, execution)
+    evaluation, evaluations = _evaluate(job.spec, trained.model, _list_missing(job.tests, set()), execution)
     return store.write(
         job.spec,
         model=trained.model,
@@ -198,37 +260,30 @@ def _record(job: Job, store: RunStore, execution: Execution, trained: Trained, d
     )
 
 
-def _evaluated(
-    spec: RunSpec, model: nn.Module, tests: Sequence[TestSet], execution: Execution, run: Run | None = None
+def _evaluate(
+    spec: RunSpec, model: nn.Module, settings: Sequence[Setting], execution: Execution
 ) -> tuple[Evaluation, dict[str, object]]:
-    """The run's evaluation, with what was missing added."""
-    before = run.evaluation if run else None
-    scenes, sets = ([before.scenes], [before.sets]) if before else ([], [])
-    about: dict[str, object] = dict(run.evaluations) if run else {}
+    """Evaluate a model in these settings; returns the tables, and what the record says of each test set."""
+    parts: list[Evaluation] = []
+    about: dict[str, object] = {}
     splits: dict[Source, Split] = {}
-    for wanted, test in _missing(before.scenes if before else None, tests):
+    for wanted, test in settings:
         split = splits.setdefault(test.source, test.source.open())
-        more = evaluate(spec.task, model, split, wanted, bar=execution.bar)
-        scenes.append(more.scenes)
-        sets.append(more.sets)
-        about[wanted.key] = {"label": wanted.label, **vars(wanted.data), **_chosen(wanted)}
+        parts.append(evaluate(spec.task, model, split, wanted, bar=execution.bar))
+        chosen = {"scenes": wanted.scenes, "draw": wanted.draw, "seed": wanted.seed}
+        about[wanted.key] = {"label": wanted.label, **vars(wanted.data), **chosen}
+    scenes, sets = ([getattr(part, name) for part in parts] for name in ("scenes", "sets"))
     return Evaluation(pd.concat(scenes, ignore_index=True), pd.concat(sets, ignore_index=True)), about
 
 
-def _chosen(spec: EvaluationSpec) -> dict[str, object]:
-    return {"scenes": spec.scenes, "draw": spec.draw, "seed": spec.seed}
+def _merge(before: Evaluation, new: Evaluation) -> Evaluation:
+    """Join two evaluations of a run; where both have a setting, the new rows replace those from before."""
+    return Evaluation(_replace_rows(before.scenes, new.scenes), _replace_rows(before.sets, new.sets))
 
 
-def _missing(table: pd.DataFrame | None, tests: Sequence[TestSet]) -> list[tuple[EvaluationSpec, TestSet]]:
-    """What is to be evaluated, each setting once, though two tests may ask for it."""
-    rows = [] if table is None else [table[column] for column in SETTING]
-    present = set(zip(*rows, strict=True)) if rows else set()
-    missing = []
-    for test in tests:
-        spec = test.spec()
-        for iterations in spec.iterations:
-            slots = tuple(count for count in spec.slots if (spec.key, count, iterations) not in present)
-            present |= {(spec.key, count, iterations) for count in slots}
-            if slots:
-                missing.append((replace(spec, slots=slots, iterations=(iterations,)), test))
-    return missing
+def _replace_rows(before: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
+    settings = pd.MultiIndex.from_frame(before[SETTING])
+    kept = before[~settings.isin(pd.MultiIndex.from_frame(new[SETTING]))]
+    tables = [table for table in (kept, new) if len(table)]
+    columns = list(dict.fromkeys([*new.columns, *before.columns]))
+    return pd.concat(tables or [new], ignore_index=True)[columns]

@@ -1,4 +1,4 @@
-"""Trained models out of a run store, ready to run."""
+"""Loads trained models from a run store."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def load_pretrained(
     store: str | Path | None = None,
     device: torch.device | str = "cpu",
 ) -> nn.Module:
-    """A model that an experiment of the book has trained, in evaluation mode.
+    """Load a model that an experiment of the book has trained, in evaluation mode.
 
     The models of the ``cpu`` and ``gpu`` scales are trained on stand-in data.
 
@@ -29,17 +29,17 @@ def load_pretrained(
         experiment: a name in :data:`slotnorm_book.experiments.recipes.EXPERIMENTS`, such as ``"clevr-6-7"``.
         variant: a name that :func:`~slotnorm.normalization.make_normalization` knows.
         scale: ``"smoke"``, ``"cpu"``, ``"gpu"`` or ``"paper"``.
-        seed: of the run.
+        seed: seed of the run.
         store: folder or fsspec address of a run store; by default the records committed with the book.
-        device: where the model is put.
+        device: device of the model.
 
     Returns:
         A :class:`~slotnorm.models.ConvAutoencoder`, :class:`~slotnorm.models.FeatureAutoencoder` or
-        :class:`~slotnorm.models.SetPredictor`; any number of slots can be asked of it.
+        :class:`~slotnorm.models.SetPredictor`; it can be called with any number of slots.
 
     Raises:
-        SpecError: for an unknown experiment, scale or variant.
-        RunError: the store has no such run, or keeps no weights of it.
+        SpecError: the experiment, scale or variant is unknown.
+        RunError: the store has no such run, or has no weights of it.
 
     Example:
         >>> model = load_pretrained("movi-c-6-7", "weighted_sum")

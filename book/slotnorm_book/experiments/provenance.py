@@ -1,4 +1,4 @@
-"""Where and how a run was made: what stands beside its spec and decides nothing."""
+"""Where and how a run was made. The record of a run keeps it beside the spec; it does not decide the result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 PACKAGES = ("slotnorm", "torch", "numpy")
 
 
-def provenance(
+def collect_provenance(
     device: torch.device,
     *,
     seconds: float,
@@ -24,14 +24,14 @@ def provenance(
     ranks: int = 1,
     compiled: bool = False,
 ) -> dict[str, Any]:
-    """Commit, versions, device, time and memory of a run.
+    """Collect commit, versions, device, time and memory of a run.
 
     Args:
-        device: it was trained on.
-        seconds: of training, over all sittings.
-        steps: updates.
-        data_digest: of the manifest of the scenes it was trained on, checksums included.
-        ranks: processes.
+        device: the device of the training.
+        seconds: training time, summed over interruptions.
+        steps: number of updates.
+        data_digest: digest of the manifest of the training scenes, which includes their checksums.
+        ranks: number of processes.
         compiled: whether the training step was compiled.
     """
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
@@ -51,14 +51,14 @@ def provenance(
 
 
 def device_name(device: torch.device) -> str:
-    """The card's name, or that of the processor."""
+    """Return the name of the GPU, or of the processor."""
     if device.type == "cuda" and torch.cuda.is_available():
         return torch.cuda.get_device_name(device)
     return f"{device.type}: {_processor()}"
 
 
 def git_commit() -> str:
-    """Commit of the code, and whether it was changed."""
+    """Return the commit of the code, and whether there are local changes."""
     command = ["git", "describe", "--always", "--dirty=, with local changes", "--abbrev=12", "--exclude=*"]
     try:
         done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)

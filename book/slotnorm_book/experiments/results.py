@@ -1,4 +1,4 @@
-"""The results of a recipe as tidy tables: all that chapters, figures, statistics and claims read."""
+"""The results of a recipe as tidy tables, which chapters, figures, statistics and claims read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ import pandas as pd
 
 from slotnorm.evaluation import COLUMNS, SET_COLUMNS
 from slotnorm.training.spec import RunSpec
-from slotnorm_book.experiments.engine import DEFAULT, Execution, Job, jobs, missing_settings, obtain
+from slotnorm_book.experiments.engine import (
+    DEFAULT,
+    Execution,
+    find_missing_settings,
+    has_rows,
+    list_jobs,
+    load_or_train,
+)
 from slotnorm_book.experiments.recipes.recipe import Recipe
 from slotnorm_book.experiments.run_store import Run, RunStore
 
@@ -25,9 +32,11 @@ class Results:
     """The runs of a recipe that a store has.
 
     Args:
-        recipe: what was asked for.
-        runs: those that were found or made, in the recipe's order.
-        missing: those that were not.
+        recipe: the recipe.
+        runs: the runs that were found or trained, in the recipe's order.
+        missing: the runs that the store does not have, or that were not evaluated in all settings of the recipe.
+        incomplete: runs in the store of which something is not evaluated. A run that lacks settings is also in
+            ``missing``; one that only lacks columns, of measures that were added later, is also in ``runs``.
 
     Example:
         >>> from slotnorm_book.experiments.recipes import recipe
@@ -39,24 +48,26 @@ class Results:
     recipe: Recipe
     runs: tuple[Run, ...]
     missing: tuple[RunSpec, ...]
+    incomplete: tuple[Run, ...] = ()
 
     @cached_property
     def scenes(self) -> pd.DataFrame:
         """One row per run, scene and setting, with ``variant``, ``seed``, ``test``, then ``evaluation.COLUMNS``.
 
-        Only what the recipe asks for: its tests by label, its slot counts and iterations.
+        Only rows that the recipe asks for: its tests by label, its slot counts and iterations. A measure that was added
+        after a run was evaluated is NaN for that run.
         """
-        return self._stacked(lambda run: run.evaluation.scenes, COLUMNS)
+        return self._stack(lambda run: run.evaluation.scenes, COLUMNS)
 
     @cached_property
     def sets(self) -> pd.DataFrame:
         """One row per run, setting and measure of all scenes together, with ``measure``, as ``ap@1``, and ``value``."""
-        return self._stacked(lambda run: run.evaluation.sets, SET_COLUMNS)
+        return self._stack(lambda run: run.evaluation.sets, SET_COLUMNS)
 
     @cached_property
     def curves(self) -> pd.DataFrame:
         """One row per run and step, see :attr:`slotnorm_book.experiments.run_store.Run.curve`."""
-        frames = [_named(run, run.curve) for run in self.runs]
+        frames = [_add_names(run, run.curve) for run in self.runs]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
     @property
@@ -67,23 +78,29 @@ class Results:
 
     @property
     def description(self) -> str:
-        """The summary, and which runs are missing, one line."""
-        seeds: dict[str, list[str]] = {}
-        for spec in self.missing:
-            seeds.setdefault(spec.variant, []).append(str(spec.seed))
-        lacking = "; ".join(f"{variant} seed {', '.join(which)}" for variant, which in seeds.items())
-        return f"{self.summary}; not run: {lacking}" if self.runs and lacking else self.summary
+        """The summary, and which runs are missing or not completely evaluated, in one line."""
+        trained = {run.spec for run in self.incomplete}
+        untrained = [spec for spec in self.missing if spec not in trained] if self.runs else []
+        parts = {
+            "not run": untrained,
+            "not completely evaluated": [run.spec for run in self.incomplete if run.has_weights],
+            "not completely evaluated and without weights, must be trained again": [
+                run.spec for run in self.incomplete if not run.has_weights
+            ],
+        }
+        return "; ".join([self.summary, *(f"{what}: {_list_names(specs)}" for what, specs in parts.items() if specs)])
 
-    def _stacked(self, table: Callable[[Run], pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    def _stack(self, table: Callable[[Run], pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
         wanted = [(test.spec().key, test) for test in self.recipe.tests]
         frames = []
         for run in self.runs:
             rows = table(run)
+            rows = rows.reindex(columns=list(dict.fromkeys([*rows.columns, *columns])))
             for key, test in wanted:
                 fits = rows["slots"].isin(test.slots) & rows["iterations"].isin(test.iterations)
                 chosen = rows[(rows["evaluation"] == key) & fits].drop(columns="evaluation")
                 chosen.insert(0, "test", test.label)
-                frames.append(_named(run, chosen))
+                frames.append(_add_names(run, chosen))
         if not frames:
             shown = [name for name in columns if name != "evaluation"]
             return pd.DataFrame(columns=["variant", "seed", "test", *shown])
@@ -91,42 +108,56 @@ class Results:
 
 
 def collect(recipe: Recipe, store: RunStore, missing: Missing = "report", execution: Execution = DEFAULT) -> Results:
-    """Gather the runs of a recipe from a store.
+    """Collect the runs of a recipe from a store.
 
     Args:
         recipe: which runs, and which of their settings.
-        store: where they are, and where they are put when they are made.
-        missing: ``"train"`` makes what the store lacks, ``"report"`` goes on without it and lists it.
-        execution: how they are made.
+        store: where the runs are, and where new ones are recorded.
+        missing: ``"train"`` trains and evaluates what is missing, ``"report"`` leaves it out and lists it.
+        execution: how runs are trained and evaluated.
 
     Raises:
-        RunError: a run in the store cannot be used.
-        slotnorm.training.loop.TrainingDivergedError: in training, a loss or gradient is no number any more.
+        RunError: a run in the store cannot be used; with ``missing="train"`` also where one must be trained again,
+            since it was not evaluated in a setting and has no weights.
+        slotnorm.training.loop.TrainingDivergedError: a loss or gradient was not finite.
 
     Example:
         >>> from slotnorm_book.experiments.recipes import recipe
-        >>> collect(recipe("clevr-6-7", "smoke").select(["weighted_sum"], [0]), RunStore("memory://none")).missing[0].variant
+        >>> one = recipe("clevr-6-7", "smoke").select(["weighted_sum"], [0])
+        >>> collect(one, RunStore("memory://none")).missing[0].variant
         'weighted_sum'
     """
-    found: list[Run] = []
-    lacking: list[RunSpec] = []
-    for job in jobs(recipe):
-        run = obtain(job, store, execution) if missing == "train" else whole(job, store)
+    jobs = list_jobs(recipe)
+    if missing == "train":
+        return Results(recipe, tuple(load_or_train(job, store, execution) for job in jobs), ())
+    runs: list[Run] = []
+    absent: list[RunSpec] = []
+    incomplete: list[Run] = []
+    for job in jobs:
+        run = store.find(job.spec)
         if run is None:
-            lacking.append(job.spec)
+            absent.append(job.spec)
+        elif not find_missing_settings(run, job.tests):
+            runs.append(run)
         else:
-            found.append(run)
-    return Results(recipe, tuple(found), tuple(lacking))
+            incomplete.append(run)
+            if has_rows(run, job.tests):
+                runs.append(run)
+            else:
+                absent.append(job.spec)
+    return Results(recipe, tuple(runs), tuple(absent), tuple(incomplete))
 
 
-def whole(job: Job, store: RunStore) -> Run | None:
-    """The run of a job if the store has it with every setting that is asked for."""
-    run = store.find(job.spec)
-    return run if run is not None and not missing_settings(run, job.tests) else None
-
-
-def _named(run: Run, table: pd.DataFrame) -> pd.DataFrame:
+def _add_names(run: Run, table: pd.DataFrame) -> pd.DataFrame:
     named = table.copy()
     named.insert(0, "seed", run.spec.seed)
     named.insert(0, "variant", run.spec.variant)
     return named
+
+
+def _list_names(specs: Sequence[RunSpec]) -> str:
+    """List runs by variant, such as ``"layer_norm seed 0, 1; batch_norm seed 2"``."""
+    seeds: dict[str, list[str]] = {}
+    for spec in specs:
+        seeds.setdefault(spec.variant, []).append(str(spec.seed))
+    return "; ".join(f"{variant} seed {', '.join(which)}" for variant, which in seeds.items())

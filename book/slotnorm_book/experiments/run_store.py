@@ -1,4 +1,4 @@
-"""The run store: a folder of finished runs, each whole or absent, named by what it was asked to do.
+"""The run store: a folder of finished runs. A run is there completely or not at all; its name follows from its spec.
 
 ::
 
@@ -6,11 +6,11 @@
         record.json          the spec, where and how it ran, checksums of the other files
         curve.parquet        loss and gradient norm of every step, F-ARI on a few scenes now and then
         eval.parquet         one row per scene and setting, see slotnorm.evaluation
-        sets.parquet         measures of all scenes together; only where a task has some
-        model.safetensors    the weights; may be absent, where only the tables are kept
+        sets.parquet         measures of all scenes together; only for tasks that have some
+        model.safetensors    the weights; absent in stores that keep only the tables
     STORE/.running/NAME.checkpoint, NAME.lock      a run that is not finished
 
-A store is a local folder, or any address that fsspec can read, from which runs are read only.
+A store is a local folder, or any address that fsspec can read. Runs at such an address can only be read.
 """
 
 from __future__ import annotations
@@ -29,21 +29,43 @@ import fsspec
 import pandas as pd
 import safetensors
 from filelock import FileLock, Timeout
+from fsspec import AbstractFileSystem
 from safetensors.torch import load, save
 from torch import nn
 
 from slotnorm.atomic_files import sync_folder, write_whole
-from slotnorm.evaluation import Evaluation
+from slotnorm.evaluation import SET_COLUMNS, Evaluation
 from slotnorm.training.checkpoint import Curve
 from slotnorm.training.spec import RunSpec, SpecError
 
-__all__ = ["RunStore", "BusyError"]
+__all__ = ["RunStore", "Run", "RunError", "BusyError"]
 
+FORMAT_VERSION = 1
+RECORD, WEIGHTS = "record.json", "model.safetensors"
+CURVE, SCENES, SETS = "curve.parquet", "eval.parquet", "sets.parquet"
 RUNNING, OLD, NEW = ".running", ".old", ".new"
 
 
+class RunError(RuntimeError):
+    """A run in a store that cannot be used. The message names the file. The other runs of the store are not affected.
+
+    Example:
+        >>> from slotnorm_book.experiments.recipes import recipe
+        >>> from slotnorm_book.experiments.run_store import RunStore
+        >>> try:
+        ...     RunStore("memory://none").get(recipe("clevr-6-7", "smoke").runs()[0])
+        ... except RunError as error:
+        ...     print(str(error)[:45])
+        memory://none: has no run weighted_mean-seed0
+    """
+
+
+class UnreadableError(RunError):
+    """A file of a run that exists but may not be read; the run itself may be intact."""
+
+
 class BusyError(RuntimeError):
-    """Another process is at this run.
+    """Another process is working on this run.
 
     Example:
         >>> issubclass(BusyError, RuntimeError)
@@ -51,15 +73,95 @@ class BusyError(RuntimeError):
     """
 
 
-class RunStore:
-    """Finished runs by spec.
+@dataclass(frozen=True)
+class Run:
+    """A finished run in a store. Tables and weights are read each time they are accessed.
 
     Args:
-        root: a local folder, which is made when a run is written, or an fsspec address such as ``s3://bucket/runs``,
-            which is read only.
+        address: the run's folder.
+        spec: the specification that was run.
+        provenance: where and how it ran, see ``slotnorm_book.experiments.provenance``.
+        evaluations: what the rows of the table were evaluated on, by
+            :attr:`slotnorm_book.experiments.test_sets.EvaluationSpec.key`.
+        files: SHA-256 of each file, by name.
+
+    Example:
+        >>> from slotnorm_book.checkout import RECORDS
+        >>> from slotnorm_book.experiments.run_store import RunStore
+        >>> run = next(iter(RunStore(RECORDS)))
+        >>> run.has_weights, len(run.curve) == run.spec.schedule.steps
+        (True, True)
+    """
+
+    address: str
+    spec: RunSpec
+    provenance: Mapping[str, Any]
+    evaluations: Mapping[str, Any]
+    files: Mapping[str, str]
+    _filesystem: AbstractFileSystem = field(repr=False)
+
+    @property
+    def curve(self) -> pd.DataFrame:
+        """One row per step: ``step``, ``loss``, ``gradient_norm``, and ``f_ari``, NaN where it was not probed."""
+        return self._table(CURVE)
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """The evaluated settings; see :class:`slotnorm.evaluation.Evaluation`."""
+        sets = self._table(SETS) if SETS in self.files else pd.DataFrame(columns=SET_COLUMNS)
+        return Evaluation(self._table(SCENES), sets)
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the store has the weights, so that the model can be loaded."""
+        return WEIGHTS in self.files
+
+    def load_model(self) -> nn.Module:
+        """Load the trained model onto the CPU, in evaluation mode.
+
+        Raises:
+            RunError: the weights are absent, damaged or of another shape.
+        """
+        if not self.has_weights:
+            raise RunError(f"{self.address}: has no weights, only tables; train it again to get them")
+        content = self._read(WEIGHTS)
+        model = self.spec.task.build(self.spec.variant)
+        try:
+            model.load_state_dict(load(content))
+        except (RuntimeError, safetensors.SafetensorError) as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise RunError(f"{self.address}/{WEIGHTS}: does not fit the model of its record: {reason}") from None
+        return model.eval()
+
+    def read_files(self) -> dict[str, bytes]:
+        """Read all files except the record, by name."""
+        return {name: self._read(name) for name in self.files}
+
+    def _table(self, name: str) -> pd.DataFrame:
+        return pd.read_parquet(io.BytesIO(self._read(name)))
+
+    def _read(self, name: str) -> bytes:
+        path = f"{self.address}/{name}"
+        try:
+            content = _read_content(self._filesystem, path)
+        except FileNotFoundError:
+            raise RunError(f"{path}: missing, though its record lists it") from None
+        if hashlib.sha256(content).hexdigest() != self.files.get(name):
+            raise RunError(
+                f"{path}: damaged, or replaced since {RECORD} was read: its checksum differs from the record"
+            )
+        return content
+
+
+class RunStore:
+    """A folder of finished runs, which are found by their specification.
+
+    Args:
+        root: a local folder, which is created when a run is written, or an fsspec address such as
+            ``s3://bucket/runs``, which is read only.
 
     Raises:
-        RunError: it is a file, or an address that fsspec cannot read here.
+        RunError: ``root`` is a file, or an address that fsspec cannot read here.
 
     Example:
         >>> store = RunStore("memory://runs")
@@ -73,30 +175,30 @@ class RunStore:
             self._filesystem, self._base = fsspec.url_to_fs(self.root)
         except (ValueError, ImportError) as error:
             raise RunError(f"{self.root}: neither a folder nor an address that can be read here: {error}") from None
-        self.local = Path(self._base) if "file" in _protocols(self._filesystem) else None
+        self.local = Path(self._base) if "file" in _list_protocols(self._filesystem) else None
         if self.local and os.path.exists(self.local) and not os.path.isdir(self.local):
             raise RunError(f"{self.root}: is a file; a run store is a folder")
 
     def find(self, spec: RunSpec) -> Run | None:
-        """The run of this spec, or ``None``.
+        """Return the run of this spec, or ``None``.
 
         Raises:
-            RunError: it is there and its record cannot be read.
+            RunError: the run is there but its record cannot be read.
         """
         return self._open(spec.name) if self._filesystem.exists(f"{self._folder(spec.name)}/{RECORD}") else None
 
     def get(self, spec: RunSpec) -> Run:
-        """The run of this spec.
+        """Return the run of this spec.
 
         Raises:
-            RunError: it is not there, or its record cannot be read.
+            RunError: the run is not there, or its record cannot be read.
         """
         if (run := self.find(spec)) is None:
             raise RunError(f"{self.root}: has no run {spec.name}")
         return run
 
     def __iter__(self) -> Iterator[Run]:
-        """All runs that can be read, by name; see :meth:`damaged` for the others."""
+        """Iterate over all runs that can be read, by name; :meth:`damaged` lists the others."""
         for name in self._names():
             try:
                 yield self._open(name)
@@ -104,7 +206,7 @@ class RunStore:
                 continue
 
     def damaged(self) -> list[RunError]:
-        """What is wrong with the runs that cannot be read."""
+        """List the errors of the runs that cannot be read."""
         errors = []
         for name in self._names():
             try:
@@ -114,7 +216,7 @@ class RunStore:
         return errors
 
     def check_writable(self) -> None:
-        """Refuse a store that no run can be written to; nothing is made.
+        """Check that runs can be written to the store, without creating anything.
 
         Raises:
             RunError: the store is read only.
@@ -125,8 +227,8 @@ class RunStore:
             if not os.path.isdir(there) or not os.access(there, os.W_OK | os.X_OK):
                 raise RunError(f"{self.root}: cannot be written to: {there} is read only or no folder")
 
-    def checkpoint(self, spec: RunSpec) -> Path:
-        """Where the run's checkpoint is kept while it is not finished; the folder is there once the lock is taken.
+    def checkpoint_path(self, spec: RunSpec) -> Path:
+        """Return where the checkpoint of an unfinished run is; :meth:`lock` creates the folder.
 
         Raises:
             RunError: the store is read only.
@@ -134,7 +236,7 @@ class RunStore:
         return self._local() / RUNNING / f"{spec.name}.checkpoint"
 
     def lock(self, spec: RunSpec) -> FileLock:
-        """The operating system's lock on this run, taken; a process that dies holds nothing.
+        """Take the lock on this run. It belongs to the operating system, which releases it if the process dies.
 
         Raises:
             BusyError: another process holds it.
@@ -143,7 +245,7 @@ class RunStore:
         try:
             lock.acquire()
         except Timeout:
-            raise BusyError(f"{spec.name}: another process is at this run in {self.root}") from None
+            raise BusyError(f"{spec.name}: another process is working on this run in {self.root}") from None
         return lock
 
     def write(
@@ -156,39 +258,39 @@ class RunStore:
         evaluations: Mapping[str, Any],
         provenance: Mapping[str, Any],
     ) -> Run:
-        """Put a finished run into the store, whole or not at all, and drop its checkpoint.
+        """Write a finished run completely or not at all, then delete its checkpoint.
 
         Raises:
-            OSError: such as a full disk; the checkpoint is still there.
+            OSError: for example, the disk is full; the checkpoint is kept.
         """
-        files = run_files(model, curve, evaluation)
-        self._replace(spec, files | {RECORD: record_file(spec, provenance, evaluations, files)})
-        self.tidy(spec)
+        files = make_run_files(model, curve, evaluation)
+        self._replace(spec, files | {RECORD: make_record(spec, provenance, evaluations, files)})
+        self.remove_leftovers(spec)
         return self._open(spec.name)
 
-    def tidy(self, spec: RunSpec) -> None:
-        """Drop what a kill has left beside a finished run; to be called with the lock."""
-        self.checkpoint(spec).unlink(missing_ok=True)
+    def remove_leftovers(self, spec: RunSpec) -> None:
+        """Remove leftovers of an interrupted write. The caller must hold the run's lock."""
+        self.checkpoint_path(spec).unlink(missing_ok=True)
         if (self._local() / spec.name).exists():
             for leftover in (OLD, NEW):
                 shutil.rmtree(self._running() / f"{spec.name}{leftover}", ignore_errors=True)
 
-    def extend(self, run: Run, evaluation: Evaluation, evaluations: Mapping[str, Any]) -> Run:
-        """Replace a run's evaluation tables, as when settings were added; the run is the old one or the new one."""
-        return self._rewrite(run, run.contents() | evaluation_files(evaluation), evaluations)
+    def replace_evaluation(self, run: Run, evaluation: Evaluation, evaluations: Mapping[str, Any]) -> Run:
+        """Replace a run's evaluation tables; if this is interrupted, the run is the old one or the new one."""
+        return self._rewrite(run, run.read_files() | make_evaluation_files(evaluation), evaluations)
 
-    def prune(self, run: Run) -> Run:
-        """Drop a run's weights and keep its tables, as in a store that is committed."""
-        kept = {name: content for name, content in run.contents().items() if name != WEIGHTS}
+    def drop_weights(self, run: Run) -> Run:
+        """Delete a run's weights and keep its tables."""
+        kept = {name: content for name, content in run.read_files().items() if name != WEIGHTS}
         return self._rewrite(run, kept, run.evaluations)
 
     def _rewrite(self, run: Run, files: Mapping[str, bytes], evaluations: Mapping[str, Any]) -> Run:
-        record = record_file(run.spec, run.provenance, evaluations, files)
+        record = make_record(run.spec, run.provenance, evaluations, files)
         self._replace(run.spec, {**files, RECORD: record})
         return self._open(run.spec.name)
 
     def _replace(self, spec: RunSpec, files: Mapping[str, bytes]) -> None:
-        """Put a folder of files in the place of the run's; a kill between the two moves leaves it where it is found."""
+        """Replace the run's folder. If the process is killed between the two moves, the old one is still found."""
         new, old = self._running() / f"{spec.name}{NEW}", self._running() / f"{spec.name}{OLD}"
         place = self._local() / spec.name
         if old.exists() and not place.exists():
@@ -215,12 +317,12 @@ class RunStore:
         return run
 
     def _folder(self, name: str) -> str:
-        """Where a run is: in its place, or set aside by a replacement that was killed."""
+        """Return the folder of a run: in its place, or where an interrupted replacement moved it."""
         place, aside = f"{self._base}/{name}", f"{self._base}/{RUNNING}/{name}{OLD}"
         return aside if self._filesystem.exists(aside) and not self._filesystem.exists(place) else place
 
     def _names(self) -> list[str]:
-        """The runs that are there, whole or damaged."""
+        """List the names of all runs, intact or damaged."""
         inside = self._listing(self._base)
         found = {name for name in inside if self._filesystem.exists(f"{self._base}/{name}/{RECORD}")}
         aside = {name.removesuffix(OLD) for name in self._listing(f"{self._base}/{RUNNING}") if name.endswith(OLD)}
@@ -232,7 +334,7 @@ class RunStore:
         try:
             entries = self._filesystem.ls(folder, detail=False)
         except PermissionError:
-            raise RunError(f"{folder}: may not be read; whoever owns it can permit it") from None
+            raise RunError(f"{folder}: may not be read; its owner can permit it") from None
         return [str(entry).rstrip("/").rpartition("/")[2] for entry in entries]
 
     def _local(self) -> Path:
@@ -246,154 +348,50 @@ class RunStore:
         return folder
 
 
-def _protocols(filesystem: Any) -> tuple[str, ...]:
-    protocol = filesystem.protocol
-    return (protocol,) if isinstance(protocol, str) else tuple(protocol)
-
-
-__all__ = ["Run", "RunError"]
-
-FORMAT_VERSION = 1
-RECORD, WEIGHTS = "record.json", "model.safetensors"
-
-
-class RunError(RuntimeError):
-    """A run in a store that cannot be used; the message names the file. The other runs of the store still can.
-
-    Example:
-        >>> from slotnorm_book.experiments.recipes import recipe
-        >>> from slotnorm_book.experiments.run_store import RunStore
-        >>> try:
-        ...     RunStore("memory://none").get(recipe("clevr-6-7", "smoke").runs()[0])
-        ... except RunError as error:
-        ...     print(str(error)[:45])
-        memory://none: has no run weighted_mean-seed0
-    """
-
-
-class UnreadableError(RunError):
-    """A file of a run is there and may not be read; the run itself may be whole."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run in a store; tables and weights are read when they are asked for.
-
-    Args:
-        address: of its folder.
-        spec: what was run.
-        provenance: where and how, see ``slotnorm_book.experiments.provenance``.
-        evaluations: by :attr:`slotnorm_book.experiments.test_sets.EvaluationSpec.key`, what the rows of the table were
-            asked for.
-        files: name to SHA-256.
-
-    Example:
-        >>> from slotnorm_book.checkout import RECORDS
-        >>> from slotnorm_book.experiments.run_store import RunStore
-        >>> run = next(iter(RunStore(RECORDS)))
-        >>> run.has_weights, len(run.curve) == run.spec.schedule.steps
-        (True, True)
-    """
-
-    address: str
-    spec: RunSpec
-    provenance: Mapping[str, Any]
-    evaluations: Mapping[str, Any]
-    files: Mapping[str, str]
-    _filesystem: Any = field(repr=False)
-
-    @property
-    def curve(self) -> pd.DataFrame:
-        """One row per step, with ``step``, ``loss``, ``gradient_norm``, and ``f_ari`` where it was probed, else NaN."""
-        return self._table("curve.parquet")
-
-    @property
-    def evaluation(self) -> Evaluation:
-        """The evaluated settings; see :class:`slotnorm.evaluation.Evaluation`."""
-        sets = self._table("sets.parquet") if "sets.parquet" in self.files else _no_sets()
-        return Evaluation(self._table("eval.parquet"), sets)
-
-    @property
-    def has_weights(self) -> bool:
-        """Whether the model can be loaded."""
-        return WEIGHTS in self.files
-
-    def load_model(self) -> nn.Module:
-        """The trained model, on the CPU and in evaluation mode.
-
-        Raises:
-            RunError: the weights are absent, damaged or of another shape.
-        """
-        if not self.has_weights:
-            raise RunError(f"{self.address}: keeps no weights, only its tables; train it again to get them")
-        content = self._read(WEIGHTS)
-        model = self.spec.task.build(self.spec.variant)
-        try:
-            model.load_state_dict(load(content))
-        except (RuntimeError, safetensors.SafetensorError) as error:
-            reason = str(error).splitlines()[-1].strip()
-            raise RunError(f"{self.address}/{WEIGHTS}: does not fit the model of its record: {reason}") from None
-        return model.eval()
-
-    def contents(self) -> dict[str, bytes]:
-        """All files but the record, by name."""
-        return {name: self._read(name) for name in self.files}
-
-    def _table(self, name: str) -> pd.DataFrame:
-        return pd.read_parquet(io.BytesIO(self._read(name)))
-
-    def _read(self, name: str) -> bytes:
-        path = f"{self.address}/{name}"
-        try:
-            content = _content(self._filesystem, path)
-        except FileNotFoundError:
-            raise RunError(f"{path}: missing, though its record lists it") from None
-        if hashlib.sha256(content).hexdigest() != self.files.get(name):
-            raise RunError(f"{path}: damaged, or replaced since {RECORD} was read: its checksum is not the one there")
-        return content
-
-
-def open_run(filesystem: Any, folder: str) -> Run:
+def open_run(filesystem: AbstractFileSystem, folder: str) -> Run:
     """Read the record of a run in a store.
 
     Args:
-        filesystem: of fsspec.
+        filesystem: fsspec's file system of the store.
         folder: of the run.
 
     Raises:
-        RunError: it is missing, damaged or of another format version; UnreadableError: it may not be read.
+        RunError: the record is missing, damaged or of another format version.
+        UnreadableError: the record may not be read.
     """
     path = f"{folder}/{RECORD}"
     try:
-        content = json.loads(_content(filesystem, path))
+        content = json.loads(_read_content(filesystem, path))
         version = content["format_version"]
         if version != FORMAT_VERSION:
             raise RunError(f"{path}: is of format version {version}, this program reads {FORMAT_VERSION}")
-        spec = RunSpec.from_json(content["spec"])
-        parts = (content["provenance"], content["evaluations"], content["files"])
+        return Run(
+            address=folder,
+            spec=RunSpec.from_json(content["spec"]),
+            provenance=content["provenance"],
+            evaluations=content["evaluations"],
+            files=content["files"],
+            _filesystem=filesystem,
+        )
     except (ValueError, KeyError, TypeError, OSError) as error:
         kind = "" if isinstance(error, SpecError) else f"{type(error).__name__} "
         raise RunError(f"{path}: is not the record of a run: {kind}{error}") from None
-    return Run(folder, spec, *parts, _filesystem=filesystem)
 
 
-def _content(filesystem: Any, path: str) -> bytes:
-    try:
-        return bytes(filesystem.cat_file(path))
-    except PermissionError:
-        raise UnreadableError(f"{path}: may not be read; whoever owns it can permit it") from None
-
-
-def run_files(model: nn.Module, curve: Curve, evaluation: Evaluation) -> dict[str, bytes]:
-    """The files of a finished run but its record, by name."""
+def make_run_files(model: nn.Module, curve: Curve, evaluation: Evaluation) -> dict[str, bytes]:
+    """Encode the files of a finished run except its record, by name."""
     weights = {key: value.contiguous().cpu() for key, value in model.state_dict().items()}
-    return {"curve.parquet": _parquet(curve_table(curve)), WEIGHTS: save(weights), **evaluation_files(evaluation)}
+    return {
+        CURVE: _encode_parquet(make_curve_table(curve)),
+        WEIGHTS: save(weights),
+        **make_evaluation_files(evaluation),
+    }
 
 
-def record_file(
+def make_record(
     spec: RunSpec, provenance: Mapping[str, Any], evaluations: Mapping[str, Any], files: Mapping[str, bytes]
 ) -> bytes:
-    """The record of a run with these files."""
+    """Encode the record of a run that has these files."""
     content = {
         "format_version": FORMAT_VERSION,
         "spec": spec.to_json(),
@@ -404,25 +402,33 @@ def record_file(
     return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
 
 
-def evaluation_files(evaluation: Evaluation) -> dict[str, bytes]:
-    """The tables of an evaluation, by name."""
-    files = {"eval.parquet": _parquet(evaluation.scenes)}
-    return files | ({"sets.parquet": _parquet(evaluation.sets)} if len(evaluation.sets) else {})
+def make_evaluation_files(evaluation: Evaluation) -> dict[str, bytes]:
+    """Encode the tables of an evaluation, by name."""
+    files = {SCENES: _encode_parquet(evaluation.scenes)}
+    return files | ({SETS: _encode_parquet(evaluation.sets)} if len(evaluation.sets) else {})
 
 
-def _parquet(table: pd.DataFrame) -> bytes:
+def make_curve_table(curve: Curve) -> pd.DataFrame:
+    """Make the table of a training curve, see :attr:`Run.curve`."""
+    table = pd.DataFrame({"loss": curve.loss.numpy(), "gradient_norm": curve.gradient_norm.numpy()})
+    table.insert(0, "step", table.index + 1)
+    probes = pd.Series(curve.probe_f_ari.numpy(), index=curve.probe_step.numpy() - 1, dtype="float32")
+    return table.assign(f_ari=probes)
+
+
+def _encode_parquet(table: pd.DataFrame) -> bytes:
     buffer = io.BytesIO()
     table.to_parquet(buffer, index=False, compression="zstd")
     return buffer.getvalue()
 
 
-def _no_sets() -> pd.DataFrame:
-    return pd.DataFrame(columns=["evaluation", "slots", "iterations", "measure", "value"])
+def _read_content(filesystem: AbstractFileSystem, path: str) -> bytes:
+    try:
+        return bytes(filesystem.cat_file(path))
+    except PermissionError:
+        raise UnreadableError(f"{path}: may not be read; its owner can permit it") from None
 
 
-def curve_table(curve: Curve) -> pd.DataFrame:
-    """The curve of a run as a table, see :attr:`Run.curve`."""
-    table = pd.DataFrame({"loss": curve.loss.numpy(), "gradient_norm": curve.gradient_norm.numpy()})
-    table.insert(0, "step", table.index + 1)
-    probes = pd.Series(curve.probe_f_ari.numpy(), index=curve.probe_step.numpy() - 1, dtype="float32")
-    return table.assign(f_ari=probes)
+def _list_protocols(filesystem: AbstractFileSystem) -> tuple[str, ...]:
+    protocol = filesystem.protocol
+    return (protocol,) if isinstance(protocol, str) else tuple(protocol)

@@ -1,6 +1,7 @@
 """``slotnorm-book sweep``: trains and evaluates the runs of an experiment that a store does not have yet.
 
-Interrupted in any way, the same command goes on. Under ``torchrun`` the processes share each run's batches.
+The command can be interrupted at any time and continues when it is given again. Under ``torchrun``, the processes share
+the batches of each run.
 """
 
 from __future__ import annotations
@@ -15,17 +16,18 @@ import torch.distributed as dist
 
 from slotnorm.training.loop import Interrupted
 from slotnorm.training.spec import SpecError
-from slotnorm_book.experiments.engine import Execution, Job, check_data, obtain
+from slotnorm_book.experiments.engine import Execution, Job, check_data, load_or_train
 from slotnorm_book.experiments.launch.local import run_side_by_side
-from slotnorm_book.experiments.launch.progress import Outcome
+from slotnorm_book.experiments.launch.progress import JobOutcome
 from slotnorm_book.experiments.launch.ray_cluster import run_on_cluster
-from slotnorm_book.experiments.launch.stop import EXIT_GO_ON, Stop
+from slotnorm_book.experiments.launch.stop import EXIT_RESUMABLE, Stop
 from slotnorm_book.experiments.recipes import EXPERIMENTS, recipe
 from slotnorm_book.experiments.recipes.recipe import SCALES, Recipe
 from slotnorm_book.experiments.run_store import RunStore
-from slotnorm_book.experiments.sweep_plan import plan
+from slotnorm_book.experiments.sweep_plan import make_plan
+from slotnorm_book.suggestions import describe_unknown
 
-Executor = Callable[[Sequence[Job], str, Execution, int | None, Callable[[], bool]], Outcome]
+Executor = Callable[[Sequence[Job], str, Execution, int | None, Callable[[], bool]], JobOutcome]
 EXECUTORS: dict[str, Executor] = {"local": run_side_by_side, "ray": run_on_cluster}
 
 
@@ -36,7 +38,7 @@ class Request:
     Args:
         store: folder of the run store.
         device: ``"cpu"``, ``"cuda"`` or the like; ``"auto"`` is a GPU if there is one.
-        workers: runs side by side; ``None`` leaves it to the executor.
+        workers: number of runs at the same time; ``None`` leaves it to the executor.
         time_budget: seconds after which checkpoints are saved and the sweep stops; ``None`` for no limit.
         executor: a name in :data:`EXECUTORS`.
         compile: whether the training step is compiled.
@@ -52,8 +54,8 @@ class Request:
     dry_run: bool = False
 
 
-def listing() -> str:
-    """List the experiments with their loci and sizes, one line per experiment and scale."""
+def list_experiments() -> str:
+    """List all experiments with their sizes and places in the paper, one line per experiment and scale."""
     lines = []
     for name in EXPERIMENTS:
         for scale in SCALES:
@@ -63,7 +65,7 @@ def listing() -> str:
     return "\n".join(lines)
 
 
-def choose(
+def choose_recipe(
     experiment: str,
     scale: str,
     variants: Sequence[str] | None = None,
@@ -75,13 +77,13 @@ def choose(
     """Return the recipe of an experiment, restricted to what is named, over other data if some is named.
 
     Raises:
-        SpecError: something has no such name.
+        SpecError: there is no such experiment, scale or variant.
     """
     chosen = recipe(experiment, scale).select(variants or None, seeds or None, slots or None)
-    return chosen.over(data or chosen.train.data, test_data) if data or test_data else chosen
+    return chosen.with_data(data or chosen.train.data, test_data) if data or test_data else chosen
 
 
-def run(chosen: Recipe, request: Request) -> int:
+def run_sweep(chosen: Recipe, request: Request) -> int:
     """Carry out a sweep and return its exit status.
 
     Raises:
@@ -90,9 +92,9 @@ def run(chosen: Recipe, request: Request) -> int:
         SplitError: the data cannot be opened.
     """
     if request.executor not in EXECUTORS:
-        raise SpecError(f"executor must be local or ray, got {request.executor!r}")
+        raise SpecError(describe_unknown("executor", request.executor, EXECUTORS))
     device = choose_device(request.device, request.executor)
-    todo = plan(chosen, request.store, device)
+    todo = make_plan(chosen, request.store, device)
     if os.environ.get("RANK", "0") == "0":
         print(todo.text, flush=True)
     if request.dry_run or not todo.jobs:
@@ -101,32 +103,32 @@ def run(chosen: Recipe, request: Request) -> int:
     check_data(chosen)
     execution = Execution(device, request.compile)
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
-        return _together(todo.jobs, request, execution)
-    return _side_by_side(todo.jobs, request, execution)
+        return _train_together(todo.jobs, request, execution)
+    return _run_side_by_side(todo.jobs, request, execution)
 
 
-def _side_by_side(jobs: Sequence[Job], request: Request, execution: Execution) -> int:
+def _run_side_by_side(jobs: Sequence[Job], request: Request, execution: Execution) -> int:
     """Hand the runs to the executor and report how they ended."""
     with Stop(request.time_budget) as stop:
         outcome = EXECUTORS[request.executor](jobs, request.store, execution, request.workers, stop)
     for name, reason in outcome.failed.items():
         print(f"{name} failed: {reason}", file=sys.stderr)
-    print(f"{len(outcome.done)} done, {len(outcome.stopped)} to go on with, {len(outcome.failed)} failed")
-    return 1 if outcome.failed else EXIT_GO_ON if outcome.stopped else 0
+    print(f"{len(outcome.done)} done, {len(outcome.stopped)} to continue, {len(outcome.failed)} failed")
+    return 1 if outcome.failed else EXIT_RESUMABLE if outcome.stopped else 0
 
 
-def _together(jobs: Sequence[Job], request: Request, execution: Execution) -> int:
-    """Carry out one run after the other; every process of ``torchrun`` takes its share of each run's batches."""
+def _train_together(jobs: Sequence[Job], request: Request, execution: Execution) -> int:
+    """Carry out one run after the other; each process of ``torchrun`` takes its share of each run's batches."""
     cuda = str(execution.device).startswith("cuda")
     where = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if cuda else torch.device(execution.device)
     dist.init_process_group("nccl" if cuda else "gloo")
     try:
         with Stop(request.time_budget) as stop:
             for job in jobs:
-                obtain(job, RunStore(request.store), replace(execution, device=where, stop=stop))
+                load_or_train(job, RunStore(request.store), replace(execution, device=where, stop=stop))
     except Interrupted as stopped:
-        print(f"{stopped}; the same command goes on", file=sys.stderr)
-        return EXIT_GO_ON
+        print(f"{stopped}; the same command continues it", file=sys.stderr)
+        return EXIT_RESUMABLE
     finally:
         dist.destroy_process_group()
     return 0

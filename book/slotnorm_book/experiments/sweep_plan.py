@@ -1,36 +1,51 @@
-"""What a sweep will do before it does it: the grid, what the store has of it, and how long the rest takes."""
+"""Plans a sweep: which runs the store has, which are to be made, and how long that takes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isnan, nan
 from statistics import median
 
 import torch
 
 from slotnorm.training.checkpoint import CheckpointError, read_progress
 from slotnorm.training.spec import RunSpec
-from slotnorm_book.experiments.engine import Job, jobs
+from slotnorm_book.experiments.engine import (
+    RETRAIN_HINT,
+    Job,
+    describe_missing,
+    find_missing_settings,
+    list_jobs,
+)
 from slotnorm_book.experiments.provenance import device_name
 from slotnorm_book.experiments.recipes.recipe import Recipe
-from slotnorm_book.experiments.results import whole
 from slotnorm_book.experiments.run_store import Run, RunError, RunStore, UnreadableError
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The runs still to be had, and a table of all of them for the reader."""
+    """The runs that are still to be made or evaluated, and a table of all runs for the reader."""
 
     jobs: tuple[Job, ...]
     text: str
 
 
-def plan(recipe: Recipe, root: str, device: str) -> Plan:
+@dataclass(frozen=True)
+class _State:
+    """How far a run is: in words, and the training steps that are left. ``done`` runs need nothing."""
+
+    text: str
+    steps_left: int = 0
+    done: bool = False
+
+
+def make_plan(recipe: Recipe, root: str, device: str) -> Plan:
     """Compare a recipe with a store.
 
     Args:
-        recipe: what is wanted.
-        root: of the store.
-        device: that the runs would be on; times are those of recorded runs of the same size on the same device.
+        recipe: the experiment.
+        root: folder of the store.
+        device: the device that the runs would use; times are estimated from recorded runs of the same size on it.
 
     Raises:
         RunError: the store or one of these runs may not be read.
@@ -38,43 +53,51 @@ def plan(recipe: Recipe, root: str, device: str) -> Plan:
     store = RunStore(root)
     todo, lines, seconds = [], [], 0.0
     recorded = [run for run in store if run.provenance.get("device") == device_name(torch.device(device))]
-    for job in jobs(recipe):
-        state, left = _state(job, store)
-        if left or state != "done":
+    for job in list_jobs(recipe):
+        state = _find_state(job, store)
+        if not state.done:
             todo.append(job)
-            speed = _speed(job.spec, recorded)
-            seconds = seconds + left / speed if speed else float("nan")
-        lines.append(f"  {job.spec.name:<40} {state}")
+            speed = _median_speed(job.spec, recorded)
+            seconds += state.steps_left / speed if speed else nan
+        lines.append(f"  {job.spec.name:<40} {state.text}")
     head = f"{recipe.experiment} at {recipe.scale} scale in {root}: {len(lines) - len(todo)} of {len(lines)} runs done"
     estimate = f"about {seconds / 60:.0f} minutes of one worker are left, by recorded speeds on this device"
-    if todo and seconds != seconds:
+    if isnan(seconds):
         estimate = "no run of this size on this device is recorded, so there is no estimate of the time"
     return Plan(tuple(todo), "\n".join([head, *lines, *([estimate] if todo else [])]))
 
 
-def _state(job: Job, store: RunStore) -> tuple[str, int]:
-    """How far a run is, and the training steps that it lacks."""
+def _find_state(job: Job, store: RunStore) -> _State:
     steps = job.spec.schedule.steps
     try:
-        if whole(job, store) is not None:
-            return "done", 0
-        if store.find(job.spec) is not None:
-            return "trained; some settings are still to be evaluated", 0
+        run = store.find(job.spec)
+        missing = find_missing_settings(run, job.tests) if run else []
     except UnreadableError:
         raise
     except RunError as error:
-        return f"damaged: {error}; remove its folder to run it again", steps
+        return _State(f"damaged: {error}; remove its folder to run it again", steps)
+    if run and not missing:
+        return _State("done", done=True)
+    if run and run.has_weights:
+        return _State(f"trained, {describe_missing(run, missing)}")
+    if run:
+        return _State(f"{describe_missing(run, missing)}; {RETRAIN_HINT}", steps)
+    return _find_progress(job, store)
+
+
+def _find_progress(job: Job, store: RunStore) -> _State:
+    steps = job.spec.schedule.steps
     if store.local is None:
-        return "not run", steps
+        return _State("not run", steps)
     try:
-        done = read_progress(store.checkpoint(job.spec))
+        done = read_progress(store.checkpoint_path(job.spec))
     except CheckpointError as error:
-        return str(error), steps
-    return (f"stopped at step {done:,} of {steps:,}", steps - done) if done else ("not run", steps)
+        return _State(str(error), steps)
+    return _State(f"stopped at step {done:,} of {steps:,}", steps - done) if done else _State("not run", steps)
 
 
-def _speed(spec: RunSpec, recorded: list[Run]) -> float | None:
-    """Median steps per second of runs of the same model and batch, whatever the normalization."""
+def _median_speed(spec: RunSpec, recorded: list[Run]) -> float | None:
+    """Return the median steps per second of runs of the same model and batch, whatever the normalization."""
     alike = [
         float(run.provenance["steps_per_second"])
         for run in recorded

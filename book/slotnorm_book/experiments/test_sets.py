@@ -17,10 +17,10 @@ from slotnorm_book.experiments.data_sources import Source
 
 
 def select(split: Split, spec: EvaluationSpec) -> Split:
-    """The scenes of an evaluation.
+    """Select the scenes of an evaluation from a split.
 
     Raises:
-        SpecError: the data has too few of them.
+        SpecError: the split has too few suitable scenes.
     """
     chosen = split.filter(max_objects=spec.data.max_objects)
     if len(chosen) < spec.scenes:
@@ -32,12 +32,15 @@ def select(split: Split, spec: EvaluationSpec) -> Split:
 
 
 def first_scenes(test: TestSet, scenes: int, slots: Sequence[int]) -> tuple[Split, EvaluationSpec]:
-    """The first scenes of a recipe's test set, and how to evaluate them from the initial slots that they have there.
+    """Select the first scenes of a test set, to be evaluated from the same initial slots as in the whole test set.
 
     Args:
         test: the test set.
-        scenes: how many, at most the test set's.
+        scenes: number of scenes, at most those of the test set.
         slots: slot counts.
+
+    Returns:
+        The scenes, and the specification of their evaluation.
     """
     split = select(test.source.open(), test.spec()).select(np.arange(scenes))
     return split, EvaluationSpec(test.label, test.spec().data, scenes, tuple(slots), test.iterations)
@@ -48,9 +51,9 @@ class TestSet:
     """Scenes that trained models are evaluated on.
 
     Args:
-        label: as the paper calls them, such as ``"CLEVR10"``.
-        source: where they come from.
-        scenes: how many.
+        label: the paper's name, such as ``"CLEVR10"``.
+        source: where the scenes come from.
+        scenes: number of scenes.
         max_objects: scenes with more are left out.
         slots: slot counts.
         iterations: Slot Attention iterations.
@@ -73,19 +76,19 @@ class TestSet:
     draw: int | None = None
 
     def spec(self) -> EvaluationSpec:
-        """What a run's record keeps of it."""
+        """Return the specification of the evaluation, which a run's record keeps."""
         data = self.source.describe(self.max_objects)
         return EvaluationSpec(self.label, data, self.scenes, self.slots, self.iterations, draw=self.draw)
 
 
 @dataclass(frozen=True)
 class EvaluationSpec:
-    """What trained models are shown.
+    """The scenes, slots and iterations of an evaluation.
 
     Args:
-        label: what the rows are called in tables, such as ``"CLEVR10"``.
-        data: scenes evaluated on.
-        scenes: how many of them.
+        label: the name in tables, such as ``"CLEVR10"``.
+        data: the data that the scenes are from.
+        scenes: number of scenes.
         slots: slot counts.
         iterations: Slot Attention iterations, each evaluated at every slot count.
         seed: of the initial slots.
@@ -93,7 +96,7 @@ class EvaluationSpec:
             the first ones.
 
     Raises:
-        SpecError: for a setting that cannot work.
+        SpecError: a setting is impossible.
 
     Example:
         >>> data = Data("synth-clevr", "fa8e")
@@ -120,7 +123,7 @@ class EvaluationSpec:
 
     @property
     def key(self) -> str:
-        """Names the scenes and the initial slots, whatever the slot counts and iterations."""
+        """A hash of the scenes and the seed of the initial slots, whatever the slot counts and iterations."""
         chosen = {"data": asdict(self.data), "scenes": self.scenes, "draw": self.draw}
         return digest({**chosen, "seed": self.seed})[:ID_LENGTH]
 

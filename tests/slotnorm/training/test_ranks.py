@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from slotnorm_book.experiments.engine import jobs, obtain
+from slotnorm_book.experiments.engine import list_jobs, load_or_train
 from slotnorm_book.experiments.results import collect
 from slotnorm_book.experiments.run_store import RunStore
 from tests.helpers import tiny
@@ -58,15 +58,15 @@ def test_both_processes_end_with_the_same_weights_and_statistics(trained, varian
 @pytest.mark.slow
 def test_a_sweep_under_torchrun_ends_with_one_record_a_run(tmp_path):
     data, root = tiny.make_data(tmp_path / "data"), tmp_path / "store"
-    arguments = ("tests.helpers.tiny", "tiny", "--scale", "smoke", "--store", str(root), "--device", "cpu")
+    arguments = ("tests.helpers.tiny", "sweep", "tiny", "--scale", "smoke", "--store", str(root), "--device", "cpu")
     done = torchrun(*arguments, TINY_DATA=str(data))
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("0 of 2 runs done") == 1
     tried = tiny.recipe(data)
     store = RunStore(root)
-    assert {run.spec for run in store} == {job.spec for job in jobs(tried)}
+    assert {run.spec for run in store} == {job.spec for job in list_jobs(tried)}
     assert {run.provenance["processes"] for run in store} == {2}
     assert {path.suffix for path in (root / ".running").iterdir()} == {".lock"}
     together = collect(tried, store).curves
-    alone = pd.concat([obtain(job, RunStore(tmp_path / "alone"), tiny.QUIET).curve for job in jobs(tried)])
+    alone = pd.concat([load_or_train(job, RunStore(tmp_path / "alone"), tiny.QUIET).curve for job in list_jobs(tried)])
     assert together["loss"].tolist() == pytest.approx(alone["loss"].tolist(), abs=1e-6)

@@ -16,7 +16,7 @@ from slotnorm_book.experiments.recipes.beyond import (
     STRENGTHS,
     WEIGHTED_SLOTS,
 )
-from slotnorm_book.experiments.recipes.recipe import SWEEP
+from slotnorm_book.experiments.recipes.recipe import PAPER_SLOT_COUNTS
 from slotnorm_book.statistics.bootstrap import Estimate
 from slotnorm_book.variants import EM, EM_EQUAL, PROPOSED, VARIANTS
 
@@ -63,7 +63,7 @@ def world(sign: int) -> dict[str, pd.DataFrame]:
         return 0.5 + level * (1 if sign > 0 or row["variant"] == EM_EQUAL else -1)
 
     return {
-        "B1": table(scales, variant=SCALES, slots=SWEEP),
+        "B1": table(scales, variant=SCALES, slots=PAPER_SLOT_COUNTS),
         "B2": table(given, variant=VARIANTS, slots=WEIGHTED_SLOTS, strength=STRENGTHS),
         "B3": table(slots, variant=VARIANTS, slots=MANY_SLOTS),
         "B4": table(iterations, variant=VARIANTS, slots=ITERATED_SLOTS, iterations=ITERATIONS),

@@ -19,7 +19,7 @@ import torch
 from slotnorm.training import loop as training
 from slotnorm.training.spec import Schedule
 from slotnorm_book.experiments import engine
-from slotnorm_book.experiments.engine import Execution, Job, complete, obtain
+from slotnorm_book.experiments.engine import Execution, Job, evaluate_missing, load_or_train
 from slotnorm_book.experiments.run_store import RECORD, RUNNING, RunStore
 from tests.helpers import tiny
 from tests.helpers.toy_split import content, die_at, in_child
@@ -57,14 +57,14 @@ def kill_at(step: int, what: Callable[[], Any]) -> bool:
 
 def train(job: Job, folder: Path, stride: int) -> int:
     """Kill an obtained run, go on with it, compare; returns the kills."""
-    obtain(job, RunStore(folder / "whole"), BUSY)
+    load_or_train(job, RunStore(folder / "whole"), BUSY)
     whole = tables_and_weights(folder / "whole" / job.spec.name)
     for kills, step in enumerate(range(0, 1000, stride)):
         root = folder / "store"
-        finished = kill_at(step, lambda root=root: obtain(job, RunStore(root), BUSY))
+        finished = kill_at(step, lambda root=root: load_or_train(job, RunStore(root), BUSY))
         place = root / job.spec.name
         assert not place.exists() or tables_and_weights(place) == whole, f"step {step}: half a run appeared"
-        obtain(job, RunStore(root), BUSY)
+        load_or_train(job, RunStore(root), BUSY)
         assert tables_and_weights(place) == whole, f"step {step}: the resumed run differs"
         left = {path.suffix for path in (root / RUNNING).iterdir()}
         assert left <= {".lock"}, f"step {step}: {left} stay"
@@ -76,21 +76,21 @@ def train(job: Job, folder: Path, stride: int) -> int:
 
 def train_at_random(job: Job, folder: Path, kills: int) -> int:
     """Kill a living run at moments drawn at random, go on each time; returns the steps that were reached."""
-    obtain(job, RunStore(folder / "whole"), BUSY)
+    load_or_train(job, RunStore(folder / "whole"), BUSY)
     rng, reached = random.Random(0), 0
     for _ in range(kills):
         receiver, sender = os.pipe()
         child = os.fork()
         if child == 0:
             tell = replace(BUSY, report=lambda step, loss, pipe=sender: os.write(pipe, bytes([step])))
-            obtain(job, RunStore(folder / "store"), tell)
+            load_or_train(job, RunStore(folder / "store"), tell)
             os._exit(0)
         for _ in range(rng.randint(1, 4)):
             reached = os.read(receiver, 1)[0]
         time.sleep(rng.uniform(0, 0.02))
         os.kill(child, signal.SIGKILL)
         assert os.WIFSIGNALED(os.waitpid(child, 0)[1]), "it was not alive any more"
-    obtain(job, RunStore(folder / "store"), BUSY)
+    load_or_train(job, RunStore(folder / "store"), BUSY)
     results = [tables_and_weights(folder / name / job.spec.name) for name in ("whole", "store")]
     assert results[0] == results[1], "the resumed run differs"
     return reached
@@ -99,7 +99,7 @@ def train_at_random(job: Job, folder: Path, kills: int) -> int:
 def rewrite(job: Job, folder: Path, stride: int, change: Callable[[RunStore], Any]) -> int:
     """Kill what changes a finished run, do it again, compare; returns the kills."""
     before = folder / "before"
-    obtain(job, RunStore(before), BUSY)
+    load_or_train(job, RunStore(before), BUSY)
     shutil.copytree(before, folder / "after")
     change(RunStore(folder / "after"))
     old, new = (content(folder / name / job.spec.name) for name in ("before", "after"))
@@ -113,7 +113,7 @@ def rewrite(job: Job, folder: Path, stride: int, change: Callable[[RunStore], An
         assert [other.spec for other in store] == [job.spec], f"step {step}: the store lost its run"
         assert not store.damaged(), f"step {step}: {store.damaged()}"
         files = {name: data for name, data in old.items() if name != RECORD}, new
-        assert run.contents() in [{k: v for k, v in f.items() if k != RECORD} for f in files], f"step {step}"
+        assert run.read_files() in [{k: v for k, v in f.items() if k != RECORD} for f in files], f"step {step}"
         change(RunStore(root))
         assert content(root / job.spec.name) == new, f"step {step}: done again it differs"
         shutil.rmtree(root)
@@ -125,15 +125,15 @@ def rewrite(job: Job, folder: Path, stride: int, change: Callable[[RunStore], An
 def main(what: str, folder: Path, stride: int) -> int:
     training.FLUSH_EVERY = 2
     steps = Schedule(steps=100 if what == "random" else 8, peak=1e-2, warmup=2)
-    job = engine.jobs(tiny.recipe(tiny.make_data(folder / "data"), variants=("batch_norm",), schedule=steps))[0]
+    job = engine.list_jobs(tiny.recipe(tiny.make_data(folder / "data"), variants=("batch_norm",), schedule=steps))[0]
     wider = tuple(replace(test, slots=(2, 3, 4)) for test in job.tests)
     if what == "train":
         return train(job, folder, stride)
     if what == "random":
         return train_at_random(job, folder, kills=6)
     if what == "extend":
-        return rewrite(job, folder, stride, lambda store: complete(store.get(job.spec), wider, store, BUSY))
-    return rewrite(job, folder, stride, lambda store: store.prune(store.get(job.spec)))
+        return rewrite(job, folder, stride, lambda store: evaluate_missing(store.get(job.spec), wider, store, BUSY))
+    return rewrite(job, folder, stride, lambda store: store.drop_weights(store.get(job.spec)))
 
 
 if __name__ == "__main__":

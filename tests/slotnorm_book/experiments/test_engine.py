@@ -5,6 +5,7 @@ from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -14,11 +15,11 @@ from slotnorm.training.loop import Interrupted
 from slotnorm.training.spec import SpecError
 from slotnorm_book.experiments import engine
 from slotnorm_book.experiments.data_sources import Source
-from slotnorm_book.experiments.engine import check_data, jobs, missing_settings, obtain
+from slotnorm_book.experiments.engine import Job, check_data, find_missing_settings, list_jobs, load_or_train
 from slotnorm_book.experiments.recipes import recipe
 from slotnorm_book.experiments.recipes.recipe import Recipe
 from slotnorm_book.experiments.results import collect
-from slotnorm_book.experiments.run_store import RunError, RunStore
+from slotnorm_book.experiments.run_store import Run, RunError, RunStore
 from slotnorm_book.experiments.test_sets import TestSet
 from tests.helpers import tiny
 
@@ -110,7 +111,7 @@ def test_two_tests_on_the_same_scenes_are_both_in_the_results(tried, store, work
 
 
 def test_a_report_trains_nothing_and_lists_what_is_missing(tried, store, work):
-    obtain(jobs(tried)[0], store, tiny.QUIET)
+    load_or_train(list_jobs(tried)[0], store, tiny.QUIET)
     work.clear()
     results = collect(tried, store, "report")
     assert work == []
@@ -118,7 +119,10 @@ def test_a_report_trains_nothing_and_lists_what_is_missing(tried, store, work):
     assert [spec.variant for spec in results.missing] == ["batch_norm"]
     assert results.description == "1 of 2 runs at smoke scale; not run: batch_norm seed 0"
     assert set(results.scenes["variant"]) == {"weighted_mean"}
-    assert collect(with_slots(tried, 5), store, "report").missing == tuple(job.spec for job in jobs(tried))
+    wider = collect(with_slots(tried, 5), store, "report")
+    assert wider.missing == tuple(job.spec for job in list_jobs(tried))
+    assert [run.spec.variant for run in wider.incomplete] == ["weighted_mean"]
+    assert wider.description == "0 of 2 runs at smoke scale; not completely evaluated: weighted_mean seed 0"
 
 
 def test_an_empty_report_has_empty_tables(tried, store):
@@ -131,29 +135,102 @@ def test_an_empty_report_has_empty_tables(tried, store):
 
 
 def test_a_pruned_run_serves_its_settings_and_refuses_new_ones(tried, store):
-    job = jobs(tried)[0]
-    store.prune(obtain(job, store, tiny.QUIET))
-    assert missing_settings(obtain(job, store, tiny.QUIET), job.tests) == []
-    wide = jobs(with_slots(tried, 2, 5))[0]
-    with pytest.raises(RunError, match=r"was not evaluated on few at \(5,\) slots.*keeps no weights"):
-        obtain(wide, store, tiny.QUIET)
+    job = list_jobs(tried)[0]
+    store.drop_weights(load_or_train(job, store, tiny.QUIET))
+    assert find_missing_settings(load_or_train(job, store, tiny.QUIET), job.tests) == []
+    wide = list_jobs(with_slots(tried, 2, 5))[0]
+    with pytest.raises(RunError, match=r"not evaluated on few with 5 slots and 2 iterations.*has no weights, so"):
+        load_or_train(wide, store, tiny.QUIET)
+
+
+def lose_column(store: RunStore, job: Job, column: str = "agreement") -> Run:
+    """Give a run the table that it would have if it had been evaluated before a measure was added."""
+    run = store.get(job.spec)
+    scenes = run.evaluation.scenes.drop(columns=column)
+    return store.replace_evaluation(run, replace(run.evaluation, scenes=scenes), run.evaluations)
+
+
+def test_a_table_without_a_column_is_completed_and_the_other_columns_stay(tried, store, work):
+    job = list_jobs(tried)[0]
+    complete = load_or_train(job, store, tiny.QUIET).evaluation.scenes
+    evaluations, short = store.get(job.spec).evaluations, lose_column(store, job).evaluation.scenes
+    work.clear()
+    again = load_or_train(job, store, tiny.QUIET)
+    assert work == [("few", (2, 3), (2,)), ("all", (2, 3), (2,))], "the training is not repeated"
+    pd.testing.assert_frame_equal(again.evaluation.scenes, complete, check_exact=True)
+    pd.testing.assert_frame_equal(again.evaluation.scenes[short.columns], short, check_exact=True)
+    assert again.evaluations == evaluations
+    assert again.has_weights
+
+
+def test_settings_of_another_recipe_stay_and_are_completed_when_they_are_asked_for(tried, store, work):
+    narrow, wide = list_jobs(tried)[0], list_jobs(with_slots(tried, 2, 3, 5))[0]
+    complete = load_or_train(wide, store, tiny.QUIET).evaluation.scenes
+    lose_column(store, wide)
+    some = load_or_train(narrow, store, tiny.QUIET).evaluation.scenes
+    assert some.columns.tolist() == complete.columns.tolist()
+    assert some[some["slots"] == 5]["agreement"].isna().all()
+    assert find_missing_settings(store.get(narrow.spec), narrow.tests) == []
+    work.clear()
+    every = load_or_train(wide, store, tiny.QUIET).evaluation.scenes
+    assert work == [("few", (5,), (2,)), ("all", (5,), (2,))]
+    key = ["evaluation", "slots", "scene_id"]
+    both = [table.sort_values(key, ignore_index=True) for table in (every, complete)]
+    pd.testing.assert_frame_equal(*both, check_exact=True)
+
+
+def test_a_measure_that_is_nan_everywhere_is_not_evaluated_again(tried, store):
+    job = list_jobs(tried)[0]
+    run = load_or_train(job, store, tiny.QUIET)
+    undefined = replace(run.evaluation, scenes=run.evaluation.scenes.assign(agreement=np.nan))
+    store.replace_evaluation(run, undefined, run.evaluations)
+    assert find_missing_settings(store.get(job.spec), job.tests) == []
+
+
+def test_a_report_shows_the_rows_of_a_table_without_a_column(tried, store, work):
+    complete = collect(tried, store, "train", tiny.QUIET).scenes
+    jobs = list_jobs(tried)
+    for job in jobs:
+        lose_column(store, job)
+    store.drop_weights(store.get(jobs[1].spec))
+    work.clear()
+    report = collect(tried, store, "report")
+    assert work == []
+    assert report.missing == ()
+    assert report.description == (
+        "2 of 2 runs at smoke scale; not completely evaluated: weighted_mean seed 0; "
+        "not completely evaluated and without weights, must be trained again: batch_norm seed 0"
+    )
+    assert report.scenes.columns.tolist() == complete.columns.tolist()
+    assert report.scenes["agreement"].isna().all()
+    rest = [scenes.drop(columns="agreement") for scenes in (report.scenes, complete)]
+    pd.testing.assert_frame_equal(*rest, check_exact=True)
+
+
+def test_a_run_without_a_column_and_without_weights_must_be_trained_again(tried, store):
+    job = list_jobs(tried)[0]
+    load_or_train(job, store, tiny.QUIET)
+    store.drop_weights(lose_column(store, job))
+    reason = r"not evaluated on few .*all .*\(no column agreement\); it has no weights, so it must be trained again"
+    with pytest.raises(RunError, match=reason):
+        load_or_train(job, store, tiny.QUIET)
 
 
 def test_an_interrupted_run_goes_on_and_equals_an_uninterrupted_one(tried, store, tmp_path):
-    job, asked = jobs(tried)[1], iter([False] * 3)
+    job, asked = list_jobs(tried)[1], iter([False] * 3)
     with pytest.raises(Interrupted):
-        obtain(job, store, replace(tiny.QUIET, stop=lambda: next(asked, True)))
+        load_or_train(job, store, replace(tiny.QUIET, stop=lambda: next(asked, True)))
     assert store.find(job.spec) is None
-    run, other = obtain(job, store, tiny.QUIET), obtain(job, RunStore(tmp_path / "other"), tiny.QUIET)
+    run, other = load_or_train(job, store, tiny.QUIET), load_or_train(job, RunStore(tmp_path / "other"), tiny.QUIET)
     assert tiny.equal(run.load_model(), other.load_model())
     pd.testing.assert_frame_equal(run.curve, other.curve, check_exact=True)
     pd.testing.assert_frame_equal(run.evaluation.scenes, other.evaluation.scenes, check_exact=True)
 
 
 def test_the_lock_is_free_after_a_failure(tried, store):
-    job = replace(jobs(tried)[0], train=Source("/nowhere", "train", tiny.SIZE, 8))
+    job = replace(list_jobs(tried)[0], train=Source("/nowhere", "train", tiny.SIZE, 8))
     with pytest.raises(SpecError, match="/nowhere"):
-        obtain(job, store, tiny.QUIET)
+        load_or_train(job, store, tiny.QUIET)
     with store.lock(job.spec) as held:
         assert held is not None
 
@@ -171,8 +248,8 @@ WRONG = {
     "a negative seed": (lambda r: r.select(seeds=[-1]), SpecError, "seed must not be negative"),
     "no variant": (lambda r: r.select(variants=[]), SpecError, "variants must name at least one"),
     "a seed twice": (lambda r: r.select(seeds=[1, 1]), SpecError, "seeds must name each once, got 1, 1"),
-    "no such data": (lambda r: r.over("/nowhere"), SpecError, "no such folder, and no stand-in"),
-    "no split": (lambda r: r.over(str(Path(__file__).parent)), SplitError, "manifest.json: missing"),
+    "no such data": (lambda r: r.with_data("/nowhere"), SpecError, "no such folder, and no stand-in"),
+    "no split": (lambda r: r.with_data(str(Path(__file__).parent)), SplitError, "manifest.json: missing"),
 }
 
 
@@ -199,7 +276,7 @@ def test_an_error_of_the_papers_normalizations_is_none_of_an_entry_point(tried, 
 
     monkeypatch.setitem(normalization.NORMALIZATIONS, "weighted_mean", fails)
     with pytest.raises(AttributeError, match="of ours"):
-        jobs(tried)
+        list_jobs(tried)
 
 
 @pytest.mark.parametrize("part", ["train", "test"])
@@ -248,7 +325,7 @@ def test_the_paper_scale_without_its_data_says_what_would_be_right(store, monkey
 
 @pytest.mark.parametrize(("experiment", "scale"), [("clevr-7-6", "cpu"), ("clevr-6-7", "huge")])
 def test_an_unknown_experiment_or_scale_is_answered_with_those_that_exist(experiment, scale):
-    with pytest.raises(SpecError, match=r"unknown .*; there are .*clevr-6-7|paper"):
+    with pytest.raises(SpecError, match=r"unknown .* [Tt]here are .*(clevr-6-7|paper)"):
         recipe(experiment, scale)
 
 

@@ -6,7 +6,7 @@ import torch
 
 import slotnorm_book
 from slotnorm.training.spec import SpecError
-from slotnorm_book.experiments.engine import Execution, jobs, obtain
+from slotnorm_book.experiments.engine import Execution, list_jobs, load_or_train
 from slotnorm_book.experiments.recipes import recipe
 from slotnorm_book.experiments.run_store import RunError, RunStore
 from slotnorm_book.experiments.test_sets import evaluate
@@ -17,8 +17,8 @@ def trained(tmp_path_factory):
     store = tmp_path_factory.mktemp("store")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLOTNORM_CACHE", str(tmp_path_factory.mktemp("cache")))
-        (job,) = jobs(recipe("clevr-6-7", "smoke").select(["weighted_sum"], [0], [7]))
-        yield job, store, obtain(job, RunStore(store), Execution(bar=False))
+        (job,) = list_jobs(recipe("clevr-6-7", "smoke").select(["weighted_sum"], [0], [7]))
+        yield job, store, load_or_train(job, RunStore(store), Execution(bar=False))
 
 
 def test_the_model_is_the_one_that_was_evaluated(trained):
@@ -43,5 +43,5 @@ def test_a_run_that_is_not_there_is_named(trained):
 
 
 def test_an_experiment_that_does_not_exist_is_refused_with_those_that_do():
-    with pytest.raises(SpecError, match="unknown experiment 'clevr'; there are clevr-6-7, "):
+    with pytest.raises(SpecError, match=r"unknown experiment 'clevr'; do you mean clevr-6-7\? There are clevr-6-7, "):
         slotnorm_book.load_pretrained("clevr", "weighted_mean")

@@ -165,8 +165,8 @@ def test_a_selection_leaves_everything_else():
 
 def test_other_data_take_the_place_of_all_data():
     whole = recipe("movi-d-6-7", "smoke")
-    moved = whole.over("here", "there")
+    moved = whole.with_data("here", "there")
     assert moved.train.data == "here"
     assert {test.source.data for test in moved.tests} == {"there"}
-    assert {test.source.data for test in whole.over("here").tests} == {"here"}
+    assert {test.source.data for test in whole.with_data("here").tests} == {"here"}
     assert {name for name, value in settings(moved).items() if value != settings(whole)[name]} == {"train", "tests"}

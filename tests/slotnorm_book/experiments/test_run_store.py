@@ -14,8 +14,7 @@ from fsspec.implementations.local import LocalFileSystem
 from safetensors.torch import load_file, save_file
 
 from slotnorm.training.loop import train
-from slotnorm_book.experiments.engine import Job, complete, jobs, obtain
-from slotnorm_book.experiments.results import whole
+from slotnorm_book.experiments.engine import Job, evaluate_missing, find_missing_settings, list_jobs, load_or_train
 from slotnorm_book.experiments.run_store import RECORD, RUNNING, WEIGHTS, BusyError, RunError, RunStore, UnreadableError
 from tests.helpers import tiny
 from tests.helpers.paths import ROOT
@@ -26,14 +25,14 @@ from tests.slotnorm.training.test_resume import full_disk
 @pytest.fixture(scope="module")
 def wanted(tmp_path_factory) -> list[Job]:
     data = tiny.make_data(tmp_path_factory.mktemp("data"))
-    return jobs(tiny.recipe(data))
+    return list_jobs(tiny.recipe(data))
 
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory, wanted) -> Path:
     root = tmp_path_factory.mktemp("filled") / "store"
     for job in wanted:
-        obtain(job, RunStore(root), tiny.QUIET)
+        load_or_train(job, RunStore(root), tiny.QUIET)
     return root
 
 
@@ -120,7 +119,7 @@ def test_a_file_that_is_no_use_is_named(store, wanted, name, how):
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1])) if how == "changed" else path.unlink()
     run, reason = store.get(spec), "damaged, or replaced" if how == "changed" else "missing"
     with pytest.raises(RunError, match=f"{path}: {reason}"):
-        _ = run.contents()[name]
+        _ = run.read_files()[name]
     read = {"eval.parquet": lambda: run.evaluation, "curve.parquet": lambda: run.curve, WEIGHTS: run.load_model}
     with pytest.raises(RunError, match=f"{path}: {reason}"):
         read[name]()
@@ -149,8 +148,12 @@ def test_a_remote_store_is_read_and_not_written(store, wanted):
         run, local = remote.get(wanted[0].spec), store.get(wanted[0].spec)
         assert tiny.equal(run.load_model(), local.load_model())
         pd.testing.assert_frame_equal(run.evaluation.scenes, local.evaluation.scenes, check_exact=True)
-        assert all(whole(job, remote) for job in wanted)
-        for write in (lambda: remote.prune(run), lambda: remote.lock(run.spec), lambda: remote.checkpoint(run.spec)):
+        assert not any(find_missing_settings(remote.get(job.spec), job.tests) for job in wanted)
+        for write in (
+            lambda: remote.drop_weights(run),
+            lambda: remote.lock(run.spec),
+            lambda: remote.checkpoint_path(run.spec),
+        ):
             with pytest.raises(RunError, match="memory://runs: is read only; give a local folder"):
                 write()
     finally:
@@ -194,27 +197,30 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(store, wanted, monkey
 
     monkeypatch.setattr(LocalFileSystem, "cat_file", forbidden)
     with pytest.raises(UnreadableError, match=rf"{name}: may not be read"):
-        whole(wanted[0], store)
+        find_missing_settings(store.get(wanted[0].spec), wanted[0].tests)
 
 
 def test_a_pruned_run_keeps_its_tables_and_says_what_it_lacks(store, wanted):
     run = store.get(wanted[0].spec)
-    pruned = store.prune(run)
+    pruned = store.drop_weights(run)
     assert pruned.curve.equals(run.curve)
     assert pruned.evaluation.scenes.equals(run.evaluation.scenes)
     assert pruned.provenance == run.provenance
     assert not (store.local / run.spec.name / WEIGHTS).exists()
-    with pytest.raises(RunError, match=f"{run.spec.name}: keeps no weights"):
+    with pytest.raises(RunError, match=f"{run.spec.name}: has no weights"):
         pruned.load_model()
 
 
 def test_a_pruned_run_cannot_be_evaluated_in_new_settings(store, wanted):
     job = wanted[0]
-    pruned = store.prune(store.get(job.spec))
-    assert complete(pruned, job.tests, store) is pruned
+    pruned = store.drop_weights(store.get(job.spec))
+    assert evaluate_missing(pruned, job.tests, store) is pruned
     wider = tuple(replace(test, slots=(2, 3, 9)) for test in job.tests)
-    with pytest.raises(RunError, match=r"was not evaluated on few at \(9,\) slots.* keeps no weights"):
-        complete(pruned, wider, store)
+    with pytest.raises(
+        RunError,
+        match=r"not evaluated on few with 9 slots and 2 iterations.*has no weights, so",
+    ):
+        evaluate_missing(pruned, wider, store)
 
 
 def test_a_full_disk_leaves_no_half_run_and_the_checkpoint(tmp_path, wanted, monkeypatch):
@@ -229,15 +235,15 @@ def test_a_full_disk_leaves_no_half_run_and_the_checkpoint(tmp_path, wanted, mon
 
         patched.setattr(store, "write", write)
         with pytest.raises(OSError, match=job.spec.name):
-            obtain(job, store, tiny.QUIET)
+            load_or_train(job, store, tiny.QUIET)
     assert store.find(job.spec) is None
-    assert store.checkpoint(job.spec).exists()
+    assert store.checkpoint_path(job.spec).exists()
     assert not (store.local / RUNNING / f"{job.spec.name}.new").exists()
     with monkeypatch.context() as patched:
         patched.setattr("slotnorm.training.loop._Loop.update", lambda *_: pytest.fail("it was trained already"))
-        run = obtain(job, store, tiny.QUIET)
+        run = load_or_train(job, store, tiny.QUIET)
     assert len(run.curve) == 8
-    assert not store.checkpoint(job.spec).exists()
+    assert not store.checkpoint_path(job.spec).exists()
 
 
 def test_a_full_disk_leaves_the_run_that_was_to_be_extended(store, wanted):
@@ -245,7 +251,7 @@ def test_a_full_disk_leaves_the_run_that_was_to_be_extended(store, wanted):
     before = content(store.local / job.spec.name)
     wider = tuple(replace(test, slots=(2, 3, 4)) for test in job.tests)
     with full_disk(size=3000), pytest.raises(OSError, match=job.spec.name):
-        complete(store.get(job.spec), wider, store, tiny.QUIET)
+        evaluate_missing(store.get(job.spec), wider, store, tiny.QUIET)
     assert content(store.local / job.spec.name) == before
 
 
@@ -259,7 +265,7 @@ def test_two_processes_do_not_make_the_same_run(tmp_path, wanted):
     command = [sys.executable, "-c", program, str(tmp_path / "store")]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(BusyError, match=f"{tiny.spec().name}: another process is at this run"):
+        with pytest.raises(BusyError, match=f"{tiny.spec().name}: another process is working on this run"):
             store.lock(tiny.spec())
         with store.lock(spec):
             assert spec.name != tiny.spec().name  # another run is free

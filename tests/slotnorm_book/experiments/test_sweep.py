@@ -17,10 +17,10 @@ from fsspec.implementations.local import LocalFileSystem
 from slotnorm.training.checkpoint import read_progress
 from slotnorm.training.spec import Schedule
 from slotnorm_book.experiments import recipes, sweep
-from slotnorm_book.experiments.engine import jobs
+from slotnorm_book.experiments.engine import list_jobs
 from slotnorm_book.experiments.launch import local as workers
-from slotnorm_book.experiments.launch.progress import Display, Outcome
-from slotnorm_book.experiments.launch.stop import EXIT_GO_ON
+from slotnorm_book.experiments.launch.progress import Display, JobOutcome
+from slotnorm_book.experiments.launch.stop import EXIT_RESUMABLE
 from slotnorm_book.experiments.recipes import EXPERIMENTS
 from slotnorm_book.experiments.recipes.recipe import SCALES, Recipe
 from slotnorm_book.experiments.results import collect
@@ -66,17 +66,21 @@ def command(monkeypatch, *arguments: str) -> int:
     return run_command(monkeypatch, "sweep", *arguments)
 
 
+def sweep_with_one_worker(of: Recipe, root: str, time_budget: float | None = None) -> int:
+    return sweep.run_sweep(of, sweep.Request(root, "cpu", workers=1, time_budget=time_budget))
+
+
 def once_it_lives(monkeypatch, then: Callable[[], None]) -> None:
-    """Do something when the first worker tells of its first steps."""
-    at, done = Display.at, []
+    """Do something when the first worker reports its first steps."""
+    update, done = Display.update, []
 
     def spy(display, job, step, loss):
-        at(display, job, step, loss)
+        update(display, job, step, loss)
         if not done:
             done.append(step)
             then()
 
-    monkeypatch.setattr(Display, "at", spy)
+    monkeypatch.setattr(Display, "update", spy)
 
 
 def test_the_list_names_every_recipe(monkeypatch, capsys):
@@ -98,7 +102,7 @@ def test_a_dry_run_tells_the_grid_and_does_nothing(monkeypatch, capsys, root):
 
 def test_a_dry_run_tells_what_is_done_what_stopped_and_how_long_the_rest_takes(monkeypatch, capsys, root, tried):
     long = replace(tried, seeds=(0, 1), variants=("weighted_mean",))
-    first, second = jobs(long)
+    first, second = list_jobs(long)
     collect(long.select(seeds=[0]), RunStore(root), "train", tiny.QUIET)
     asked = iter([False] * 3)
     with pytest.raises(Exception, match="stopped at step 3"):
@@ -111,8 +115,33 @@ def test_a_dry_run_tells_what_is_done_what_stopped_and_how_long_the_rest_takes(m
     assert "about 0 minutes of one worker are left" in said
 
 
+@pytest.mark.parametrize(
+    ("weights", "state"),
+    [
+        (True, "trained, not evaluated on few with 2, 3 slots and 2 iterations; all with 2, 3 slots and 2 iterations"),
+        (False, "it has no weights, so it must be trained again; remove its folder first"),
+    ],
+)
+def test_a_dry_run_tells_that_a_table_has_no_column(monkeypatch, capsys, root, tried, weights, state):
+    store = RunStore(root)
+    run = collect(tried.select(["weighted_mean"]), store, "train", tiny.QUIET).runs[0]
+    scenes = run.evaluation.scenes.drop(columns="agreement")
+    run = store.replace_evaluation(run, replace(run.evaluation, scenes=scenes), run.evaluations)
+    if not weights:
+        store.drop_weights(run)
+    chosen = ("--variants", "weighted_mean", "--dry-run")
+    assert command(monkeypatch, "tiny", "--scale", "smoke", "--store", root, *chosen) == 0
+    said = capsys.readouterr().out
+    assert "0 of 1 runs done" in said
+    assert state in said
+    assert "(no column agreement)" in said
+
+
 REQUESTS = {
-    "an unknown experiment": (("clevr-7-6",), "unknown experiment 'clevr-7-6'; there are clevr-6-7, "),
+    "an unknown experiment": (
+        ("clevr-7-6",),
+        "unknown experiment 'clevr-7-6'; do you mean clevr-6-7? There are clevr-6-7, ",
+    ),
     "an unknown scale": (("tiny", "--scale", "huge"), "unknown scale 'huge'; there are smoke, cpu, gpu, paper"),
     "an unknown variant": (("tiny", "--variants", "median"), "unknown variant 'median'; there are weighted_mean, "),
     "no slot": (("tiny", "--slots", "0"), "slots and iterations must be at least 1"),
@@ -120,7 +149,10 @@ REQUESTS = {
     "a slot count twice": (("tiny", "--slots", "3", "--slots", "3"), "slots must name each once"),
     "no such data": (("tiny", "--data", "/nowhere"), "data = '/nowhere': no such folder, and no stand-in"),
     "a scale without its data": (("clevr-6-7", "--scale", "paper"), "data = 'data/clevr': no such folder"),
-    "an unknown executor": (("tiny", "--executor", "slurm"), "executor must be local or ray, got 'slurm'"),
+    "no experiment": ((), "name an experiment and a store, as in `slotnorm-book sweep clevr-6-7 "),
+    "an unknown option": (("tiny", "--seed", "1"), "No such option"),
+    "a seed that is no number": (("tiny", "--seeds", "one"), "Invalid value for '--seeds'"),
+    "an unknown executor": (("tiny", "--executor", "slurm"), "unknown executor 'slurm'; there are local, ray"),
     "a remote store": (("tiny", "--store", "memory://runs"), "memory://runs: is read only"),
     "a store that is a file": (("tiny", "--store", __file__, "--dry-run"), "test_sweep.py: is a file; a run store is"),
     "a store within a file": (("tiny", "--store", f"{__file__}/runs"), "cannot be written to: "),
@@ -170,7 +202,7 @@ def test_a_cache_that_cannot_be_made_is_refused(monkeypatch, capsys, root):
 @pytest.mark.parametrize("given", [(), ("--data",), ("--test-data",), ("--data", "--test-data")])
 def test_training_and_test_data_are_given_on_their_own_or_together(monkeypatch, root, data, given):
     chosen = []
-    monkeypatch.setattr(sweep, "run", lambda recipe, *rest: chosen.append(recipe) or 0)
+    monkeypatch.setattr(sweep, "run_sweep", lambda recipe, *rest: chosen.append(recipe) or 0)
     options = [part for name in given for part in (name, f"new{name}")]
     assert command(monkeypatch, "tiny", "--store", root, *options) == 0
     train = "new--data" if "--data" in given else str(data)
@@ -191,11 +223,11 @@ def test_a_store_that_may_not_be_written_or_read_is_refused_when_it_would_be(mon
 
     monkeypatch.setattr(LocalFileSystem, "ls", forbidden)
     assert command(monkeypatch, "tiny", "--scale", "smoke", "--store", root, "--dry-run") == 2
-    assert capsys.readouterr().err == f"error: {root}: may not be read; whoever owns it can permit it\n"
+    assert capsys.readouterr().err == f"error: {root}: may not be read; its owner can permit it\n"
 
 
 def test_a_run_that_may_not_be_read_is_not_called_damaged(monkeypatch, capsys, root, tried):
-    folder = Path(root) / jobs(tried)[0].spec.name
+    folder = Path(root) / list_jobs(tried)[0].spec.name
     folder.mkdir(parents=True)
     (folder / "record.json").touch()
 
@@ -204,12 +236,12 @@ def test_a_run_that_may_not_be_read_is_not_called_damaged(monkeypatch, capsys, r
 
     monkeypatch.setattr(LocalFileSystem, "cat_file", forbidden)
     assert command(monkeypatch, "tiny", "--scale", "smoke", "--store", root, "--dry-run") == 2
-    assert capsys.readouterr().err == f"error: {folder}/record.json: may not be read; whoever owns it can permit it\n"
+    assert capsys.readouterr().err == f"error: {folder}/record.json: may not be read; its owner can permit it\n"
 
 
 def test_compile_reaches_the_workers(monkeypatch, root):
     given = []
-    monkeypatch.setitem(sweep.EXECUTORS, "local", lambda *arguments: given.append(arguments[2]) or Outcome())
+    monkeypatch.setitem(sweep.EXECUTORS, "local", lambda *arguments: given.append(arguments[2]) or JobOutcome())
     for flag in (["--compile"], []):
         assert command(monkeypatch, "tiny", "--scale", "smoke", "--store", root, *flag) == 0
     assert [execution.compile for execution in given] == [True, False]
@@ -245,7 +277,7 @@ def test_a_compiled_run_follows_the_same_curve_and_says_so(data, root, tried, ex
 def test_runs_side_by_side_come_to_the_same_as_one_by_one(monkeypatch, capsys, root, tried, expected):
     arguments = ("tiny", "--scale", "smoke", "--store", root, "--device", "cpu", "--jobs", "2")
     assert command(monkeypatch, *arguments) == 0
-    assert "2 done, 0 to go on with, 0 failed" in capsys.readouterr().out
+    assert "2 done, 0 to continue, 0 failed" in capsys.readouterr().out
     pd.testing.assert_frame_equal(tables(tried, root), expected, check_exact=True)
     monkeypatch.setitem(sweep.EXECUTORS, "local", lambda *_: pytest.fail("everything was there"))
     assert command(monkeypatch, *arguments) == 0
@@ -254,21 +286,21 @@ def test_runs_side_by_side_come_to_the_same_as_one_by_one(monkeypatch, capsys, r
 
 @pytest.mark.slow
 def test_a_spent_budget_is_status_75_and_the_same_command_ends_the_same(monkeypatch, capsys, root, tried, expected):
-    assert sweep.run(tried, root, "cpu", 1, time_budget=0.0) == EXIT_GO_ON
-    assert "0 done, 2 to go on with, 0 failed" in capsys.readouterr().out
-    assert sweep.run(tried, root, "cpu", 1, time_budget=3600.0) == 0
+    assert sweep_with_one_worker(tried, root, time_budget=0.0) == EXIT_RESUMABLE
+    assert "0 done, 2 to continue, 0 failed" in capsys.readouterr().out
+    assert sweep_with_one_worker(tried, root, time_budget=3600.0) == 0
     pd.testing.assert_frame_equal(tables(tried, root), expected, check_exact=True)
 
 
 @pytest.mark.slow
 def test_a_worker_asked_to_stop_leaves_a_checkpoint_and_goes_on(monkeypatch, root, tried, tmp_path):
     long = replace(tried, schedule=LONG, variants=("batch_norm",))
-    spec, asked = jobs(long)[0].spec, []
+    spec, asked = list_jobs(long)[0].spec, []
     once_it_lives(monkeypatch, lambda: asked.append(True))
-    outcome = workers.run_side_by_side(jobs(long), root, tiny.QUIET, 1, lambda: bool(asked))
+    outcome = workers.run_side_by_side(list_jobs(long), root, tiny.QUIET, 1, lambda: bool(asked))
     assert [job.spec for job in outcome.stopped] == [spec]
-    assert 0 < read_progress(RunStore(root).checkpoint(spec)) < LONG.steps
-    assert sweep.run(long, root, "cpu", 1) == 0
+    assert 0 < read_progress(RunStore(root).checkpoint_path(spec)) < LONG.steps
+    assert sweep_with_one_worker(long, root) == 0
     pd.testing.assert_frame_equal(tables(long, root), tables(long, tmp_path / "other", "train"), check_exact=True)
 
 
@@ -276,20 +308,20 @@ def test_a_worker_asked_to_stop_leaves_a_checkpoint_and_goes_on(monkeypatch, roo
 def test_a_worker_killed_by_signal_9_is_reported_and_the_same_command_finishes(monkeypatch, capsys, root, tried):
     long = replace(tried, schedule=LONG, variants=("weighted_mean",))
     once_it_lives(monkeypatch, lambda: [child.kill() for child in mp.active_children()])
-    assert sweep.run(long, root, "cpu", 1) == 1
-    name = jobs(long)[0].spec.name
-    assert f"{name} failed: killed by signal 9; the same command goes on" in capsys.readouterr().err
-    assert sweep.run(long, root, "cpu", 1) == 0
+    assert sweep_with_one_worker(long, root) == 1
+    name = list_jobs(long)[0].spec.name
+    assert f"{name} failed: killed by signal 9; the same command continues" in capsys.readouterr().err
+    assert sweep_with_one_worker(long, root) == 0
     assert len(tables(long, root)) == LONG.steps + 20
 
 
 @pytest.mark.slow
 def test_a_run_that_diverges_is_status_1_and_says_why(capsys, root, tried):
     steep = replace(tried, schedule=replace(LONG, peak=1e30), variants=("weighted_mean",))
-    assert sweep.run(steep, root, "cpu", 1) == 1
+    assert sweep_with_one_worker(steep, root) == 1
     said = capsys.readouterr()
     assert "failed: TrainingDivergedError: weighted_mean, seed 0: " in said.err
-    assert "0 done, 0 to go on with, 1 failed" in said.out
+    assert "0 done, 0 to continue, 1 failed" in said.out
 
 
 def children(pid: int) -> list[str]:
@@ -303,6 +335,7 @@ def test_control_c_at_once_is_status_75_and_the_runs_go_on(data, tried, root, ex
         sys.executable,
         "-m",
         "tests.helpers.tiny",
+        "sweep",
         "tiny",
         "--scale",
         "smoke",
@@ -317,7 +350,7 @@ def test_control_c_at_once_is_status_75_and_the_runs_go_on(data, tried, root, ex
             assert process.poll() is None
             time.sleep(0.01)
         os.killpg(process.pid, signal.SIGINT)
-        _, said = process.communicate(timeout=60)
-    assert process.returncode == EXIT_GO_ON, said
+        _, said = process.communicate(timeout=240)
+    assert process.returncode == EXIT_RESUMABLE, said
     assert "Traceback" not in said
     pd.testing.assert_frame_equal(tables(tried, root, "train"), expected, check_exact=True)

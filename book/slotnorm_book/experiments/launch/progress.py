@@ -1,4 +1,4 @@
-"""What becomes of jobs that run side by side, and the one progress display for all of them."""
+"""Outcome and progress display of jobs that run in parallel."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tqdm import tqdm
 
 from slotnorm_book.experiments.engine import Job
 
-GO_ON = "the same command goes on from its checkpoint"
+RESUME_HINT = "the same command continues from its checkpoint"
 
 
 @dataclass
-class Outcome:
-    """What became of some jobs: those finished, those to go on with, and the failures with their reasons."""
+class JobOutcome:
+    """How jobs ended: the finished ones, those that were stopped and can be continued, and the reasons of failures."""
 
     done: list[Job] = field(default_factory=list)
     stopped: list[Job] = field(default_factory=list)
@@ -23,27 +23,27 @@ class Outcome:
 
 
 class Display:
-    """One bar for the steps of all jobs.
+    """One progress bar for the steps of all jobs.
 
     Args:
-        jobs: whose steps are counted.
+        jobs: the jobs whose steps are counted.
     """
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self._steps = {job.spec.name: 0 for job in jobs}
         self._done = 0
-        self._bar = tqdm(total=sum(job.spec.schedule.steps for job in jobs), unit="step", desc=self._runs())
+        self._bar = tqdm(total=sum(job.spec.schedule.steps for job in jobs), unit="step", desc=self._count_runs())
 
-    def at(self, job: Job, step: int, loss: float) -> None:
-        """A job is at this step; after a retry it may be an earlier one."""
+    def update(self, job: Job, step: int, loss: float) -> None:
+        """Show that a job is at this step; after a retry it may be an earlier one than before."""
         self._move(job, step)
         self._bar.set_postfix({job.spec.variant: f"{loss:.4f}"}, refresh=False)
 
-    def finished(self, job: Job) -> None:
-        """A job has its run."""
+    def finish(self, job: Job) -> None:
+        """Show that a job is done."""
         self._done += 1
         self._move(job, job.spec.schedule.steps)
-        self._bar.set_description(self._runs())
+        self._bar.set_description(self._count_runs())
 
     def __enter__(self) -> Display:
         return self
@@ -57,5 +57,5 @@ class Display:
         self._bar.update(step - self._steps[job.spec.name])
         self._steps[job.spec.name] = step
 
-    def _runs(self) -> str:
+    def _count_runs(self) -> str:
         return f"{self._done}/{len(self._steps)} runs"

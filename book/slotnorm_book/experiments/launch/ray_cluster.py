@@ -1,15 +1,16 @@
-"""Runs on a Ray cluster: a task each, one progress display for all of them.
+"""Carries out jobs on a Ray cluster: one task per run, one progress display for all of them.
 
-The run store, and data that are no stand-in, lie in a folder that all nodes see at the same place, on a file system
-with locks (NFS has them; Lustre when mounted with ``flock``). Every node has the same ``slotnorm[cluster]``. Then::
+The run store, and all data except stand-ins, must be in folders that every node sees under the same path, on a file
+system with locks (NFS has them; Lustre if it is mounted with ``flock``). Every node needs the same version of this
+project, installed with the extra ``cluster`` of ``slotnorm-book``. Then::
 
     ray start --head --port 6379 --disable-usage-stats            # on the first node
     ray start --address FIRST-NODE:6379 --disable-usage-stats     # on every other one
     slotnorm-book sweep clevr-6-7 --scale paper --device cuda --store /shared/runs --executor ray   # on the first
 
-Where the user has a token for Ray (``~/.ray/auth_token``), ``export RAY_AUTH_MODE=token`` comes before each of them.
-``--jobs`` is the number of runs that share a GPU. Where no cluster runs, one is started on this machine alone and ended
-with the command. A run whose node or process is lost goes on elsewhere from its checkpoint in the store.
+If you have a token for Ray (``~/.ray/auth_token``), give ``export RAY_AUTH_MODE=token`` before each of them.
+``--jobs`` is the number of runs that share a GPU. If no cluster is running, the command starts one on this machine
+alone, and stops it at the end. A run whose node or process is lost continues elsewhere from its checkpoint.
 """
 
 from __future__ import annotations
@@ -30,20 +31,20 @@ import torch
 
 from slotnorm.training.loop import Interrupted
 from slotnorm.training.spec import SpecError
-from slotnorm_book.experiments.data_sources import Source, resolve
-from slotnorm_book.experiments.engine import Execution, Job, obtain
-from slotnorm_book.experiments.launch.progress import GO_ON, Display, Outcome
+from slotnorm_book.experiments.data_sources import Source, resolve_path
+from slotnorm_book.experiments.engine import Execution, Job, load_or_train
+from slotnorm_book.experiments.launch.progress import RESUME_HINT, Display, JobOutcome
 from slotnorm_book.experiments.run_store import BusyError, RunError, RunStore
 
 POLL_S = 0.5
 RETRIES = 10
-"""Nodes or processes that one run may lose."""
+"""How many nodes or processes one run may lose."""
 BUSY_S = 180.0
-"""How long a run's lock may outlive its process: a file server waits that long for a node that was lost."""
+"""Seconds that a run's lock may outlive its process: a file server waits that long for a node that was lost."""
 
 
 @dataclass(frozen=True)
-class _News:
+class _Progress:
     """Where a run is: on which node, at which step, with which loss."""
 
     node: str
@@ -51,22 +52,22 @@ class _News:
     loss: float = float("nan")
 
 
-class _Board:
-    """An actor beside the driver, on which tasks leave their news and learn whether they shall stop."""
+class _ProgressActor:
+    """A Ray actor through which tasks report progress and learn whether to stop."""
 
     def __init__(self) -> None:
-        self._news: dict[str, _News] = {}
+        self._progress: dict[str, _Progress] = {}
         self._stop = False
 
-    def leave(self, name: str, news: _News) -> bool:
-        """Take a run's news; returns whether it shall stop."""
-        self._news[name] = news
+    def report(self, name: str, progress: _Progress) -> bool:
+        """Store the progress of a run, and return whether it must stop."""
+        self._progress[name] = progress
         return self._stop
 
-    def read(self, stop: bool) -> dict[str, _News]:
-        """The latest news of all runs; with ``stop``, tell them to stop."""
+    def read(self, stop: bool) -> dict[str, _Progress]:
+        """Return the latest progress of all runs; with ``stop``, tell them to stop."""
         self._stop = stop
-        return self._news
+        return self._progress
 
 
 def run_on_cluster(
@@ -75,32 +76,33 @@ def run_on_cluster(
     execution: Execution,
     workers: int | None,
     stop: Callable[[], bool],
-) -> Outcome:
-    """Obtain every job's run, as many at a time as the cluster has room for.
+) -> JobOutcome:
+    """Carry out jobs on the cluster, as many at a time as it has room for.
 
     Args:
-        jobs: in the order in which they are begun.
-        root: of the store, a folder that all nodes see.
-        execution: of all of them: a core each on ``"cpu"``, a share of a GPU on ``"cuda"``; ``checkpoint_seconds`` are
-            what a lost node costs a run at most.
-        workers: runs that share a GPU, by default 1; on the CPU runs at a time, by default no limit.
-        stop: ``True`` makes every task save a checkpoint and end.
+        jobs: the jobs, in the order in which they are started.
+        root: folder of the store, which all nodes must see.
+        execution: how each is executed: on one core on ``"cpu"``, on a share of a GPU on ``"cuda"``. A lost node costs
+            a run at most ``checkpoint_seconds``.
+        workers: number of runs that share a GPU, by default 1; on the CPU the number of runs at a time, by default
+            without limit.
+        stop: called repeatedly; ``True`` makes every task save a checkpoint and end.
 
     Raises:
         SpecError: Ray is not installed, its cluster does not answer, or no node has the GPU that ``device`` asks for.
-        RunError: the store is no folder, so it is read only.
+        RunError: the store is not a folder, so it is read only.
     """
     folder = RunStore(root).local
     if folder is None:
         raise RunError(f"{root}: is read only; give a folder that all nodes see as the store to train into")
     folder.mkdir(parents=True, exist_ok=True)
-    kind = str(execution.device).split(":")[0]  # of the GPUs, Ray shows a task its own
-    with connected() as ray:
-        return _Sweep(ray, jobs, str(folder.absolute()), replace(execution, device=kind, bar=False), workers).run(stop)
+    kind = str(execution.device).split(":")[0]  # Ray shows each task only its own GPU
+    with connect() as ray:
+        return _Driver(ray, jobs, str(folder.absolute()), replace(execution, device=kind, bar=False), workers).run(stop)
 
 
-class _Sweep:
-    """What the driver does: begins tasks, shows their news, tells them to stop, and takes what became of them."""
+class _Driver:
+    """Starts the tasks, shows their progress, tells them to stop, and collects their outcomes."""
 
     def __init__(self, ray: Any, jobs: Sequence[Job], root: str, execution: Execution, workers: int | None) -> None:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -109,59 +111,63 @@ class _Sweep:
         if on_gpu and not ray.cluster_resources().get("GPU"):
             raise SpecError("no node of the Ray cluster has a GPU; add one with `ray start`, or give --device cpu")
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        room = {"num_gpus": _share(workers or 1), "num_cpus": 0} if on_gpu else {"num_cpus": 1}
+        room = {"num_gpus": _gpu_share(workers or 1), "num_cpus": 0} if on_gpu else {"num_cpus": 1}
         self.ray, self.jobs = ray, jobs
         self.at_a_time = len(jobs) if on_gpu else workers or len(jobs)
         self.task = ray.remote(**room, max_retries=RETRIES)(_run)
-        self.board = ray.remote(num_cpus=0, scheduling_strategy=here)(_Board).remote()
-        self.where = root, execution, self.board
-        self.waiting, self.active, self.outcome = list(jobs), dict[Any, Job](), Outcome()
-        self.called_off = set[Any]()
+        self.actor = ray.remote(num_cpus=0, scheduling_strategy=here)(_ProgressActor).remote()
+        self.arguments = root, execution, self.actor
+        self.waiting, self.active, self.outcome = list(jobs), dict[Any, Job](), JobOutcome()
+        self.cancelled = set[Any]()
 
-    def run(self, stop: Callable[[], bool]) -> Outcome:
-        asked = False
+    def run(self, stop: Callable[[], bool]) -> JobOutcome:
+        """Carry out all jobs, until ``stop`` returns ``True``."""
+        stop_asked = False
         with Display(self.jobs) as display:
             while self.waiting or self.active:
-                asked = asked or stop()
-                if asked:
+                stop_asked = stop_asked or stop()
+                if stop_asked:
                     self.outcome.stopped += self.waiting
                     self.waiting.clear()
                 while self.waiting and len(self.active) < self.at_a_time:
                     self.start(self.waiting.pop(0))
-                self.look(display, asked)
-                for reference in self.ended():
-                    self.end(reference, self.active.pop(reference), display)
+                self.poll(display, stop_asked)
+                for reference in self.wait():
+                    self.finish(reference, self.active.pop(reference), display)
         return self.outcome
 
     def start(self, job: Job) -> None:
-        reference = self.task.options(name=job.spec.name).remote(_findable(job), *self.where)
+        """Start the task of a job."""
+        reference = self.task.options(name=job.spec.name).remote(_use_absolute_paths(job), *self.arguments)
         self.active[reference] = job
 
-    def ended(self) -> list[Any]:
+    def wait(self) -> list[Any]:
+        """Wait shortly for a task to end, and return those that did."""
         ended: list[Any] = self.ray.wait(list(self.active), timeout=POLL_S)[0] if self.active else []
         return ended
 
-    def look(self, display: Display, asked: bool) -> None:
-        """Show the news; when asked to stop, tell the tasks, and call off those that are on no living node."""
-        news = self.ray.get(self.board.read.remote(asked))
+    def poll(self, display: Display, stop_asked: bool) -> None:
+        """Show the progress; if asked to stop, tell the tasks, and cancel those that are on no living node."""
+        progress = self.ray.get(self.actor.read.remote(stop_asked))
         alive = {node["NodeID"] for node in self.ray.nodes() if node["Alive"]}
         for reference, job in self.active.items():
-            latest = news.get(job.spec.name)
+            latest = progress.get(job.spec.name)
             if latest and latest.step:
-                display.at(job, latest.step, latest.loss)
-            if asked and (latest is None or latest.node not in alive):
-                self.called_off.add(reference)
+                display.update(job, latest.step, latest.loss)
+            if stop_asked and (latest is None or latest.node not in alive):
+                self.cancelled.add(reference)
                 self.ray.cancel(reference)
 
-    def end(self, reference: Any, job: Job, display: Display) -> None:
+    def finish(self, reference: Any, job: Job, display: Display) -> None:
+        """Note how a task ended."""
         try:
             ended, reason = self.ray.get(reference)
         except self.ray.exceptions.RayError as error:
-            ended, reason = "failed", f"{type(error).__name__} after {RETRIES} retries; {GO_ON}"
-            if reference in self.called_off:  # a task that was just beginning does not end by TaskCancelledError
+            ended, reason = "failed", f"{type(error).__name__} after {RETRIES} retries; {RESUME_HINT}"
+            if reference in self.cancelled:  # a task that was just starting does not end by TaskCancelledError
                 ended = "stopped"
         if ended == "done":
-            display.finished(job)
+            display.finish(job)
             self.outcome.done.append(job)
         elif ended == "stopped":
             self.outcome.stopped.append(job)
@@ -169,34 +175,34 @@ class _Sweep:
             self.outcome.failed[job.spec.name] = reason
 
 
-def _findable(job: Job) -> Job:
-    """The job with absolute paths, since a task works in another folder."""
+def _use_absolute_paths(job: Job) -> Job:
+    """Return the job with absolute paths of its data, since a task works in another folder."""
 
-    def absolute(source: Source) -> Source:
-        return source.over(resolve(source.data))
+    def make_absolute(source: Source) -> Source:
+        return source.with_data(resolve_path(source.data))
 
-    tests = tuple(replace(test, source=absolute(test.source)) for test in job.tests)
-    return replace(job, train=absolute(job.train), tests=tests)
+    tests = tuple(replace(test, source=make_absolute(test.source)) for test in job.tests)
+    return replace(job, train=make_absolute(job.train), tests=tests)
 
 
-def _share(runs: int) -> float:
-    """Of a GPU, rounded down to what Ray can count, so that all runs fit."""
+def _gpu_share(runs: int) -> float:
+    """Return the share of a GPU for each of ``runs``, rounded down to Ray's precision so that all fit."""
     return math.floor(1e4 / runs) / 1e4
 
 
-def _run(job: Job, root: str, execution: Execution, board: Any) -> tuple[str, str]:
-    """A task, on whatever node."""
+def _run(job: Job, root: str, execution: Execution, actor: Any) -> tuple[str, str]:
+    """Carry out a job as a Ray task; returns as :func:`_attempt`."""
     torch.set_num_threads(1)
-    line = _Line(job.spec.name, board)
-    return _attempt(job, root, replace(execution, stop=line.stop, report=line.report))
+    connection = _TaskConnection(job.spec.name, actor)
+    return _attempt(job, root, replace(execution, stop=connection.stop, report=connection.report))
 
 
 def _attempt(job: Job, root: str, execution: Execution) -> tuple[str, str]:
-    """What became of the run: ``done``, ``stopped``, or ``failed`` and why."""
+    """Carry out a job; returns ``done``, ``stopped`` or ``failed``, and why it failed."""
     try:
         if not Path(root).is_dir():
             raise RunError(f"there is no folder {root}; the store must be one that all nodes see")
-        _obtain(job, RunStore(root), execution)
+        _wait_and_run(job, RunStore(root), execution)
     except (Interrupted, BusyError):
         return "stopped", ""
     except Exception as error:
@@ -204,12 +210,17 @@ def _attempt(job: Job, root: str, execution: Execution) -> tuple[str, str]:
     return "done", ""
 
 
-def _obtain(job: Job, store: RunStore, execution: Execution) -> None:
-    """Obtain the run as soon as the process that was at it, perhaps on a node that is lost, has let go of it."""
+def _wait_and_run(job: Job, store: RunStore, execution: Execution) -> None:
+    """Carry out a job as soon as its lock is free, which a process on a lost node may still hold.
+
+    Raises:
+        BusyError: the lock was held for :data:`BUSY_S` seconds.
+        Interrupted: ``execution.stop`` returned ``True``.
+    """
     deadline = time.monotonic() + BUSY_S
     while not execution.stop():
         try:
-            obtain(job, store, execution)
+            load_or_train(job, store, execution)
             return
         except BusyError:
             if time.monotonic() > deadline:
@@ -218,37 +229,37 @@ def _obtain(job: Job, store: RunStore, execution: Execution) -> None:
     raise Interrupted(f"{job.spec.name}: stopped before it began")
 
 
-class _Line:
-    """A task's line to the board; now and then it leaves the news there and learns whether to stop."""
+class _TaskConnection:
+    """A task's connection to the progress actor; exchanges progress and the stop flag every half second."""
 
-    def __init__(self, name: str, board: Any) -> None:
+    def __init__(self, name: str, actor: Any) -> None:
         import ray
 
-        self._get, self._name, self._board = ray.get, name, board
-        self._news = _News(ray.get_runtime_context().get_node_id())
+        self._get, self._name, self._actor = ray.get, name, actor
+        self._progress = _Progress(ray.get_runtime_context().get_node_id())
         self._stop, self._next = False, 0.0
 
     def report(self, step: int, loss: float) -> None:
-        """Remember where the run is."""
-        self._news = replace(self._news, step=step, loss=loss)
+        """Remember where the run is; the next exchange sends it."""
+        self._progress = replace(self._progress, step=step, loss=loss)
 
     def stop(self) -> bool:
-        """Whether to stop."""
+        """Return whether to stop; exchanges with the actor when half a second has passed."""
         if time.monotonic() >= self._next:
-            self._stop = self._get(self._board.leave.remote(self._name, self._news))
+            self._stop = self._get(self._actor.report.remote(self._name, self._progress))
             self._next = time.monotonic() + POLL_S
         return self._stop
 
 
 OBJECT_STORE_BYTES = 100_000_000
-"""Of a cluster of this machine alone; only small messages pass through it."""
+"""Memory of a cluster of this machine alone; only small messages pass through it."""
 STARTED_HERE = Path("/tmp/ray/ray_current_cluster")
-"""Where ``ray start`` notes the address of the cluster that this machine belongs to."""
+"""The file in which ``ray start`` writes the address of the cluster that this machine belongs to."""
 
 
 @contextmanager
-def connected() -> Iterator[Any]:
-    """Ray, connected to the running cluster, or to one of this machine alone that ends with the context.
+def connect() -> Iterator[Any]:
+    """Connect Ray to the running cluster, or to one of this machine alone that ends with the context.
 
     Raises:
         SpecError: Ray is not installed, no cluster answers where one should be, or it refuses.
@@ -257,13 +268,13 @@ def connected() -> Iterator[Any]:
     try:
         import ray
     except ImportError as error:
-        raise SpecError("--executor ray needs Ray: install slotnorm[cluster]") from error
+        raise SpecError("--executor ray needs Ray; install it with the extra `cluster` of slotnorm-book") from error
     if ray.is_initialized():
         yield ray
         return
     quiet: dict[str, Any] = {"logging_level": "error", "log_to_driver": False}
-    with _same_handler(signal.SIGTERM):
-        if not _one_runs():
+    with _keep_handler(signal.SIGTERM):
+        if not _is_cluster_running():
             ray.init("local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
         else:
             try:
@@ -276,8 +287,8 @@ def connected() -> Iterator[Any]:
         ray.shutdown()
 
 
-def _one_runs() -> bool:
-    """Whether there is a cluster to connect to; Ray itself would wait without end for one that does not answer."""
+def _is_cluster_running() -> bool:
+    """Return whether there is a cluster to connect to; Ray itself would wait forever for one that does not answer."""
     address = os.environ.get("RAY_ADDRESS") or (STARTED_HERE.read_text() if STARTED_HERE.exists() else "")
     address = address.strip()
     if address in ("", "local"):
@@ -287,14 +298,14 @@ def _one_runs() -> bool:
         socket.create_connection((host, int(port)), timeout=5).close()
     except (OSError, ValueError) as error:
         raise SpecError(
-            f"no Ray cluster answers at {address}; unset RAY_ADDRESS or give `ray stop` to be rid of it"
+            f"no Ray cluster answers at {address}; unset RAY_ADDRESS, or give `ray stop` to forget it"
         ) from error
     return True
 
 
 @contextmanager
-def _same_handler(number: int) -> Iterator[None]:
-    """Give a signal its handler back, which Ray replaces."""
+def _keep_handler(number: int) -> Iterator[None]:
+    """Restore the handler of a signal afterwards, which Ray replaces."""
     before = signal.getsignal(number)
     yield
     signal.signal(number, before)

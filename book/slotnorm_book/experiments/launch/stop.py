@@ -1,4 +1,4 @@
-"""Stopping in good order: a signal or a spent time budget is answered between two steps, not in the middle of one."""
+"""Stopping between two training steps, never in the middle of one: after a signal or when the time budget is spent."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import signal
 import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Any
 
-EXIT_GO_ON = 75
-"""Exit status of a command that was stopped and goes on when it is given again (EX_TEMPFAIL of sysexits)."""
+EXIT_RESUMABLE = 75
+"""Exit status of a command that was stopped and continues when it is given again (EX_TEMPFAIL of sysexits)."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+Handler = Callable[[int, FrameType | None], object] | int | None
 
 
 class Stop:
-    """Says whether to stop; inside ``with``, SIGTERM and SIGINT set it, a second one kills as usual.
+    """A callable that tells whether to stop. Inside ``with``, the first SIGTERM or SIGINT sets it, a second one kills.
 
     Args:
         budget: seconds after which to stop; ``None`` for no limit.
-        also: another reason to stop.
+        also: another condition under which to stop.
 
     Example:
         >>> with Stop(budget=0.0) as stop:
@@ -30,10 +31,10 @@ class Stop:
         self._deadline = None if budget is None else time.monotonic() + budget
         self._also = also
         self._asked = False
-        self._before: dict[int, Any] = {}
+        self._before: dict[int, Handler] = {}
 
     def __call__(self) -> bool:
-        """Whether to stop now."""
+        """Return whether to stop now."""
         late = self._deadline is not None and time.monotonic() >= self._deadline
         return self._asked or late or self._also()
 

@@ -1,11 +1,11 @@
-"""The recipes: every experiment of the paper and some beyond it at four scales, as frozen data.
+"""The recipes: every experiment of the paper, and some beyond it, at four scales, as frozen data.
 
-``paper`` is the paper's protocol to the letter, ``gpu`` takes minutes per run on a data-center GPU, ``cpu`` minutes on
-a laptop's core, ``smoke`` seconds. The scales of one experiment differ in numbers only, never in code. A recipe is
-tuned on the weighted mean alone, and frozen before any other variant is run with it; how CLEVR's ``cpu`` recipe came
-about after an earlier one is told in ``slotnorm_book.experiments.recipes.clevr``. ::
+``paper`` is exactly the paper's protocol, ``gpu`` takes minutes per run on a data-center GPU, ``cpu`` minutes on one
+core of a laptop, ``smoke`` seconds. The scales of one experiment differ in numbers only, never in code. A recipe is
+tuned on the weighted mean alone, and frozen before any other variant is run with it. CLEVR's ``cpu`` recipe replaced
+an earlier one; ``slotnorm_book.experiments.recipes.clevr`` says how. This command lists all recipes::
 
-    slotnorm-book sweep --list        what there is
+    slotnorm-book sweep --list
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from slotnorm_book.experiments.recipes.paper_versus_code import epsilon_hat, no_
 from slotnorm_book.experiments.recipes.properties import ablations, properties
 from slotnorm_book.experiments.recipes.recipe import SCALES, Recipe, Scale
 from slotnorm_book.experiments.test_sets import TestSet
+from slotnorm_book.suggestions import describe_unknown
 
 __all__ = ["BEYOND", "EXPERIMENTS", "SCALES", "Recipe", "Scale", "TestSet", "recipe"]
 
@@ -41,30 +42,30 @@ EXPERIMENTS: dict[str, Callable[[Scale], Recipe]] = {
     "no-clipping": no_clipping,
     "epsilon-hat": epsilon_hat,
 }
-"""Experiment to its recipe as a function of the scale. ``6-7`` is trained on at most 6 objects with 7 slots.
+"""Name of each experiment to a function from scale to recipe. ``6-7`` means at most 6 objects and 7 slots in training.
 
-The last five, :data:`BEYOND`, are not the paper's.
+The last five, :data:`BEYOND`, are not in the paper.
 """
 BEYOND = ("scale", "many-slots", "iterations", "no-clipping", "epsilon-hat")
 """Experiments that no claim of the paper is about."""
 
 
 def recipe(experiment: str, scale: str) -> Recipe:
-    """The recipe of an experiment at a scale.
+    """Return the recipe of an experiment at a scale.
 
     Args:
         experiment: a name in :data:`EXPERIMENTS`.
         scale: ``"smoke"``, ``"cpu"``, ``"gpu"`` or ``"paper"``.
 
     Raises:
-        SpecError: for an unknown name; the message lists those that exist.
+        SpecError: the name is unknown; the message lists those that exist.
 
     Example:
         >>> recipe("clevr-6-7", "paper").schedule.steps
         500000
     """
     if experiment not in EXPERIMENTS:
-        raise SpecError(f"unknown experiment {experiment!r}; there are {', '.join(EXPERIMENTS)}")
+        raise SpecError(describe_unknown("experiment", experiment, EXPERIMENTS))
     if scale not in SCALES:
-        raise SpecError(f"unknown scale {scale!r}; there are {', '.join(SCALES)}")
+        raise SpecError(describe_unknown("scale", scale, SCALES))
     return EXPERIMENTS[experiment](scale)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from slotnorm.tasks import ObjectDiscovery
 from slotnorm.training.spec import Optimizer, Schedule
 from slotnorm_book.experiments.data_sources import Source
-from slotnorm_book.experiments.recipes.recipe import PAPER_SCENES, SWEEP, Recipe, Scale
+from slotnorm_book.experiments.recipes.recipe import PAPER_SCENES, PAPER_SLOT_COUNTS, Recipe, Scale
 from slotnorm_book.experiments.test_sets import TestSet
 
 PAPER_DATA = "data/clevr"
@@ -33,8 +33,8 @@ def _tests(data: str, image_size: int, available: int, scenes: int) -> tuple[Tes
     """CLEVR6 and CLEVR10 from the test part, evaluated with 5 iterations (App. E, Evaluation)."""
     source = Source(data, "test", image_size, available)
     return (
-        TestSet("CLEVR6", source, scenes, MAX_OBJECTS, SWEEP, (5,)),
-        TestSet("CLEVR10", source, scenes, None, SWEEP, (5,)),
+        TestSet("CLEVR6", source, scenes, MAX_OBJECTS, PAPER_SLOT_COUNTS, (5,)),
+        TestSet("CLEVR10", source, scenes, None, PAPER_SLOT_COUNTS, (5,)),
     )
 
 

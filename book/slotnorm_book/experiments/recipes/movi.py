@@ -18,7 +18,7 @@ from dataclasses import replace
 from slotnorm.tasks import FeatureDiscovery
 from slotnorm.training.spec import Optimizer, Schedule
 from slotnorm_book.experiments.data_sources import Source
-from slotnorm_book.experiments.recipes.recipe import PAPER_SCENES, SWEEP, Recipe, Scale
+from slotnorm_book.experiments.recipes.recipe import PAPER_SCENES, PAPER_SLOT_COUNTS, Recipe, Scale
 from slotnorm_book.experiments.test_sets import TestSet
 
 PAPER_DATA, PAPER_TRANSFER = "data/movi-c-features", "data/movi-d-features"
@@ -41,7 +41,7 @@ def movi_d(scale: Scale, max_objects: int, num_slots: int) -> Recipe:
     trained = movi_c(scale, max_objects, num_slots)
     like = trained.tests[-1]
     data = PAPER_TRANSFER if scale == "paper" else STAND_IN_TRANSFER
-    test = replace(like, label="MOVi-D", source=like.source.over(data), max_objects=None, slots=(TRANSFER_SLOTS,))
+    test = replace(like, label="MOVi-D", source=like.source.with_data(data), max_objects=None, slots=(TRANSFER_SLOTS,))
     name = f"movi-d-{max_objects}-{num_slots}"
     return replace(trained, experiment=name, locus="Sec. 5.2, App. F, Table 1", tests=(test,))
 
@@ -67,8 +67,8 @@ def _recipe(
         batch_size=64,
         precision="fp32",
         tests=(
-            TestSet("MOVi-C6", test, scenes, FEW_OBJECTS, SWEEP, (3,), DRAW),
-            TestSet("MOVi-C10", test, scenes, None, SWEEP, (3,), DRAW),
+            TestSet("MOVi-C6", test, scenes, FEW_OBJECTS, PAPER_SLOT_COUNTS, (3,), DRAW),
+            TestSet("MOVi-C10", test, scenes, None, PAPER_SLOT_COUNTS, (3,), DRAW),
         ),
     )
 

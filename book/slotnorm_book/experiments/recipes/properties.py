@@ -19,7 +19,7 @@ from slotnorm.tasks import PropertyPrediction
 from slotnorm.training.spec import Optimizer, Precision, Schedule
 from slotnorm_book.experiments.data_sources import Source
 from slotnorm_book.experiments.recipes.clevr import PAPER_DATA, SMOKE_DATA, STAND_IN
-from slotnorm_book.experiments.recipes.recipe import PAPER_SCENES, PROPOSED, Recipe, Scale
+from slotnorm_book.experiments.recipes.recipe import PAPER_SCENES, PAPER_VARIANTS, Recipe, Scale
 from slotnorm_book.experiments.test_sets import TestSet
 
 SLOTS = tuple(range(7, 22, 2))
@@ -35,7 +35,7 @@ def properties(scale: Scale) -> Recipe:
 def ablations(scale: Scale) -> Recipe:
     """The two ablations of App. J beside the variants of Sec. 5."""
     recipe = properties(scale)
-    beside = ("weighted_mean",) if scale == "smoke" else PROPOSED
+    beside = ("weighted_mean",) if scale == "smoke" else PAPER_VARIANTS
     variants = (*beside, "kd_layer_norm", "unnormalized")
     return replace(recipe, experiment="ablations", locus="App. J", variants=variants)
 

@@ -1,4 +1,4 @@
-"""What a recipe is: an experiment of the paper at one scale, from which the specs of its runs follow."""
+"""The class of recipes: an experiment of the paper at one scale, from which the specs of its runs follow."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from slotnorm_book.experiments.test_sets import TestSet
 Scale = Literal["smoke", "cpu", "gpu", "paper"]
 SCALES: tuple[Scale, ...] = ("smoke", "cpu", "gpu", "paper")
 
-PROPOSED = ("weighted_mean", "layer_norm", "weighted_sum", "batch_norm")
+PAPER_VARIANTS = ("weighted_mean", "layer_norm", "weighted_sum", "batch_norm")
 """The variants of Sec. 5, in the paper's order."""
-SWEEP = tuple(range(5, 22, 2))
+PAPER_SLOT_COUNTS = tuple(range(5, 22, 2))
 """Slot counts of the paper's figures: 5, 7, …, 21."""
 PAPER_SCENES = 1280
 """Test scenes of every evaluation (Sec. 5)."""
@@ -24,19 +24,19 @@ PAPER_SCENES = 1280
 
 @dataclass(frozen=True)
 class Recipe:
-    """An experiment at one scale. No setting differs between its variants but the normalization.
+    """An experiment at one scale. Its variants differ only in the normalization.
 
     Args:
         experiment: its name, such as ``"clevr-6-7"``: trained on at most 6 objects with 7 slots.
         scale: ``"smoke"``, ``"cpu"``, ``"gpu"`` or ``"paper"``.
         locus: section, figures and tables of the paper.
         task: model and loss.
-        train: scenes trained on.
-        max_objects: scenes with more are left out of the training.
+        train: training scenes.
+        max_objects: scenes with more objects are left out of the training.
         schedule, optimizer, batch_size, precision: see :class:`slotnorm.training.spec.RunSpec`.
-        tests: what the trained models are evaluated on.
-        variants: normalizations.
-        seeds: one run each.
+        tests: test sets on which the trained models are evaluated.
+        variants: names of normalizations.
+        seeds: one run per variant and seed.
 
     Example:
         >>> from slotnorm_book.experiments.recipes import recipe
@@ -56,11 +56,11 @@ class Recipe:
     batch_size: int
     precision: Precision
     tests: tuple[TestSet, ...]
-    variants: tuple[str, ...] = PROPOSED
+    variants: tuple[str, ...] = PAPER_VARIANTS
     seeds: tuple[int, ...] = (0, 1, 2)
 
     def runs(self) -> list[RunSpec]:
-        """One spec per variant and seed, variants of one seed next to each other."""
+        """List the specs of the runs, one per variant and seed; the variants of one seed are next to each other."""
         data = self.train.describe(self.max_objects)
         return [
             RunSpec(
@@ -77,15 +77,15 @@ class Recipe:
             for variant in self.variants
         ]
 
-    def over(self, data: str, test_data: str | None = None) -> Recipe:
-        """The same recipe on other data: folders of prepared splits, or names of stand-ins.
+    def with_data(self, data: str, test_data: str | None = None) -> Recipe:
+        """Return the recipe with other data: folders of prepared splits, or names of stand-ins.
 
         Args:
-            data: to train on.
-            test_data: to evaluate on, by default the same.
+            data: data for training.
+            test_data: data for evaluation, by default the same.
         """
-        tests = tuple(replace(test, source=test.source.over(test_data or data)) for test in self.tests)
-        return replace(self, train=self.train.over(data), tests=tests)
+        tests = tuple(replace(test, source=test.source.with_data(test_data or data)) for test in self.tests)
+        return replace(self, train=self.train.with_data(data), tests=tests)
 
     def select(
         self,
@@ -93,15 +93,15 @@ class Recipe:
         seeds: Sequence[int] | None = None,
         slots: Sequence[int] | None = None,
     ) -> Recipe:
-        """A part of the recipe, or other seeds and slot counts.
+        """Return a part of the recipe, or the recipe with other variants, seeds and slot counts.
 
         Args:
-            variants: normalizations, known names each; ``None`` for the recipe's.
-            seeds: ``None`` for the recipe's.
-            slots: slot counts at evaluation; ``None`` for the recipe's.
+            variants: names of normalizations; ``None`` for those of the recipe.
+            seeds: ``None`` for those of the recipe.
+            slots: slot counts at evaluation; ``None`` for those of the recipe.
 
         Raises:
-            SpecError: for an empty selection, or one that names something twice.
+            SpecError: a selection is empty, or names something twice.
         """
         for name, chosen in {"variants": variants, "seeds": seeds, "slots": slots}.items():
             if chosen is not None and not len(chosen):

@@ -10,7 +10,7 @@ import pytest
 from slotnorm.training.checkpoint import read_progress
 from slotnorm.training.loop import Interrupted
 from slotnorm.training.spec import SpecError
-from slotnorm_book.experiments.engine import Execution, Job, jobs, obtain
+from slotnorm_book.experiments.engine import Execution, Job, list_jobs, load_or_train
 from slotnorm_book.experiments.launch import ray_cluster as cluster
 from slotnorm_book.experiments.launch.progress import Display
 from slotnorm_book.experiments.launch.ray_cluster import run_on_cluster
@@ -46,13 +46,13 @@ def two_nodes(_cache):
 
 
 def tiny(steps: int) -> list[Job]:
-    smoke = recipe("clevr-6-7", "smoke").select(slots=[5]).over(str(FILE))
+    smoke = recipe("clevr-6-7", "smoke").select(slots=[5]).with_data(str(FILE))
     task = replace(smoke.task, num_slots=3, slot_dim=4, channels=4, hidden_dim=4)
-    return jobs(replace(smoke, task=task, batch_size=1, schedule=replace(smoke.schedule, steps=steps)))
+    return list_jobs(replace(smoke, task=task, batch_size=1, schedule=replace(smoke.schedule, steps=steps)))
 
 
 def progress(store: RunStore, todo: list[Job]) -> dict[str, int]:
-    return {job.spec.name: read_progress(store.checkpoint(job.spec)) or 0 for job in todo}
+    return {job.spec.name: read_progress(store.checkpoint_path(job.spec)) or 0 for job in todo}
 
 
 def go_on() -> bool:
@@ -62,7 +62,7 @@ def go_on() -> bool:
 @pytest.mark.slow
 def test_a_stop_leaves_checkpoints_and_failures_have_reasons(two_nodes, tmp_path):
     store, todo = RunStore(tmp_path / "store"), tiny(100_000)
-    lost = replace(tiny(1)[0], train=todo[0].train.over("/lost"))
+    lost = replace(tiny(1)[0], train=todo[0].train.with_data("/lost"))
 
     def one_has_begun() -> bool:
         return any(progress(store, todo).values())
@@ -91,20 +91,20 @@ def test_a_killed_node_changes_nothing(two_nodes, tmp_path, monkeypatch):
             two_nodes.remove_node(other, allow_graceful=False)
         return False
 
-    monkeypatch.setattr(Display, "at", lambda self, job, step, loss: shown[job.spec.name].append(step))
+    monkeypatch.setattr(Display, "update", lambda self, job, step, loss: shown[job.spec.name].append(step))
     result = run_on_cluster(todo, store.root, OFTEN, None, kill_when_both_train)
     assert other not in two_nodes.worker_nodes, "there was no moment at which both runs were being trained"
     assert {job.spec.name for job in result.done} == set(shown), result
     assert all(steps == sorted(steps) for steps in shown.values()), f"a run began anew: {shown}"
     for job in todo:
-        expected, got = obtain(job, local, Execution(bar=False)), store.get(job.spec)
+        expected, got = load_or_train(job, local, Execution(bar=False)), store.get(job.spec)
         pd.testing.assert_frame_equal(got.evaluation.scenes, expected.evaluation.scenes, check_exact=True)
         pd.testing.assert_frame_equal(got.curve, expected.curve, check_exact=True)
 
 
 def test_without_ray_the_error_names_the_extra(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(SpecError, match=r"install slotnorm\[cluster\]"):
+    with pytest.raises(SpecError, match="extra `cluster` of slotnorm-book"):
         run_on_cluster(tiny(1), str(tmp_path), Execution(), None, go_on)
 
 
@@ -145,7 +145,7 @@ def test_a_lock_that_outlives_its_node_is_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "POLL_S", 0.01)
     store, job = RunStore(tmp_path), tiny(1)[0]
     held = Held(store, job, looks=3)
-    cluster._obtain(job, store, Execution(stop=held, bar=False))
+    cluster._wait_and_run(job, store, Execution(stop=held, bar=False))
     assert store.find(job.spec) is not None
     assert held.looks <= 0
 
@@ -154,17 +154,17 @@ def test_a_lock_that_is_never_released_is_left_to_its_owner(tmp_path, monkeypatc
     monkeypatch.setattr(cluster, "BUSY_S", 0.0)
     store, job = RunStore(tmp_path), tiny(1)[0]
     with store.lock(job.spec), pytest.raises(BusyError):
-        cluster._obtain(job, store, Execution(bar=False))
+        cluster._wait_and_run(job, store, Execution(bar=False))
 
 
 def test_a_task_that_is_told_to_stop_does_not_begin(tmp_path):
     store, job = RunStore(tmp_path), tiny(1)[0]
     with pytest.raises(Interrupted):
-        cluster._obtain(job, store, Execution(stop=lambda: True, bar=False))
+        cluster._wait_and_run(job, store, Execution(stop=lambda: True, bar=False))
     assert not any(tmp_path.iterdir())
 
 
 def test_as_many_runs_as_asked_for_fit_a_gpu():
     for runs in range(1, 40):
-        units = round(cluster._share(runs) * 10_000)  # Ray counts in ten-thousandths
+        units = round(cluster._gpu_share(runs) * 10_000)  # Ray counts in ten-thousandths
         assert units * runs <= 10_000 < (units + 1) * runs
