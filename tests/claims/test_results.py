@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from slotnorm_book.checkout import VERDICTS
-from slotnorm_book.claims.committed_verdicts import verdicts
+from slotnorm_book.claims.committed_verdicts import judge_committed_records
 from slotnorm_book.claims.ledger import CLAIMS
 
 REFRESH = "if that is meant, run `make verdicts`, look at what it changes, and commit it"
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def now() -> dict[str, Any]:
-    return verdicts()
+    return judge_committed_records()
 
 
 @pytest.fixture(scope="module")
