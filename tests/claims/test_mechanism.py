@@ -76,7 +76,7 @@ def test_verdict(name: str, generator: torch.Generator) -> None:
 @pytest.mark.parametrize(
     ("name", "broken"), [(name, broken) for name, variants in BROKEN.items() for broken in variants]
 )
-def test_verdict_turns_when_the_mechanism_is_broken(
+def test_verdict_changes_when_the_mechanism_is_broken(
     name: str, broken: Callable[[torch.Generator, int], Measured], generator: torch.Generator
 ) -> None:
     verdict = MECHANISM_CLAIMS[name].judge(broken(generator, TRIALS))
