@@ -81,7 +81,7 @@ class Estimate:
         return min(float(low), self.value), max(float(high), self.value)
 
     def tail(self, side: Side, bound: float) -> float:
-        """Return the one-sided p-value of the hypothesis that the bound does not hold; unknown replicates support it."""
+        """Return the one-sided p-value of the hypothesis that the bound does not hold; NaN replicates support it."""
         held = self.replicates <= bound if side == "at most" else self.replicates >= bound
         return float((1 + (~held).sum()) / (1 + len(held)))
 
