@@ -24,7 +24,7 @@ from slotnorm.data.splits import Split
 from slotnorm.metrics.segmentation import adjusted_rand_index, foreground_adjusted_rand_index
 from slotnorm_book.analyses.example_scenes import Examples
 from slotnorm_book.experiments.test_sets import TestSet, select
-from slotnorm_book.theory.vmf import fit
+from slotnorm_book.theory.em import fit
 from slotnorm_book.variants import EM, EM_EQUAL
 
 TEMPERATURES = (0.01, 0.02, 0.05, 0.1, 0.2)

@@ -1,12 +1,21 @@
-"""What the ledger is made of: measurements, criteria, claims and verdicts."""
+"""Claims, the criteria that decide them, and the verdicts that measurements give."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
-Outcome = Literal["reproduced", "contradicted", "inconclusive"]
+import pandas as pd
+import torch
+
+from slotnorm_book.claims.comparisons import Quantities
+from slotnorm_book.claims.evidence import Findings
+from slotnorm_book.statistics.summaries import Side
+
+Kind = Literal["mechanism", "result", "extension"]
+Outcome = Literal["reproduced", "contradicted", "inconclusive", "not run"]
+OUTCOMES: tuple[Outcome, ...] = ("reproduced", "contradicted", "inconclusive", "not run")
 
 
 @dataclass(frozen=True)
@@ -32,17 +41,17 @@ class Measurement:
 
     @classmethod
     def exact(cls, value: float) -> Measurement:
-        """A computed number, which has no interval."""
+        """Return a computed number as a measurement whose interval is this one point."""
         return cls(value, value, value)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Criterion:
     """One condition of a claim: a bound on a statistic.
 
     Args:
         statistic: key of the measurement.
-        meaning: what it is, for the reader.
+        meaning: what the statistic is, for the reader.
         side: whether the bound is an upper or a lower one.
         bound: the threshold.
         reason: why this threshold.
@@ -50,15 +59,17 @@ class Criterion:
 
     statistic: str
     meaning: str
-    side: Literal["at most", "at least"]
+    side: Side
     bound: float
     reason: str
 
     def judge(self, measurement: Measurement) -> Outcome:
-        """``inconclusive`` where the interval contains the bound, or holds no number at all.
+        """Return ``inconclusive`` where the interval contains the bound, or where a number is unknown.
 
         Example:
-            >>> criterion = Criterion("gain", "difference of two variants", "at least", 0.0, "the claim is a sign")
+            >>> criterion = Criterion(
+            ...     statistic="gain", meaning="difference of two variants", side="at least", bound=0.0, reason="a sign"
+            ... )
             >>> criterion.judge(Measurement(0.2, 0.1, 0.3)), criterion.judge(Measurement(0.2, -0.1, 0.5))
             ('reproduced', 'inconclusive')
         """
@@ -69,32 +80,36 @@ class Criterion:
         return "contradicted" if best > sign * self.bound else "inconclusive"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A claim of the paper.
+    """A statement and the rule that decides it, which is fixed before anything is measured.
+
+    Every claim is of one of three kinds: :class:`MechanismClaim`, :class:`ResultClaim` or :class:`Hypothesis`.
 
     Args:
-        id: its name in the ledger: M for mechanism, R for result, B for what is beyond the paper.
-        locus: where the paper makes it.
-        kind: ``mechanism`` is provable or computable in seconds; ``result`` needs trained runs; ``extension`` is ours.
+        id: name in the ledger: a letter for the kind and a number.
+        locus: place in the paper, such as ``"Fig. 1a-b"``.
         statement: the claim in our words.
         criteria: all of them must hold.
+        shown_in: labels of the figures and tables of the book that show it.
     """
+
+    kind: ClassVar[Kind]
 
     id: str
     locus: str
-    kind: Literal["mechanism", "result", "extension"]
     statement: str
     criteria: tuple[Criterion, ...]
+    shown_in: tuple[str, ...]
 
     def judge(self, measurements: Mapping[str, Measurement]) -> Verdict:
-        """The verdict that these measurements give.
+        """Return the verdict that these measurements give.
 
         Args:
             measurements: one per criterion, by its statistic.
 
         Raises:
-            ValueError: for a measurement too few or too many.
+            ValueError: a measurement is missing, or belongs to no criterion.
         """
         expected = {criterion.statistic for criterion in self.criteria}
         if set(measurements) != expected:
@@ -105,26 +120,87 @@ class Claim:
             outcome = "contradicted"
         elif "inconclusive" in outcomes:
             outcome = "inconclusive"
-        return Verdict(self, dict(measurements), outcome)
+        return Verdict(self, outcome, dict(measurements))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MechanismClaim(Claim):
+    """A claim of the paper that can be proved, or computed in seconds on random instances.
+
+    Args:
+        measure: function of a generator and a number of random instances, to one measurement per criterion.
+    """
+
+    kind: ClassVar[Kind] = "mechanism"
+
+    measure: Callable[[torch.Generator, int], Mapping[str, Measurement]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultClaim(Claim):
+    """A claim of the paper about trained models.
+
+    Args:
+        experiments: names of the experiments whose runs it needs.
+        measure: function of the evidence to one or more quantities per criterion.
+    """
+
+    kind: ClassVar[Kind] = "result"
+
+    experiments: tuple[str, ...]
+    measure: Callable[[Findings], Quantities]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hypothesis(Claim):
+    """A claim of ours, about which the paper has no experiment.
+
+    Args:
+        measure: function of a table of scores to one or more quantities per criterion.
+        decided_by: ``"worst"`` where every comparison must hold, ``"best"`` where one is enough.
+    """
+
+    kind: ClassVar[Kind] = "extension"
+
+    measure: Callable[[pd.DataFrame], Quantities]
+    decided_by: Literal["worst", "best"] = "worst"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a claim; made by :meth:`Claim.judge`.
+    """The outcome of a claim and the measurements behind it, or the reason why there are none.
 
     Args:
         claim: the claim.
-        measurements: by statistic.
-        outcome: ``reproduced``, ``contradicted`` or ``inconclusive``.
+        outcome: ``reproduced``, ``contradicted``, ``inconclusive`` or ``not run``.
+        measurements: by statistic; empty where the claim was not run.
+        scale: of the runs.
+        missing: which evidence is missing, where the claim was not run.
+        p_value: of the comparison that is least sure to hold.
+        false_discovery_rate: the smallest rate at which this claim and all surer ones count as reproduced.
     """
 
     claim: Claim
-    measurements: Mapping[str, Measurement]
     outcome: Outcome
+    measurements: Mapping[str, Measurement] = field(default_factory=dict)
+    scale: str = ""
+    missing: str = ""
+    p_value: float = 1.0
+    false_discovery_rate: float = 1.0
+
+    @classmethod
+    def not_run(cls, claim: Claim, missing: str, scale: str = "") -> Verdict:
+        """Return the verdict on a claim whose evidence is missing."""
+        return cls(claim, "not run", scale=scale, missing=missing)
+
+    @property
+    def was_run(self) -> bool:
+        """Whether there are measurements."""
+        return self.outcome != "not run"
 
     @property
     def detail(self) -> str:
-        """Every criterion with what was measured and what was asked for."""
+        """Every criterion with its measurement and its bound, as one line of text."""
         parts = []
         for criterion in self.claim.criteria:
             measurement = self.measurements[criterion.statistic]

@@ -1,6 +1,6 @@
-"""All claims in one look: every ruling, how many there are of each, tiles for a page, what differs from the paper.
+"""The page of all claims: counts of outcomes, a tile per claim, and the settings that differ from the paper's.
 
-Needs no chapter's extra; the tiles are HTML that ``book.css`` styles.
+The tiles are HTML, for which ``book.css`` has the style.
 """
 
 from __future__ import annotations
@@ -11,26 +11,18 @@ from dataclasses import fields
 
 import pandas as pd
 
-from slotnorm_book.claims.evidence import Evidence
-from slotnorm_book.claims.judge import MEASURES, judge
-from slotnorm_book.claims.mechanism_checks import judge_mechanisms
+from slotnorm_book.claims.claim import OUTCOMES, Kind, Outcome, Verdict
 from slotnorm_book.claims.tables import BREAK, MARKS
-from slotnorm_book.claims.verdicts import Ruling
 from slotnorm_book.experiments.recipes import recipe
 from slotnorm_book.experiments.recipes.recipe import Recipe
 from slotnorm_book.experiments.results import Results
 
-OUTCOMES = ("reproduced", "contradicted", "inconclusive", "not run")
-NEEDED = tuple(dict.fromkeys(name for measure in MEASURES.values() for name in measure.experiments))
-"""Experiments that the claims are about."""
 PAPER_DATA = {
     "clevr": "CLEVR-with-masks",
-    "movi-c": "MOVi-C, features of DINO",
-    "movi-d": "MOVi-D, features of DINO",
-    "properties": "CLEVR-with-masks",
-    "ablations": "CLEVR-with-masks",
+    "movi-c-features": "MOVi-C, features of DINO",
+    "movi-d-features": "MOVi-D, features of DINO",
 }
-"""What an experiment's name begins with to the data of the paper."""
+"""Data of a recipe at paper scale to their name for readers."""
 SIZES = {
     "image_size": "pixels a side",
     "grid_size": "patches a side",
@@ -43,66 +35,56 @@ SIZES = {
     "decoder_dim": "width of the decoder",
     "init": "initial weights",
 }
-"""Field of a task to what it is."""
+"""Field of a task to its meaning."""
 
 
-def all_rulings(evidence: Mapping[str, Evidence], seed: int, trials: int) -> list[Ruling]:
-    """Every claim of the ledger judged: M1 to M6 computed as in chapter 1, R1 to R17 on what has been run.
-
-    False discovery rates are over all result claims that were run. Mechanism claims are computed on instances that can
-    be drawn at will; they have no p-value, and leaving them out makes the others' rates larger, if anything.
-
-    Args:
-        evidence: by experiment.
-        seed: of the random instances of the mechanism claims.
-        trials: random instances per mechanism claim.
-    """
-    computed = [Ruling(verdict.claim, verdict) for verdict in judge_mechanisms(seed, trials)]
-    return [*computed, *judge(evidence)]
+def select_verdicts(verdicts: Iterable[Verdict], outcome: Outcome, kind: Kind = "result") -> list[Verdict]:
+    """Select the verdicts on one kind of claim that have the given outcome."""
+    return [verdict for verdict in verdicts if verdict.outcome == outcome and verdict.claim.kind == kind]
 
 
-def of_outcome(rulings: Iterable[Ruling], outcome: str, kind: str = "result") -> list[Ruling]:
-    """Those rulings on claims of a kind that came out so."""
-    return [ruling for ruling in rulings if ruling.outcome == outcome and ruling.claim.kind == kind]
-
-
-def counts(rulings: Iterable[Ruling]) -> dict[str, int]:
-    """How many claims came out how, in the order of :data:`OUTCOMES`."""
-    found = [ruling.outcome for ruling in rulings]
+def count_outcomes(verdicts: Iterable[Verdict]) -> dict[Outcome, int]:
+    """Count the claims with each outcome, in the order of :data:`slotnorm_book.claims.claim.OUTCOMES`."""
+    found = [verdict.outcome for verdict in verdicts]
     return {outcome: found.count(outcome) for outcome in OUTCOMES}
 
 
-def changed(rulings: Iterable[Ruling], beside: Mapping[str, Ruling]) -> str:
-    """The claims whose verdict is another one with all runs, spatial ones included, as text."""
+def list_changed_verdicts(verdicts: Iterable[Verdict], beside: Mapping[str, Verdict]) -> str:
+    """List, as text, the claims whose outcome changes when all runs are used, spatial ones included.
+
+    Args:
+        verdicts: without spatial runs.
+        beside: with them, by claim.
+    """
     names = [
-        f"{ruling.claim.id} ({ruling.outcome}, with them {beside[ruling.claim.id].outcome})"
-        for ruling in rulings
-        if ruling.claim.id in beside and beside[ruling.claim.id].outcome != ruling.outcome
+        f"{verdict.claim.id} ({verdict.outcome}, with them {beside[verdict.claim.id].outcome})"
+        for verdict in verdicts
+        if verdict.claim.id in beside and beside[verdict.claim.id].outcome != verdict.outcome
     ]
     return ", ".join(names) or "none"
 
 
-def discoveries(rulings: Iterable[Ruling], rate: float = 0.05) -> tuple[int, int]:
-    """Of the reproduced result claims, how many stand at this false discovery rate, and how many there are."""
-    reproduced = of_outcome(rulings, "reproduced")
-    return sum(ruling.false_discovery_rate <= rate for ruling in reproduced), len(reproduced)
+def count_discoveries(verdicts: Iterable[Verdict], rate: float = 0.05) -> tuple[int, int]:
+    """Count the reproduced result claims: those within a false discovery rate, and all of them."""
+    reproduced = select_verdicts(verdicts, "reproduced")
+    return sum(verdict.false_discovery_rate <= rate for verdict in reproduced), len(reproduced)
 
 
-def runs_of(results: Iterable[Results]) -> tuple[int, int]:
-    """How many runs are recorded and how many there should be, each once, though several experiments may show it."""
-    found, asked = set[str](), set[str]()
+def count_runs(results: Iterable[Results]) -> tuple[int, int]:
+    """Count the runs that are recorded and the runs that the recipes ask for; a run of several experiments once."""
+    recorded, wanted = set[str](), set[str]()
     for one in results:
         here = {run.spec.name for run in one.runs}
-        found |= here
-        asked |= here | {spec.name for spec in one.missing}
-    return len(found), len(asked)
+        recorded |= here
+        wanted |= here | {spec.name for spec in one.missing}
+    return len(recorded), len(wanted)
 
 
-def board(rulings: Iterable[Ruling]) -> str:
-    """A tile per claim, in HTML: its id, its verdict as sign and word, a link to its row on the page."""
+def render_board(verdicts: Iterable[Verdict]) -> str:
+    """Render a tile per claim in HTML: its id, its outcome as sign and word, a link to its row on the page."""
     tiles = []
-    for ruling in rulings:
-        outcome, claim = ruling.outcome, ruling.claim
+    for verdict in verdicts:
+        outcome, claim = verdict.outcome, verdict.claim
         text = f"<b>{claim.id}</b> <span>{MARKS[outcome]} {outcome}</span>"
         link = f'<a href="#{claim.id}" title="{html.escape(claim.statement)}">{text}</a>'
         tiles.append(f'<li class="verdict {outcome.replace(" ", "-")}">{link}</li>')
@@ -110,21 +92,22 @@ def board(rulings: Iterable[Ruling]) -> str:
 
 
 def settings_table(results: Mapping[str, Results]) -> pd.DataFrame:
-    """What differs between these experiments and the paper's; experiments that differ alike share a row.
+    """Make a table of the differences from the paper; experiments that differ in the same settings share a row.
 
     Returns:
         A table with columns ``runs and data`` and ``other settings``.
     """
-    alike: dict[str, list[str]] = {}
+    runs_by_differences: dict[str, list[str]] = {}
     for name, found in results.items():
         paper = recipe(name, "paper")
-        alike.setdefault("; ".join(differences(found.recipe, paper)), []).append(_runs_and_data(found, paper))
-    rows = [(BREAK.join(lines), text or "as in the paper") for text, lines in alike.items()]
+        differences = "; ".join(list_differences(found.recipe, paper))
+        runs_by_differences.setdefault(differences, []).append(_runs_and_data(found, paper))
+    rows = [(BREAK.join(lines), text or "as in the paper") for text, lines in runs_by_differences.items()]
     return pd.DataFrame(rows, columns=["runs and data", "other settings"])
 
 
-def differences(here: Recipe, paper: Recipe) -> list[str]:
-    """Every setting of models, training and evaluation that differs from the paper's, as ``what: here, not there``."""
+def list_differences(here: Recipe, paper: Recipe) -> list[str]:
+    """List every setting that differs from the paper's, as ``setting: here, not there``."""
     pairs: list[tuple[str, object, object]] = [
         ("steps", f"{here.schedule.steps:,}", f"{paper.schedule.steps:,}"),
         ("scenes in a step", here.batch_size, paper.batch_size),
@@ -145,9 +128,9 @@ def differences(here: Recipe, paper: Recipe) -> list[str]:
 
 def _runs_and_data(found: Results, paper: Recipe) -> str:
     name, total = paper.experiment, len(found.runs) + len(found.missing)
-    data = next(text for start, text in PAPER_DATA.items() if name.startswith(start))
-    ours, theirs = found.recipe.tests[-1].source, len(paper.variants) * len(paper.seeds)
-    return f"**{name}**: {len(found.runs)} of {total} runs, on {ours.name}; paper: {theirs}, on {data}"
+    ours, theirs = found.recipe.tests[-1].source.name, paper.tests[-1].source.name
+    paper_runs, data = len(paper.variants) * len(paper.seeds), PAPER_DATA.get(theirs, theirs)
+    return f"**{name}**: {len(found.runs)} of {total} runs, on {ours}; paper: {paper_runs}, on {data}"
 
 
 def _text(value: object) -> object:

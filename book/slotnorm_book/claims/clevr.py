@@ -1,195 +1,241 @@
-"""R1 to R6 and R17: object discovery on CLEVR (Sec. 5.1)."""
+"""Claims about object discovery on CLEVR (Sec. 5.1)."""
 
 from __future__ import annotations
 
-from slotnorm_book.claims.claim import Claim, Criterion
-from slotnorm_book.claims.comparisons import Quantities, losses, mean_leads
-from slotnorm_book.claims.criteria import direction, holds, loses
+import numpy as np
+
+from slotnorm_book.claims.claim import Criterion, ResultClaim
+from slotnorm_book.claims.comparisons import Quantities, estimate_advantage, estimate_losses, estimate_mean_leads
+from slotnorm_book.claims.criteria import no_noticeable_loss, noticeable_loss, positive
 from slotnorm_book.claims.evidence import Findings
 from slotnorm_book.statistics.bootstrap import Estimate
 from slotnorm_book.variants import BASELINE, LAYER_NORM, OTHERS, PROPOSED, VARIANTS
+
+FEW, MANY = "clevr-6-7", "clevr-6-11"
+"""The experiments with 7 and with 11 slots in training."""
+TESTS = ("CLEVR6", "CLEVR10")
+
+
+def compare_losses(findings: Findings) -> Quantities:
+    """Estimate the F-ARI that each variant loses from 9 to 21 slots, trained with 7."""
+    panels = [findings.over_slots(FEW, "f_ari", test).restrict(9, 21) for test in TESTS]
+    return {**estimate_losses(panels), "advantage": estimate_advantage(panels)}
+
+
+R1 = ResultClaim(
+    id="R1",
+    locus="Fig. 1a-b",
+    statement="Trained with 7 slots, baseline and layer norm lose F-ARI above nine slots; weighted sum and batch norm "
+    "hold",
+    criteria=(
+        noticeable_loss("baseline_loss", "F-ARI the baseline loses from 9 to 21 slots, by a line, on each test set"),
+        noticeable_loss("layer_norm_loss", "F-ARI layer norm loses"),
+        no_noticeable_loss("weighted_sum_loss", "F-ARI weighted sum loses"),
+        no_noticeable_loss("batch_norm_loss", "F-ARI batch norm loses"),
+        positive("advantage", "how much more the baseline loses than either proposed variant"),
+    ),
+    experiments=(FEW,),
+    measure=compare_losses,
+    shown_in=("fig-clevr-slots",),
+)
+
+
+def compare_at_11_slots(findings: Findings) -> Quantities:
+    """Estimate the lead of each proposed variant over the baseline at 11 slots, trained with 7."""
+    panels = [findings.over_slots(FEW, "f_ari", test).restrict(11, 11) for test in TESTS]
+    return {f"{variant}_gain": [panel.lead(variant, BASELINE) for panel in panels] for variant in PROPOSED}
+
+
+R2 = ResultClaim(
+    id="R2",
+    locus="Fig. 1a-b, Sec. 5.1",
+    statement="Both proposed variants beat the baseline at 11 slots",
+    criteria=(
+        positive("weighted_sum_gain", "F-ARI of weighted sum less the baseline's, on each test set"),
+        positive("batch_norm_gain", "F-ARI of batch norm less the baseline's, on each test set"),
+    ),
+    experiments=(FEW,),
+    measure=compare_at_11_slots,
+    shown_in=("fig-clevr-slots",),
+)
+
+
+def compare_at_every_object_count(findings: Findings) -> Quantities:
+    """Estimate leads over the baseline and the trend with the object count, on CLEVR10 with 11 slots."""
+    panel = findings.over_objects(FEW, "f_ari", "CLEVR10", slots=11)
+    gains = {f"{variant}_gain": panel.leads(variant, BASELINE) for variant in PROPOSED}
+    return {**gains, "object_correlation": [panel.trend(variant) for variant in VARIANTS]}
+
+
+R3 = ResultClaim(
+    id="R3",
+    locus="Fig. 1c",
+    statement="With 11 slots both proposed variants beat the baseline at every object count, and F-ARI falls with the "
+    "count",
+    criteria=(
+        positive("weighted_sum_gain", "F-ARI of weighted sum less the baseline's, at each object count"),
+        positive("batch_norm_gain", "F-ARI of batch norm less the baseline's, at each object count"),
+        Criterion(
+            statistic="object_correlation",
+            meaning="rank correlation of F-ARI and object count, for each variant",
+            side="at most",
+            bound=0.0,
+            reason="the paper says that it trends downwards, not how steeply",
+        ),
+    ),
+    experiments=(FEW,),
+    measure=compare_at_every_object_count,
+    shown_in=("fig-clevr-slots",),
+)
+
+
+def compare_mean_ari(findings: Findings) -> Quantities:
+    """Estimate the leads of the proposed variants in ARI, averaged over 5 to 21 slots, trained with 7."""
+    return estimate_mean_leads([findings.over_slots(FEW, "ari", test).restrict(5, 21) for test in TESTS])
+
+
+R4 = ResultClaim(
+    id="R4",
+    locus="Fig. 1d-f",
+    statement="The proposed variants beat the others in ARI, though runs vary much",
+    criteria=(
+        positive("weighted_sum_gain", "mean ARI over 5 to 21 slots of weighted sum less each other's, on each set"),
+        positive("batch_norm_gain", "mean ARI over 5 to 21 slots of batch norm less each other's, on each set"),
+    ),
+    experiments=(FEW,),
+    measure=compare_mean_ari,
+    shown_in=("fig-clevr-slots",),
+)
+
+
+def compare_trainings(findings: Findings) -> Quantities:
+    """Estimate losses of models trained with 11 slots, and what they lose against those trained with 7."""
+    panels = [findings.over_slots(MANY, "f_ari", test).restrict(11, 21) for test in TESTS]
+    both = [findings.over_slots((FEW, MANY), "f_ari", test).restrict(5, 21) for test in TESTS]
+    proposed = [f"{training}/{variant}" for training in (FEW, MANY) for variant in (*PROPOSED, BASELINE)]
+    every = [f"{training}/{variant}" for training in (FEW, MANY) for variant in VARIANTS]
+    losses = estimate_losses(panels)
+    return {
+        "baseline_loss": losses["baseline_loss"],
+        "layer_norm_loss": losses["layer_norm_loss"],
+        "advantage": estimate_advantage(panels),
+        "gap_shrinks": [panel.restrict(11, 11).estimate(lead_difference, *proposed) for panel in both],
+        "fewer_slots_gain": [panel.estimate(training_difference, *every) for panel in both],
+    }
+
+
+def lead_difference(*means: np.ndarray) -> np.ndarray:
+    """Return the proposed variants' lead over the baseline when trained with 7 slots, less that with 11.
+
+    Args:
+        means: of weighted sum, batch norm and baseline trained with 7 slots, then with 11, of shape (…, 1).
+    """
+    sum_7, batch_7, base_7, sum_11, batch_11, base_11 = means
+    lead_7 = (sum_7 + batch_7) / 2 - base_7
+    return np.asarray((lead_7 - (sum_11 + batch_11) / 2 + base_11)[..., 0])
+
+
+def training_difference(*means: np.ndarray) -> np.ndarray:
+    """Return the mean over variants and slot counts when trained with 7 slots, less that with 11.
+
+    Args:
+        means: of every variant trained with 7 slots, then of every variant trained with 11, of shape (…, K).
+    """
+    with_7, with_11 = means[: len(VARIANTS)], means[len(VARIANTS) :]
+    return np.asarray(np.subtract(sum(with_7), sum(with_11)).mean(axis=-1) / len(VARIANTS))
+
+
+R5 = ResultClaim(
+    id="R5",
+    locus="Fig. 3a-c",
+    statement="Trained with 11 slots, variants are more alike, the baseline still loses with more slots, the proposed "
+    "less; F-ARI is lower than with 7",
+    criteria=(
+        positive("gap_shrinks", "lead of the proposed over the baseline at 11 slots, (6, 7) less (6, 11), on each set"),
+        noticeable_loss("baseline_loss", "F-ARI the baseline loses from 11 to 21 slots, by a line, on each test set"),
+        noticeable_loss("layer_norm_loss", "F-ARI layer norm loses"),
+        positive("advantage", "how much more the baseline loses than either proposed variant"),
+        positive("fewer_slots_gain", "mean F-ARI over slot counts and variants, (6, 7) less (6, 11), on each set"),
+    ),
+    experiments=(FEW, MANY),
+    measure=compare_trainings,
+    shown_in=("fig-clevr-slots", "fig-clevr-excess"),
+)
+
+
+def measure_backgrounds(findings: Findings) -> Quantities:
+    """Estimate the ARI of every single run at 11 slots, trained with 11."""
+
+    def runs_of(*variants: str) -> list[Estimate]:
+        runs = [findings.single_runs(MANY, "ari", test, 11, variant) for test in TESTS for variant in variants]
+        return [run for of_variant in runs for run in of_variant]
+
+    return {"proposed_runs": runs_of(*PROPOSED), "layer_norm_runs": runs_of(LAYER_NORM)}
+
 
 WHOLE_BACKGROUND = 0.5
 _BACKGROUND = (
     "with every object found, a background of 85 % of the pixels gives an ARI of 1 in one slot, 0.36 cut in two halves"
 )
 
-CLEVR_CLAIMS: tuple[Claim, ...] = (
-    Claim(
-        "R1",
-        "Fig. 1a-b",
-        "result",
-        "Trained with 7 slots, baseline and layer norm lose F-ARI above nine slots; weighted sum and batch norm hold",
-        (
-            loses("baseline_loss", "F-ARI the baseline loses from 9 to 21 slots, by a line, on each test set"),
-            loses("layer_norm_loss", "F-ARI layer norm loses"),
-            holds("weighted_sum_loss", "F-ARI weighted sum loses"),
-            holds("batch_norm_loss", "F-ARI batch norm loses"),
-            direction("advantage", "how much more the baseline loses than either proposed variant"),
+R6 = ResultClaim(
+    id="R6",
+    locus="Fig. 3d-f, Sec. 5.1",
+    statement="Trained with 11 slots, every proposed model puts the background in one slot, no layer-norm model does",
+    criteria=(
+        Criterion(
+            statistic="proposed_runs",
+            meaning="ARI at 11 slots of each run of a proposed variant, on each test set",
+            side="at least",
+            bound=WHOLE_BACKGROUND,
+            reason=_BACKGROUND,
+        ),
+        Criterion(
+            statistic="layer_norm_runs",
+            meaning="ARI at 11 slots of each run of layer norm, on each test set",
+            side="at most",
+            bound=WHOLE_BACKGROUND,
+            reason=_BACKGROUND,
         ),
     ),
-    Claim(
-        "R2",
-        "Fig. 1a-b, Sec. 5.1",
-        "result",
-        "Both proposed variants beat the baseline at 11 slots",
-        (
-            direction("weighted_sum_gain", "F-ARI of weighted sum less the baseline's, on each test set"),
-            direction("batch_norm_gain", "F-ARI of batch norm less the baseline's, on each test set"),
-        ),
-    ),
-    Claim(
-        "R3",
-        "Fig. 1c",
-        "result",
-        "With 11 slots both proposed variants beat the baseline at every object count, and F-ARI falls with the count",
-        (
-            direction("weighted_sum_gain", "F-ARI of weighted sum less the baseline's, at each object count"),
-            direction("batch_norm_gain", "F-ARI of batch norm less the baseline's, at each object count"),
-            Criterion(
-                "object_correlation",
-                "rank correlation of F-ARI and object count, for each variant",
-                "at most",
-                0.0,
-                "the paper says that it trends downwards, not how steeply",
-            ),
-        ),
-    ),
-    Claim(
-        "R4",
-        "Fig. 1d-f",
-        "result",
-        "The proposed variants beat the others in ARI, though runs vary much",
-        (
-            direction(
-                "weighted_sum_gain", "mean ARI over 5 to 21 slots of weighted sum less each other's, on each set"
-            ),
-            direction("batch_norm_gain", "mean ARI over 5 to 21 slots of batch norm less each other's, on each set"),
-        ),
-    ),
-    Claim(
-        "R5",
-        "Fig. 3a-c",
-        "result",
-        "Trained with 11 slots, variants are more alike, the baseline still loses with more slots, the proposed less; "
-        "F-ARI is lower than with 7",
-        (
-            direction(
-                "gap_shrinks", "lead of the proposed over the baseline at 11 slots, (6, 7) less (6, 11), on each set"
-            ),
-            loses("baseline_loss", "F-ARI the baseline loses from 11 to 21 slots, by a line, on each test set"),
-            loses("layer_norm_loss", "F-ARI layer norm loses"),
-            direction("advantage", "how much more the baseline loses than either proposed variant"),
-            direction("fewer_slots_gain", "mean F-ARI over slot counts and variants, (6, 7) less (6, 11), on each set"),
-        ),
-    ),
-    Claim(
-        "R6",
-        "Fig. 3d-f, Sec. 5.1",
-        "result",
-        "Trained with 11 slots, every proposed model puts the background in one slot, no layer-norm model does",
-        (
-            Criterion(
-                "proposed_runs",
-                "ARI at 11 slots of each run of a proposed variant, on each test set",
-                "at least",
-                WHOLE_BACKGROUND,
-                _BACKGROUND,
-            ),
-            Criterion(
-                "layer_norm_runs",
-                "ARI at 11 slots of each run of layer norm, on each test set",
-                "at most",
-                WHOLE_BACKGROUND,
-                _BACKGROUND,
-            ),
-        ),
-    ),
-    Claim(
-        "R17",
-        "Sec. 5.1",
-        "result",
-        "Trained with 7 slots, weighted sum and batch norm sometimes end in a spatial decomposition, the others never",
-        (
-            Criterion(
-                "proposed_share",
-                "share of spatial runs of weighted sum and batch norm",
-                "at least",
-                0.05,
-                "of ten runs, as many as the paper has, a rarer event would most likely show in none",
-            ),
-            Criterion(
-                "others_share",
-                "share of spatial runs of the baseline and layer norm",
-                "at most",
-                0.4,
-                "the share that the paper has for the proposed variants, 4 of 10: the others must stay below it",
-            ),
-        ),
-    ),
+    experiments=(MANY,),
+    measure=measure_backgrounds,
+    shown_in=("fig-clevr-excess",),
 )
 
 
-FEW, MANY = "clevr-6-7", "clevr-6-11"
-TESTS = ("CLEVR6", "CLEVR10")
-
-
-def holds_with_more_slots(findings: Findings) -> Quantities:
-    """R1: 9 to 21 slots."""
-    return losses([findings.over_slots(FEW, "f_ari", test).only(9, 21) for test in TESTS])
-
-
-def beats_the_baseline(findings: Findings) -> Quantities:
-    """R2: 11 slots."""
-    panels = [findings.over_slots(FEW, "f_ari", test).only(11, 11) for test in TESTS]
-    return {f"{variant}_gain": [panel.lead(variant, BASELINE) for panel in panels] for variant in PROPOSED}
-
-
-def beats_it_at_every_object_count(findings: Findings) -> Quantities:
-    """R3: CLEVR10 with 11 slots."""
-    panel = findings.over_objects(FEW, "f_ari", "CLEVR10", slots=11)
-    found: Quantities = {f"{variant}_gain": panel.leads(variant, BASELINE) for variant in PROPOSED}
-    return found | {"object_correlation": [panel.trend(variant) for variant in VARIANTS]}
-
-
-def better_overall(findings: Findings) -> Quantities:
-    """R4: ARI, 5 to 21 slots."""
-    return mean_leads([findings.over_slots(FEW, "ari", test).only(5, 21) for test in TESTS])
-
-
-def excess_slots_in_training(findings: Findings) -> Quantities:
-    """R5: (6, 11) alone and beside (6, 7)."""
-    alone = losses([findings.over_slots(MANY, "f_ari", test).only(11, 21) for test in TESTS])
-    both = [findings.over_slots((FEW, MANY), "f_ari", test).only(5, 21) for test in TESTS]
-    proposed = [f"{experiment}/{variant}" for experiment in (FEW, MANY) for variant in (*PROPOSED, BASELINE)]
-    every = [f"{experiment}/{variant}" for experiment in (FEW, MANY) for variant in VARIANTS]
-    compared: Quantities = {
-        "gap_shrinks": [
-            panel.only(11, 11).estimate(
-                lambda w, b, base, w2, b2, base2: ((w + b) / 2 - base - (w2 + b2) / 2 + base2)[..., 0], *proposed
-            )
-            for panel in both
-        ],
-        "fewer_slots_gain": [
-            panel.estimate(lambda *means: (sum(means[:4]) - sum(means[4:])).mean(axis=-1) / 4, *every) for panel in both
-        ],
-    }
-    return {name: alone[name] for name in ("baseline_loss", "layer_norm_loss", "advantage")} | compared
-
-
-def background_in_one_slot(findings: Findings) -> Quantities:
-    """R6: ARI of every run of (6, 11) with 11 slots."""
-
-    def runs(*variants: str) -> list[Estimate]:
-        found = [findings.runs(MANY, "ari", test, 11, variant) for test in TESTS for variant in variants]
-        return [run for runs in found for run in runs]
-
-    return {"proposed_runs": runs(*PROPOSED), "layer_norm_runs": runs(LAYER_NORM)}
-
-
-def spatial_decompositions(findings: Findings) -> Quantities:
-    """R17: every run of (6, 7)."""
+def count_spatial_runs(findings: Findings) -> Quantities:
+    """Count the spatial runs among all runs trained with 7 slots."""
     return {
-        "proposed_share": [findings.spatial(FEW, PROPOSED)],
-        "others_share": [findings.spatial(FEW, OTHERS)],
+        "proposed_share": [findings.spatial_share(FEW, PROPOSED)],
+        "others_share": [findings.spatial_share(FEW, OTHERS)],
     }
+
+
+R17 = ResultClaim(
+    id="R17",
+    locus="Sec. 5.1",
+    statement="Trained with 7 slots, weighted sum and batch norm sometimes end in a spatial decomposition, the others "
+    "never",
+    criteria=(
+        Criterion(
+            statistic="proposed_share",
+            meaning="share of spatial runs of weighted sum and batch norm",
+            side="at least",
+            bound=0.05,
+            reason="of ten runs, as many as the paper has, a rarer event would most likely show in none",
+        ),
+        Criterion(
+            statistic="others_share",
+            meaning="share of spatial runs of the baseline and layer norm",
+            side="at most",
+            bound=0.4,
+            reason="the share that the paper has for the proposed variants, 4 of 10: the others must stay below it",
+        ),
+    ),
+    experiments=(FEW,),
+    measure=count_spatial_runs,
+    shown_in=("tab-clevr-spatial",),
+)
+
+CLAIMS = (R1, R2, R3, R4, R5, R6, R17)

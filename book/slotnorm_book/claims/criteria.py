@@ -1,18 +1,19 @@
-"""The margins of the result claims, and criteria that several of them share.
+"""Margins of the result claims, and criteria that several claims share.
 
-Where the paper claims a direction, the bound is zero. Where it claims that something suffers or holds, the bound says
-how much counts. A criterion on several comparisons, such as every slot count, holds if it holds for each, and is
-measured by the worst of them.
+Where the paper claims a direction, the bound is zero. Where it claims that a score suffers or holds, the bound is the
+smallest loss that counts. A criterion on several comparisons, such as every slot count, must hold for each of them; the
+worst comparison is its measurement.
 
 Intervals are at 95 %. A claim is reproduced only if all its comparisons are, which keeps the risk of a false
-"reproduced" at 2.5 % however many there are. A single one contradicts it, so the end of the interval that can
-contradict is Bonferroni's for the number of comparisons of the claim. Between claims nothing is widened: the false
-discovery rate of Benjamini and Hochberg stands beside each verdict.
+"reproduced" at 2.5 % however many there are. One comparison is enough to contradict it, so the end of the interval that
+can contradict has Bonferroni's correction for the number of comparisons of the claim. No interval is widened for the
+number of claims: each verdict states the false discovery rate of Benjamini and Hochberg instead.
 """
 
 from __future__ import annotations
 
 from slotnorm_book.claims.claim import Criterion
+from slotnorm_book.statistics.summaries import Side
 
 F_ARI_MARGIN = 0.02
 PRECISION_MARGIN = 0.1
@@ -28,26 +29,34 @@ PRECISION = (
 )
 
 
-def direction(statistic: str, meaning: str) -> Criterion:
-    """A difference that should not be negative."""
-    return Criterion(statistic, meaning, "at least", 0.0, SIGN)
+def positive(statistic: str, meaning: str) -> Criterion:
+    """Return the criterion that a difference is not negative."""
+    return Criterion(statistic=statistic, meaning=meaning, side="at least", bound=0.0, reason=SIGN)
 
 
-def loses(statistic: str, meaning: str) -> Criterion:
-    """A loss of F-ARI that should be noticeable."""
-    return Criterion(statistic, meaning, "at least", F_ARI_MARGIN, SPREAD)
+def noticeable_loss(statistic: str, meaning: str) -> Criterion:
+    """Return the criterion that at least :data:`F_ARI_MARGIN` of F-ARI is lost."""
+    return _f_ari_loss(statistic, meaning, "at least")
 
 
-def holds(statistic: str, meaning: str) -> Criterion:
-    """A loss of F-ARI that should not be noticeable; a gain is none."""
-    return Criterion(statistic, meaning, "at most", F_ARI_MARGIN, SPREAD)
+def no_noticeable_loss(statistic: str, meaning: str) -> Criterion:
+    """Return the criterion that at most :data:`F_ARI_MARGIN` of F-ARI is lost; a gain meets it too."""
+    return _f_ari_loss(statistic, meaning, "at most")
 
 
-def fewer_detections(statistic: str, meaning: str) -> Criterion:
-    """A relative loss of average precision that should be noticeable."""
-    return Criterion(statistic, meaning, "at least", PRECISION_MARGIN, PRECISION)
+def noticeable_precision_loss(statistic: str, meaning: str) -> Criterion:
+    """Return the criterion that at least the share :data:`PRECISION_MARGIN` of average precision is lost."""
+    return _precision_loss(statistic, meaning, "at least")
 
 
-def keeps_detections(statistic: str, meaning: str) -> Criterion:
-    """A relative loss of average precision that should not be noticeable."""
-    return Criterion(statistic, meaning, "at most", PRECISION_MARGIN, PRECISION)
+def no_noticeable_precision_loss(statistic: str, meaning: str) -> Criterion:
+    """Return the criterion that at most the share :data:`PRECISION_MARGIN` of average precision is lost."""
+    return _precision_loss(statistic, meaning, "at most")
+
+
+def _f_ari_loss(statistic: str, meaning: str, side: Side) -> Criterion:
+    return Criterion(statistic=statistic, meaning=meaning, side=side, bound=F_ARI_MARGIN, reason=SPREAD)
+
+
+def _precision_loss(statistic: str, meaning: str, side: Side) -> Criterion:
+    return Criterion(statistic=statistic, meaning=meaning, side=side, bound=PRECISION_MARGIN, reason=PRECISION)

@@ -1,88 +1,102 @@
-"""Verdicts on the result claims R1 to R17, from the tables of the runs.
+"""Judges claims: mechanism claims on random instances, result claims and hypotheses on tables of runs.
 
-rulings = judge({name: Evidence.of(results) for name, results in ...})
-show_table("tab-claims", ledger_table(rulings))
+For example, ``judge({"clevr-6-7": Evidence.of(results)})`` returns a verdict on every result claim, and
+:func:`slotnorm_book.claims.tables.ledger_table` makes a table of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from functools import partial
 
-from slotnorm_book.claims import clevr, movi, properties
-from slotnorm_book.claims.comparisons import LackingError, Quantities
+import pandas as pd
+import torch
+
+from slotnorm_book.claims.beyond import TEST
+from slotnorm_book.claims.claim import ResultClaim, Verdict
 from slotnorm_book.claims.evidence import Evidence, Findings, leave_out_spatial
-from slotnorm_book.claims.ledger import CLAIMS
-from slotnorm_book.claims.tables import answer, ledger_table, more_slots
-from slotnorm_book.claims.verdicts import Ruling, rule, with_false_discovery_rates
+from slotnorm_book.claims.ledger import HYPOTHESES, MECHANISM_CLAIMS, RESULT_CLAIMS
+from slotnorm_book.claims.verdicts import judge_measured, with_false_discovery_rates
 from slotnorm_book.statistics.bootstrap import RESAMPLES
 
-__all__ = ["MEASURES", "Evidence", "Measure", "Ruling", "answer", "judge", "ledger_table", "more_slots"]
 
-_MOVI_C, _MOVI_D = ("movi-c-10-11", "movi-c-6-7", "movi-c-6-11"), ("movi-d-10-11", "movi-d-6-7", "movi-d-6-11")
+def judge_all(evidence: Mapping[str, Evidence], seed: int, trials: int) -> list[Verdict]:
+    """Judge every claim of the paper, mechanism claims first.
 
-
-@dataclass(frozen=True)
-class Measure:
-    """What measures a claim.
+    False discovery rates are over all result claims that were run. Mechanism claims are computed on instances that can
+    be drawn at will; they have no p-value, and leaving them out makes the others' rates larger, if anything.
 
     Args:
-        function: from all findings to one or more quantities per criterion.
-        experiments: that it needs.
+        evidence: by experiment.
+        seed: of the random instances of the mechanism claims.
+        trials: random instances per mechanism claim.
     """
-
-    function: Callable[[Findings], Quantities]
-    experiments: tuple[str, ...]
+    return [*judge_mechanisms(seed, trials), *judge(evidence)]
 
 
-MEASURES: dict[str, Measure] = {
-    "R1": Measure(clevr.holds_with_more_slots, ("clevr-6-7",)),
-    "R2": Measure(clevr.beats_the_baseline, ("clevr-6-7",)),
-    "R3": Measure(clevr.beats_it_at_every_object_count, ("clevr-6-7",)),
-    "R4": Measure(clevr.better_overall, ("clevr-6-7",)),
-    "R5": Measure(clevr.excess_slots_in_training, ("clevr-6-7", "clevr-6-11")),
-    "R6": Measure(clevr.background_in_one_slot, ("clevr-6-11",)),
-    "R7": Measure(movi.beats_both_throughout, ("movi-c-10-11",)),
-    "R8": Measure(movi.best_overall, ("movi-c-10-11",)),
-    "R9": Measure(movi.fewer_slots_transfer, ("movi-c-10-11", "movi-c-6-7")),
-    "R10": Measure(movi.lead_grows_with_slots, ("movi-c-6-11",)),
-    "R11": Measure(movi.order_on_movi_d, _MOVI_D),
-    "R12": Measure(movi.fewer_slots_transfer_to_movi_d, _MOVI_D),
-    "R13": Measure(movi.reconstruction, ("clevr-6-7", "clevr-6-11", *_MOVI_C)),
-    "R14": Measure(properties.robust_to_excess_slots, ("properties",)),
-    "R15": Measure(properties.robust_precision, ("properties",)),
-    "R16": Measure(properties.ablated, ("ablations",)),
-    "R17": Measure(clevr.spatial_decompositions, ("clevr-6-7",)),
-}
-"""Claim to what measures it."""
+def judge_mechanisms(seed: int, trials: int) -> list[Verdict]:
+    """Measure and judge every mechanism claim, in seconds on a CPU.
+
+    Args:
+        seed: of the random instances; each claim has its own generator.
+        trials: random instances per claim.
+
+    Raises:
+        ValueError: for fewer than two trials.
+    """
+    if trials < 2:
+        raise ValueError(f"trials must be at least 2, got {trials}")
+    return [
+        claim.judge(claim.measure(torch.Generator().manual_seed(seed), trials)) for claim in MECHANISM_CLAIMS.values()
+    ]
 
 
 def judge(
     evidence: Mapping[str, Evidence],
-    claims: Sequence[str] = tuple(MEASURES),
+    claims: Sequence[str] = tuple(RESULT_CLAIMS),
     *,
     spatial_runs: bool = False,
     resamples: int = RESAMPLES,
-) -> list[Ruling]:
-    """Judge result claims on what has been run.
+) -> list[Verdict]:
+    """Judge result claims on the runs that there are.
 
     Args:
         evidence: by experiment; those that have no run may be left out.
-        claims: those to judge; the false discovery rates are over them.
+        claims: ids of the claims to judge; the false discovery rates are over them.
         spatial_runs: whether to use spatial runs too, which the paper leaves out.
         resamples: of the bootstrap.
     """
     findings = Findings(evidence if spatial_runs else leave_out_spatial(evidence), evidence, resamples)
-    rulings = []
-    for name in claims:
-        measure = MEASURES[name]
-        absent = [one for one in measure.experiments if one not in evidence or evidence[one].scenes.empty]
-        if absent:
-            rulings.append(Ruling(CLAIMS[name], None, lacking=f"no runs of {', '.join(absent)}"))
-            continue
-        scale = ", ".join(dict.fromkeys(evidence[one].scale for one in measure.experiments))
-        try:
-            rulings.append(rule(CLAIMS[name], measure.function(findings), scale))
-        except LackingError as error:
-            rulings.append(Ruling(CLAIMS[name], None, scale, lacking=str(error)))
-    return with_false_discovery_rates(rulings)
+    verdicts = [_judge_result(RESULT_CLAIMS[name], evidence, findings) for name in claims]
+    return with_false_discovery_rates(verdicts)
+
+
+def judge_hypotheses(tables: Mapping[str, pd.DataFrame], scale: str) -> list[Verdict]:
+    """Judge our own hypotheses, each on its table.
+
+    Args:
+        tables: by hypothesis, rows as in :attr:`slotnorm_book.experiments.results.Results.scenes`: for B1 of the
+            experiment ``scale``, for B2 of :func:`slotnorm_book.analyses.mixture_weights.evaluate_with_mixture_weights`, for B3 of
+            ``many-slots``, for B4 of ``iterations``, for B5 of the models and of
+            :func:`slotnorm_book.analyses.em_segmentation.segment_with_em` together, on the same scenes.
+        scale: of the recipes.
+
+    Returns:
+        One verdict per hypothesis; the false discovery rates are over these.
+    """
+    verdicts = []
+    for claim in HYPOTHESES.values():
+        table = tables.get(claim.id, pd.DataFrame())
+        if table.empty:
+            verdicts.append(Verdict.not_run(claim, "no runs"))
+        else:
+            verdicts.append(judge_measured(claim, partial(claim.measure, table[table["test"] == TEST]), scale))
+    return with_false_discovery_rates(verdicts)
+
+
+def _judge_result(claim: ResultClaim, evidence: Mapping[str, Evidence], findings: Findings) -> Verdict:
+    missing = [name for name in claim.experiments if name not in evidence or evidence[name].scenes.empty]
+    if missing:
+        return Verdict.not_run(claim, f"no runs of {', '.join(missing)}")
+    scale = ", ".join(dict.fromkeys(evidence[name].scale for name in claim.experiments))
+    return judge_measured(claim, partial(claim.measure, findings), scale)

@@ -1,20 +1,26 @@
-"""The claims ledger: what the paper claims, how each claim is decided, and what came of it.
+"""The ledger: every claim of the paper, and our own hypotheses beside them.
 
-A claim carries its criteria, fixed here before anything is measured; a verdict follows from measurements alone and is
-never typed in. The mechanism claims M1 to M6 are measured by :mod:`slotnorm_book.claims.mechanism_checks`. A result
-claim, R1 to R17, needs trained runs and is measured by :mod:`slotnorm_book.claims.judge`, with an interval over seeds
-and scenes.
+A claim carries its criteria, fixed before anything is measured, and the function that measures it. Its verdict follows
+from the measurements alone and is never typed in. See :mod:`slotnorm_book.claims.judge`.
 """
 
-from slotnorm_book.claims.claim import Claim, Criterion, Measurement, Outcome, Verdict
-from slotnorm_book.claims.clevr import CLEVR_CLAIMS
-from slotnorm_book.claims.mechanism import MECHANISM_CLAIMS
-from slotnorm_book.claims.movi import MOVI_CLAIMS
-from slotnorm_book.claims.properties import PROPERTY_CLAIMS
+from collections.abc import Iterable
+from typing import TypeVar
 
-__all__ = ["CLAIMS", "Claim", "Criterion", "Measurement", "Outcome", "Verdict"]
+from slotnorm_book.claims import beyond, clevr, mechanism_codes, mechanism_layers, movi, properties
+from slotnorm_book.claims.claim import Claim, Hypothesis, MechanismClaim, ResultClaim
 
-_NUMBERED = (*MECHANISM_CLAIMS, *CLEVR_CLAIMS, *MOVI_CLAIMS, *PROPERTY_CLAIMS)
+SomeClaim = TypeVar("SomeClaim", bound=Claim)
 
-CLAIMS: dict[str, Claim] = {claim.id: claim for claim in sorted(_NUMBERED, key=lambda c: (c.id[0], int(c.id[1:])))}
-"""The ledger by id."""
+
+def _by_id(claims: Iterable[SomeClaim]) -> dict[str, SomeClaim]:
+    return {claim.id: claim for claim in sorted(claims, key=lambda claim: int(claim.id[1:]))}
+
+
+MECHANISM_CLAIMS: dict[str, MechanismClaim] = _by_id((*mechanism_codes.CLAIMS, *mechanism_layers.CLAIMS))
+RESULT_CLAIMS: dict[str, ResultClaim] = _by_id((*clevr.CLAIMS, *movi.CLAIMS, *properties.CLAIMS))
+CLAIMS: dict[str, Claim] = {**MECHANISM_CLAIMS, **RESULT_CLAIMS}
+"""Every claim of the paper by its id."""
+HYPOTHESES: dict[str, Hypothesis] = _by_id(beyond.HYPOTHESES)
+CLAIMED_EXPERIMENTS = tuple(dict.fromkeys(name for claim in RESULT_CLAIMS.values() for name in claim.experiments))
+"""The experiments that the paper's claims are about."""

@@ -1,73 +1,67 @@
-"""From quantities to verdicts: the worst comparison decides, and comparisons are paid for.
+"""Turns the quantities of a claim into its verdict.
 
 A claim is reproduced only if every comparison is, and that needs no correction however many there are. One comparison
-is enough to contradict it, so the end of an interval that can do so is Bonferroni's for the claim's comparisons.
-Between claims the false discovery rate after Benjamini and Hochberg is told, and left to the reader.
+is enough to contradict it, so the end of an interval that can do so has Bonferroni's correction for the number of the
+claim's comparisons. For the number of claims, verdicts state the false discovery rate after Benjamini and Hochberg.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from scipy import stats
 
-from slotnorm_book.claims.claim import Claim, Criterion, Measurement, Verdict
-from slotnorm_book.claims.comparisons import Quantities, Quantity
+from slotnorm_book.claims.claim import Claim, Criterion, Hypothesis, Measurement, Verdict
+from slotnorm_book.claims.comparisons import MissingEvidenceError, Quantities, Quantity
 from slotnorm_book.statistics.summaries import LEVEL
 
 
-@dataclass(frozen=True)
-class Ruling:
-    """A claim and what came of it, or why nothing did.
+def judge_measured(claim: Claim, measure: Callable[[], Quantities], scale: str) -> Verdict:
+    """Measure and judge a claim; where a run or an evaluation is missing, say which.
 
     Args:
         claim: the claim.
-        verdict: ``None`` where it was not run.
+        measure: the claim's measure with its evidence.
         scale: of the runs.
-        lacking: which runs there are not.
-        p_value: of the comparison that is least sure to hold.
-        false_discovery_rate: the smallest at which this and all surer claims count as reproduced.
     """
-
-    claim: Claim
-    verdict: Verdict | None
-    scale: str = ""
-    lacking: str = ""
-    p_value: float = 1.0
-    false_discovery_rate: float = 1.0
-
-    @property
-    def outcome(self) -> str:
-        """``reproduced``, ``contradicted``, ``inconclusive`` or ``not run``."""
-        return self.verdict.outcome if self.verdict else "not run"
+    try:
+        quantities = measure()
+    except MissingEvidenceError as error:
+        return Verdict.not_run(claim, str(error), scale)
+    return judge_quantities(claim, quantities, scale)
 
 
-def rule(claim: Claim, quantities: Quantities, scale: str) -> Ruling:
+def judge_quantities(claim: Claim, quantities: Quantities, scale: str) -> Verdict:
     """Judge a claim by the quantities of its criteria.
 
     Raises:
-        ValueError: quantities for other criteria than the claim's.
+        ValueError: the quantities are not those of the claim's criteria.
     """
-    comparisons = sum(len(found) for found in quantities.values())
     criteria = {criterion.statistic: criterion for criterion in claim.criteria}
     if set(criteria) != set(quantities):
         raise ValueError(f"claim {claim.id} needs {sorted(criteria)}, got {sorted(quantities)}")
-    measurements = {name: worst(criteria[name], found, comparisons) for name, found in quantities.items()}
+    comparisons = sum(len(found) for found in quantities.values())
     tails = [
         quantity.tail(criteria[name].side, criteria[name].bound)
         for name, found in quantities.items()
         for quantity in found
     ]
-    return Ruling(claim, claim.judge(measurements), scale, p_value=max(tails))
+    if isinstance(claim, Hypothesis) and claim.decided_by == "best":
+        measurements = {name: take_best(found) for name, found in quantities.items()}
+        p_value = min(1.0, min(tails) * comparisons)
+    else:
+        measurements = {name: take_worst(criteria[name], found, comparisons) for name, found in quantities.items()}
+        p_value = max(tails)
+    return replace(claim.judge(measurements), scale=scale, p_value=p_value)
 
 
-def worst(criterion: Criterion, quantities: Sequence[Quantity], comparisons: int) -> Measurement:
-    """The measurement of a criterion that must hold for each of several quantities.
+def take_worst(criterion: Criterion, quantities: Sequence[Quantity], comparisons: int) -> Measurement:
+    """Return the measurement of a criterion that must hold for each of several quantities.
 
     Args:
         criterion: what must hold.
-        quantities: for each of them.
+        quantities: one per comparison of the criterion.
         comparisons: of the whole claim, for Bonferroni's end of the interval.
     """
     strict = 1 - (1 - LEVEL) / comparisons
@@ -79,10 +73,21 @@ def worst(criterion: Criterion, quantities: Sequence[Quantity], comparisons: int
     return Measurement(max(values), max(low for low, _ in wide), max(high for _, high in plain))
 
 
-def with_false_discovery_rates(rulings: Sequence[Ruling]) -> list[Ruling]:
-    """The same rulings, with the rate over all claims that were run."""
-    p_values = [ruling.p_value for ruling in rulings if ruling.verdict]
+def take_best(leads: Sequence[Quantity]) -> Measurement:
+    """Return the best of several leads; the lower end of its interval has Bonferroni's correction for the choice.
+
+    The upper end is the largest of the plain ones, so that the best is negative only if every lead is.
+    """
+    strict = 1 - (1 - LEVEL) / len(leads)
+    value, low = max(lead.value for lead in leads), max(lead.interval(strict)[0] for lead in leads)
+    return Measurement(value, low, max(lead.interval(LEVEL)[1] for lead in leads))
+
+
+def with_false_discovery_rates(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Return the same verdicts, with the false discovery rate over all claims that were run."""
+    p_values = [verdict.p_value for verdict in verdicts if verdict.was_run]
     rates = iter(stats.false_discovery_control(p_values, method="bh") if p_values else [])
     return [
-        replace(ruling, false_discovery_rate=float(next(rates))) if ruling.verdict else ruling for ruling in rulings
+        replace(verdict, false_discovery_rate=float(next(rates))) if verdict.was_run else verdict
+        for verdict in verdicts
     ]

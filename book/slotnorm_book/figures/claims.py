@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from slotnorm_book.claims.tables import distance
-from slotnorm_book.claims.verdicts import Ruling
+from slotnorm_book.claims.claim import Verdict
+from slotnorm_book.claims.tables import distance_from_bound
 from slotnorm_book.figures.style import OKABE_ITO, PHONE_WIDTH, placeholder_figure
 
 LOOKS = {
@@ -25,13 +25,13 @@ LINEAR, END = 0.05, 2.0
 ROW_HEIGHT = 0.23
 
 
-def draw_forest(rulings: Sequence[Ruling]) -> Figure:
+def draw_forest(rulings: Sequence[Verdict]) -> Figure:
     """A line per criterion: distance of the measurement from its bound, to the right where the paper's claim lies.
 
     Args:
         rulings: those without a verdict, and claims that are computed, are left out.
     """
-    judged = [ruling for ruling in rulings if ruling.verdict and ruling.claim.kind == "result"]
+    judged = [ruling for ruling in rulings if ruling.was_run and ruling.claim.kind == "result"]
     if not judged:
         return placeholder_figure("no claim has the runs that it needs")
     rows = sum(len(ruling.claim.criteria) for ruling in judged) + len(judged)
@@ -55,11 +55,10 @@ def draw_forest(rulings: Sequence[Ruling]) -> Figure:
     return fig
 
 
-def _draw(ax: Axes, place: int, ruling: Ruling, statistic: str) -> None:
-    assert ruling.verdict is not None
+def _draw(ax: Axes, place: int, ruling: Verdict, statistic: str) -> None:
     (criterion,) = (one for one in ruling.claim.criteria if one.statistic == statistic)
-    measured = ruling.verdict.measurements[statistic]
+    measured = ruling.measurements[statistic]
     color, marker, _ = LOOKS[criterion.judge(measured)]
-    value, low, high = np.clip(distance(criterion, measured), -END, END)
+    value, low, high = np.clip(distance_from_bound(criterion, measured), -END, END)
     ax.plot([low, high], [place, place], color=color, lw=1.6, solid_capstyle="butt")
     ax.plot(value, place, color=color, marker=marker, ms=6, mec="white", mew=0.6)

@@ -18,7 +18,8 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from slotnorm_book.figures.style import OKABE_ITO, PHONE_WIDTH, look_of
-from slotnorm_book.theory.vmf import Fit, VonMisesFisherMixture
+from slotnorm_book.theory.em import Fit
+from slotnorm_book.theory.vmf import VonMisesFisherMixture
 
 COMPONENTS = [OKABE_ITO[name] for name in ("blue", "orange", "green", "vermillion", "sky", "purple", "black")]
 MARKERS = ["o", "s", "D", "^", "v", "X"]

@@ -3,10 +3,10 @@
 Runs and scenes are crossed: all runs are evaluated on the same scenes, from the same initial noise. The bootstrap
 therefore draws scenes once for all runs and variants, which pairs the variants over scenes, and draws seeds for each
 variant on its own. Seeds are not paired: equal seeds share initial parameters and the order of scenes, but training
-amplifies any difference until that does not show, and runs that are left out would break the pairs.
+amplifies any difference until they have nothing in common, and a run that is left out would break its pair.
 
 With three to five seeds a plain bootstrap is too narrow: resampling R runs has a variance too small by (R - 1) / R, and
-takes no account of how badly so few tell their own spread. Deviations of resampled seed weights are therefore stretched
+ignores how uncertain an estimate of their spread is. Deviations of resampled seed weights are therefore stretched
 by sqrt(R / (R - 1)) t / z, with Student's and the normal quantile at 95 %, the degrees of freedom after Welch and
 Satterthwaite. This is the expanded percentile interval of Hesterberg, *What Teachers Should Know About the Bootstrap*
 (2015), Sec. 5. It covers at about its level when runs scatter normally; three runs still cannot show a rare failure,
@@ -29,7 +29,7 @@ from scipy import stats
 from slotnorm_book.statistics.summaries import LEVEL, Side
 
 Statistic = Callable[..., np.ndarray]
-"""A number, of shape (…), of the means over runs and scenes of one or several variants, of shape (…, K) each."""
+"""Function of the means over runs and scenes of one or several variants, of shape (…, K) each, to shape (…)."""
 
 RESAMPLES = 2000
 
@@ -37,12 +37,12 @@ RESAMPLES = 2000
 def samples(
     table: pd.DataFrame, value: str, setting: str | list[str] = "slots"
 ) -> dict[str, Float[np.ndarray, "runs scenes settings"]]:
-    """A tidy table as one array per variant, over the same scenes; NaN where a scene is not in a setting.
+    """Arrange a tidy table as one array per variant, over the same scenes; NaN where a scene is not in a setting.
 
     Args:
         table: one row per run, scene and setting, with ``variant``, ``seed`` and ``scene_id``.
         value: column to arrange.
-        setting: column, or columns, that tell settings apart; they come in ascending order.
+        setting: column or columns that identify a setting; settings are in ascending order.
 
     Raises:
         ValueError: two rows for the same run, scene and setting.
@@ -71,7 +71,7 @@ class Estimate:
     replicates: Float[np.ndarray, " resamples"]
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
-        """Percentile interval, widened to hold the value itself; an unknown replicate may lie on either side."""
+        """Return the percentile interval, widened to contain the value; an unknown replicate counts on both sides."""
         if not np.isfinite(self.value):
             return -np.inf, np.inf
         tail = (1 - level) / 2
@@ -81,7 +81,7 @@ class Estimate:
         return min(float(low), self.value), max(float(high), self.value)
 
     def tail(self, side: Side, bound: float) -> float:
-        """One-sided p-value of the hypothesis that the bound does not hold; unknown replicates speak for it."""
+        """Return the one-sided p-value of the hypothesis that the bound does not hold; NaN replicates support it."""
         held = self.replicates <= bound if side == "at most" else self.replicates >= bound
         return float((1 + (~held).sum()) / (1 + len(held)))
 
@@ -93,7 +93,7 @@ class Bootstrap:
         arrays: scores by variant, see :func:`samples`; every variant has the same scenes.
         resamples: B.
         seed: of the resampling.
-        fixed_runs: these runs are meant and no others, so only scenes are drawn.
+        fixed_runs: whether the statistic is about these very runs, so that only scenes are drawn.
     """
 
     def __init__(
@@ -108,11 +108,11 @@ class Bootstrap:
 
     @property
     def variants(self) -> list[str]:
-        """Those that there are scores of."""
+        """Return the variants that have scores."""
         return list(self._runs)
 
     def estimate(self, statistic: Statistic, *variants: str) -> Estimate:
-        """A statistic of the means of these variants, on the sample and on every resample of it.
+        """Compute a statistic of the means of these variants, on the sample and on every resample.
 
         A ratio may have no value on some resample, or on all; see :meth:`Estimate.interval`.
         """
@@ -132,13 +132,13 @@ class Bootstrap:
 def intervals(
     table: pd.DataFrame, value: str, setting: str = "slots", against: str | None = None, level: float = LEVEL
 ) -> pd.DataFrame:
-    """Mean of each variant at each setting with its interval, for figures.
+    """Compute the mean of each variant at each setting with its interval, for figures.
 
     Args:
         table: see :func:`samples`; one test set, one number of iterations.
         value: column of the measure.
         setting: column of the settings.
-        against: a variant; then differences to it, paired over scenes.
+        against: a variant; if given, the values are differences from it, paired over scenes.
         level: of the intervals, each on its own.
 
     Returns:
@@ -159,13 +159,13 @@ def intervals(
 
 
 def _draws(rng: np.random.Generator, resamples: int, items: int) -> Float[np.ndarray, "resamples items"]:
-    """How often each item is drawn in each resample, with replacement."""
+    """Draw items with replacement and count how often each is drawn in each resample."""
     drawn = rng.integers(items, size=(resamples, items)) + items * np.arange(resamples)[:, None]
     return np.bincount(drawn.ravel(), minlength=resamples * items).reshape(resamples, items).astype(float)
 
 
 def _scene_means(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Means (B, R, K) over scenes, weighted by (B, S), of scores (R, S, K) that may be NaN."""
+    """Return means (B, R, K) over scenes, weighted by (B, S), of scores (R, S, K) that may be NaN."""
     known = ~np.isnan(values)
     if known.all():
         return np.asarray(np.tensordot(weights, values, axes=(1, 1)) / values.shape[1])
@@ -175,14 +175,14 @@ def _scene_means(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _stretched(weights: np.ndarray, degrees: float) -> np.ndarray:
-    """Seed weights (B, R) moved away from 1 / R, see the module's text."""
+    """Move seed weights (B, R) away from 1 / R by the factor in the module's text."""
     runs, tail = weights.shape[1], (1 + LEVEL) / 2
     stretch = stats.t.ppf(tail, degrees) / stats.norm.ppf(tail) * np.sqrt(runs / (runs - 1))
     return np.asarray(1 / runs + stretch * (weights - 1 / runs))
 
 
 def _degrees_of_freedom(statistic: Statistic, runs: Sequence[np.ndarray]) -> float:
-    """Welch and Satterthwaite's, from the jackknife variance that each variant's runs (R, K) give the statistic."""
+    """Return Welch and Satterthwaite's degrees of freedom, from jackknife variances over each variant's runs (R, K)."""
     whole = [values.mean(axis=0) for values in runs]
     spare = np.array([len(values) - 1.0 for values in runs])
     variances = np.zeros(len(runs))

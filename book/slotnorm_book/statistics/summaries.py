@@ -18,34 +18,39 @@ from scipy import stats
 
 Side = Literal["at most", "at least"]
 LEVEL = 0.95
-"""Of every interval."""
+"""Confidence level of every interval."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """How often something happened in so many runs, with the exact interval of Clopper and Pearson."""
+    """Share of runs with some property, with the exact interval of Clopper and Pearson.
+
+    Args:
+        count: runs with the property.
+        total: all runs.
+    """
 
     count: int
     total: int
 
     @property
     def value(self) -> float:
-        """The share."""
+        """Return the share."""
         return self.count / self.total
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
-        """Exact interval."""
+        """Return the exact interval."""
         low, high = stats.binomtest(self.count, self.total).proportion_ci(level, method="exact")
         return float(low), float(high)
 
     def tail(self, side: Side, bound: float) -> float:
-        """One-sided p-value of the hypothesis that the bound does not hold."""
+        """Return the one-sided p-value of the hypothesis that the bound does not hold."""
         alternative = "less" if side == "at most" else "greater"
         return float(stats.binomtest(self.count, self.total, bound, alternative=alternative).pvalue)
 
 
 def slope(values: Float[np.ndarray, "*batch settings"], settings: Sequence[int | float]) -> Float[np.ndarray, "*batch"]:
-    """Least-squares slope over the last axis, per unit of the setting."""
+    """Return the least-squares slope over the last axis, per unit of the setting."""
     centered = np.asarray(settings, dtype=float) - np.mean(settings)
     return np.asarray(values @ centered / (centered @ centered))
 
@@ -53,18 +58,18 @@ def slope(values: Float[np.ndarray, "*batch settings"], settings: Sequence[int |
 def change(
     values: Float[np.ndarray, "*batch settings"], settings: Sequence[int | float]
 ) -> Float[np.ndarray, "*batch"]:
-    """What the fitted line gains from the first setting to the last."""
+    """Return how much the least-squares line rises from the first setting to the last."""
     return np.asarray(slope(values, settings) * (settings[-1] - settings[0]))
 
 
 def ratio(part: npt.ArrayLike, whole: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """A share of something positive; NaN where that is not positive, as stretched resamples of runs can make it."""
+    """Return ``part / whole``; NaN where the whole is not positive, as may happen in stretched resamples of runs."""
     parts, wholes = np.broadcast_arrays(part, whole)
     return np.asarray(np.divide(parts, wholes, out=np.full(wholes.shape, np.nan), where=wholes > 0))
 
 
 def rank_correlation(values: Float[np.ndarray, "*batch settings"]) -> Float[np.ndarray, "*batch"]:
-    """Spearman's correlation with the place along the last axis; zero where nothing varies."""
+    """Return Spearman's correlation with the position along the last axis; zero where nothing varies."""
     ranks = stats.rankdata(values, axis=-1)
     places = np.arange(1, values.shape[-1] + 1)
     left, right = ranks - ranks.mean(axis=-1, keepdims=True), places - places.mean()
@@ -73,23 +78,23 @@ def rank_correlation(values: Float[np.ndarray, "*batch settings"]) -> Float[np.n
 
 
 def run_means(table: pd.DataFrame, values: Sequence[str] = ("f_ari", "ari", "loss")) -> pd.DataFrame:
-    """Mean over scenes, one row per run and setting."""
+    """Return means over scenes, one row per run and setting."""
     keys = ["variant", "seed", "test", "slots", "iterations"]
     return table.groupby(keys, sort=False, as_index=False)[list(values)].mean()
 
 
 def median_and_deviation(values: Float[np.ndarray, " runs"]) -> tuple[float, float]:
-    """Median over runs and the largest deviation from it, as in Table 1 of the paper."""
+    """Return the median over runs and the largest deviation from it, as in Table 1 of the paper."""
     median = float(np.median(values))
     return median, float(np.abs(np.asarray(values) - median).max())
 
 
 def paired_effect(left: Float[np.ndarray, " scenes"], right: Float[np.ndarray, " scenes"]) -> float:
-    """Cohen's d of the differences over the same scenes: their mean in units of their standard deviation."""
+    """Return Cohen's d of the differences over the same scenes: their mean over their standard deviation."""
     differences = np.asarray(left) - np.asarray(right)
     return float(differences.mean() / differences.std(ddof=1))
 
 
 def superiority(left: Float[np.ndarray, " runs"], right: Float[np.ndarray, " others"]) -> float:
-    """Probability that a run of the first kind has more than one of the second, ties counting half (Mann-Whitney)."""
+    """Return the probability that a run of the first kind exceeds one of the second; ties count half (Mann-Whitney)."""
     return float(stats.mannwhitneyu(left, right).statistic / (len(left) * len(right)))

@@ -1,4 +1,4 @@
-"""The modified Bessel function of the first kind where it leaves the range of floating-point numbers."""
+"""Logarithm of the modified Bessel function of the first kind, also where the function itself over- or underflows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy import special
 
 
 def _debye_polynomials(count: int) -> list[Polynomial]:
-    """q_j with u_j(t) = t^j q_j(t), where u_j are the polynomials of the uniform expansion of Bessel functions."""
+    """Return q_j with u_j(t) = t^j q_j(t), for the polynomials u_j of the uniform expansion of Bessel functions."""
     u, quotients = Polynomial([1.0]), [Polynomial([1.0])]
     for j in range(1, count + 1):
         u = Polynomial([0, 0, 0.5, 0, -0.5]) * u.deriv() + (Polynomial([1, 0, -5]) * u).integ() / 8
@@ -25,10 +25,10 @@ _DEBYE_RADIUS = 30.0
 
 @lru_cache(maxsize=1024)
 def log_scaled_bessel(order: float, argument: float) -> float:
-    r"""Logarithm of :math:`I_\nu(\kappa) \kappa^{-\nu}` in double precision.
+    r"""Return the logarithm of :math:`I_\nu(\kappa) \kappa^{-\nu}` in double precision.
 
-    The uniform expansion of :math:`I_\nu`, written in powers of :math:`(\nu^2 + \kappa^2)^{-1/2}`, serves a large order
-    and a large argument alike.
+    The uniform expansion of :math:`I_\nu` in powers of :math:`(\nu^2 + \kappa^2)^{-1/2}` holds for a large order and
+    for a large argument.
 
     Args:
         order: :math:`\nu`, not negative.

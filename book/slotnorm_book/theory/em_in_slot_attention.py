@@ -1,4 +1,4 @@
-r"""Expectation maximization inside Slot Attention: parameters with which attention is the E-step (Eqs. 5 and 6).
+r"""Expectation maximization inside Slot Attention: parameters for which attention is the E-step (Eqs. 5 and 6).
 
 Shape letters: K slots or components, N points, D slot dimension, P dimension of the points' ambient space.
 """
@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from slotnorm.attention import SlotAttention
 from slotnorm.normalization import Normalization
+from slotnorm_book.theory.em import normalize_directions
 from slotnorm_book.theory.propositions import AffineSubspace, layer_norm_hull, recover_column_means, update_codes
-from slotnorm_book.theory.vmf import VonMisesFisherMixture, directions_of
+from slotnorm_book.theory.vmf import VonMisesFisherMixture
 
 _LOWEST_LOG_WEIGHT = 40.0
 
@@ -28,7 +29,7 @@ class EmbeddedMixture:
     Args:
         module: the module, in double precision.
         frame: orthonormal basis of the space in which LayerNorm centers, in columns, shape (D, D - 1). The first P hold
-            directions, the next one the log-weight, the next one what keeps the slot's length.
+            directions, the next one the log-weight, the next one fills the slot up to its length.
         point_dim: P.
         radius: length of every slot.
     """
@@ -40,15 +41,15 @@ class EmbeddedMixture:
 
     @cached_property
     def values(self) -> AffineSubspace:
-        """Affine hull of the values (Lemma 3)."""
+        """Return the affine hull of the values (Lemma 3)."""
         return layer_norm_hull(self.module.norm_inputs, self.module.to_v)
 
     def tokens(self, points: Float[Tensor, "inputs point_dim"]) -> Float[Tensor, "1 inputs dim"]:
-        """Points of the unit sphere, shape (N, P), as input tokens, shape (1, N, D)."""
+        """Return points of the unit sphere, shape (N, P), as input tokens, shape (1, N, D)."""
         return (points @ self.frame[:, : self.point_dim].T)[None]
 
     def slots(self, mixture: VonMisesFisherMixture) -> Float[Tensor, "1 slots dim"]:
-        """The mixture's components as slots, shape (1, K, D); no log-weight below -40 can be held."""
+        """Return the mixture's components as slots, shape (1, K, D). A log-weight below -40 is stored as -40."""
         directions = mixture.directions / mixture.temperature
         log_weights = mixture.weights.log().clamp(min=-_LOWEST_LOG_WEIGHT)[:, None]
         taken = directions.square().sum(1, keepdim=True) + log_weights.square()
@@ -57,18 +58,18 @@ class EmbeddedMixture:
         return (coordinates @ self.frame[:, : self.point_dim + 2].T)[None]
 
     def read(self, codes: Float[Tensor, "1 slots dim"], mixture: VonMisesFisherMixture) -> VonMisesFisherMixture:
-        r"""The M-step's result from update codes: Eq. 7 from their part in V, Eq. 8 through Prop. 2.
+        r"""Read the M-step's result off update codes: Eq. 7 from their part in V, Eq. 8 through Prop. 2.
 
-        From weighted-mean codes Prop. 2's formula reads one for every slot, hence equal weights.
+        For weighted-mean codes Prop. 2's formula gives one for every slot, hence equal weights.
         """
         weights = recover_column_means(codes, self.values)[0]
-        directions = directions_of(codes[0] @ self.frame[:, : self.point_dim], mixture.directions)
+        directions = normalize_directions(codes[0] @ self.frame[:, : self.point_dim], mixture.directions)
         return VonMisesFisherMixture(directions, weights / weights.sum(), mixture.temperature)
 
     def step(
         self, points: Float[Tensor, "inputs point_dim"], mixture: VonMisesFisherMixture
     ) -> tuple[VonMisesFisherMixture, Float[Tensor, "1 slots inputs"]]:
-        """One iteration of Slot Attention with :meth:`read` in the place of GRU and MLP; returns also the attention."""
+        """Run one iteration of Slot Attention with :meth:`read` in place of GRU and MLP; return the attention too."""
         codes, attention = update_codes(self.module, self.tokens(points), self.slots(mixture))
         return self.read(codes, mixture), attention
 
@@ -76,7 +77,7 @@ class EmbeddedMixture:
 def embed(
     point_dim: int, temperature: float, slot_dim: int, normalization: str | Normalization = "weighted_sum"
 ) -> EmbeddedMixture:
-    r"""Parameters with which Slot Attention computes the E-step of a von Mises-Fisher mixture (Eqs. 5 and 6).
+    r"""Build a Slot Attention module that computes the E-step of a von Mises-Fisher mixture (Eqs. 5 and 6).
 
     Key and value maps are the identity. LayerNorm keeps unit tokens on the unit sphere of :math:`1^\perp` and adds
     :math:`a = 1/\sqrt D`, so that keys and values lie in :math:`a + 1^\perp`. A slot holds :math:`\theta_k / \tau`,

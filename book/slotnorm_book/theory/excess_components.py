@@ -1,4 +1,4 @@
-r"""What expectation maximization does with more components than there are (Sec. 3.2, the paper's intuition).
+r"""Partitions by expectation maximization with more components than the data have (Sec. 3.2).
 
 Shape letters: N points, K components.
 """
@@ -13,19 +13,19 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from slotnorm.metrics.segmentation import adjusted_rand_index
-from slotnorm_book.theory.vmf import Fit
+from slotnorm_book.theory.em import Fit
 
 
 @dataclass(frozen=True)
 class Partition:
-    """How a fit partitions points whose components are known.
+    """Quality of a fit's partition of points whose true components are known.
 
     Args:
         components: K of the fit.
-        ari: adjusted Rand index of the most responsible component against the true one.
+        ari: adjusted Rand index of the partition by most responsible component against the true one.
         merged_ari: the same after components that coincide are counted as one.
-        owners: components that are the most responsible one for some point.
-        directions: components left when those that coincide are counted as one.
+        owners: number of components that are the most responsible one for some point.
+        directions: number of components after those that coincide are counted as one.
         effective: exponential of the entropy of the mean responsibilities.
     """
 
@@ -37,15 +37,15 @@ class Partition:
     effective: float
 
     def as_row(self) -> dict[str, float]:
-        """A row of a table."""
+        """Return the fields as a row of a table."""
         return asdict(self)
 
 
-def coincident(directions: Float[Tensor, "components dim"], angle: float) -> Int[Tensor, " components"]:
-    """Group of each direction: two are in one group where a chain of steps below ``angle`` (in radians) joins them.
+def group_coincident(directions: Float[Tensor, "components dim"], angle: float) -> Int[Tensor, " components"]:
+    """Number the groups of directions; a chain of steps of at most ``angle`` radians joins two into one group.
 
     Example:
-        >>> coincident(torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]), angle=0.1).tolist()
+        >>> group_coincident(torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]), angle=0.1).tolist()
         [0, 1, 0]
     """
     chords = torch.cdist(directions, directions, compute_mode="donot_use_mm_for_euclid_dist")
@@ -61,11 +61,11 @@ def partition(fit: Fit, labels: Int[Tensor, " points"]) -> Partition:
     tangent direction.
 
     Args:
-        fit: result of :func:`slotnorm_book.theory.vmf.fit`.
+        fit: result of :func:`slotnorm_book.theory.em.fit`.
         labels: true component of every point, shape (N,).
     """
     responsibilities_NK = fit.responsibilities.cpu()
-    groups_K = coincident(fit.mixture.directions, 0.25 * fit.mixture.temperature**0.5)
+    groups_K = group_coincident(fit.mixture.directions, 0.25 * fit.mixture.temperature**0.5)
     distinct = int(groups_K.max()) + 1
     merged = responsibilities_NK.new_zeros(len(labels), distinct).index_add_(1, groups_K, responsibilities_NK)
     winners_N = responsibilities_NK.argmax(dim=1)

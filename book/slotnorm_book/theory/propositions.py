@@ -1,8 +1,8 @@
-r"""The maps behind Section 3's analogy: what layer normalization, attention and the update codes hold.
+r"""The maps behind Section 3's analogy: layer normalization, attention and the update codes.
 
 Lemmas 1-3 find the affine subspace of keys and values, Eq. 6 splits attention along its offset, and Propositions 1
-and 2 say what the update codes know of the mixture weights :math:`\pi_k`.
-``slotnorm_book.theory.em_in_slot_attention`` puts them to work.
+and 2 say whether the update codes determine the mixture weights :math:`\pi_k`.
+``slotnorm_book.theory.em_in_slot_attention`` applies them.
 
 Shape letters: B batch, K slots, N input tokens, D slot dimension.
 """
@@ -31,7 +31,7 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class AffineSubspace:
-    r"""The unique form :math:`A = a + V` with :math:`a \perp V` (Lemma 2).
+    r"""An affine subspace in its unique form :math:`A = a + V` with :math:`a \perp V` (Lemma 2).
 
     Args:
         offset: :math:`a`, the point of :math:`A` nearest to the origin, shape (D,); zero where :math:`A` contains it.
@@ -48,25 +48,26 @@ class AffineSubspace:
 
     @property
     def rank(self) -> int:
-        """Dimension of :math:`V`."""
+        """Return the dimension of :math:`V`."""
         return self.basis.shape[1]
 
     def distance(self, points: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch"]:
-        """Euclidean distance of each point, of shape (…, D), from the subspace, shape (…)."""
+        """Return the Euclidean distance of each point, of shape (…, D), from the subspace, shape (…)."""
         residual = points - self.offset
         normal = residual - residual @ self.basis @ self.basis.T
         return normal.square().sum(dim=-1).sqrt()
 
 
 def affine_subspace(point: Float[Tensor, " dim"], span: Float[Tensor, "dim vectors"]) -> AffineSubspace:
-    """The affine subspace through ``point`` that the columns of ``span`` open (Lemma 2).
+    """Return the affine subspace through ``point`` in the directions of the columns of ``span`` (Lemma 2).
 
     Args:
         point: any point of it, shape (D,).
         span: any vectors that span its directions, in columns, shape (D, M).
 
     Returns:
-        Its unique form; numerical rank and a vanishing offset are judged as ``numpy.linalg.matrix_rank`` does.
+        Its unique form. The numerical rank, and whether the offset is zero, have the tolerance of
+        ``numpy.linalg.matrix_rank``.
 
     Example:
         >>> line = affine_subspace(torch.tensor([1.0, 2.0]), torch.tensor([[1.0], [0.0]]))
@@ -84,7 +85,7 @@ def affine_subspace(point: Float[Tensor, " dim"], span: Float[Tensor, "dim vecto
 
 
 def layer_norm_hull(norm: nn.LayerNorm, linear: nn.Linear | None = None) -> AffineSubspace:
-    r"""Affine hull of the image of a LayerNorm (Lemma 1), or of a linear map after it (Lemma 3).
+    r"""Return the affine hull of the image of a LayerNorm (Lemma 1), or of a linear map after it (Lemma 3).
 
     It is :math:`\mathrm{diag}(\alpha) 1^\perp + \beta`, or the image of that set under the linear map.
 
@@ -124,12 +125,12 @@ class AttentionFactors:
 
     @property
     def slot_weights(self) -> Float[Tensor, "batch slots"]:
-        r"""The slot factors over their sum, which stand where :math:`\pi_k` stands in Eq. 5, shape (B, K)."""
+        r"""Return the slot factors over their sum, which take the place of :math:`\pi_k` in Eq. 5, shape (B, K)."""
         return self.slot_logits.softmax(dim=1)
 
     @property
     def attention(self) -> Float[Tensor, "batch slots inputs"]:
-        """Right-hand side of Eq. 6, shape (B, K, N)."""
+        """Return the right-hand side of Eq. 6, shape (B, K, N)."""
         return (self.slot_logits[:, :, None] + self.data_logits).softmax(dim=1)
 
 
@@ -165,7 +166,7 @@ def update_codes(
     inputs: Float[Tensor, "batch inputs input_dim"],
     slots: Float[Tensor, "batch slots dim"],
 ) -> tuple[Float[Tensor, "batch slots dim"], Float[Tensor, "batch slots inputs"]]:
-    """Update codes and attention of one iteration, before the slots are updated (Eqs. 1-4).
+    """Return the update codes and the attention of one iteration, before the slots are updated (Eqs. 1-4).
 
     Args:
         module: Slot Attention with any normalization.
@@ -188,7 +189,7 @@ def update_codes(
 
 
 def identical_slots(slot: Float[Tensor, " dim"], num_slots: int) -> Float[Tensor, "1 slots dim"]:
-    r"""K copies of one slot, which share every token: the proof that Eq. 9 has no solution (Prop. 1, App. C).
+    r"""Repeat one slot K times: the slots share every token, which proves that Eq. 9 has no solution (Prop. 1, App. C).
 
     Their weighted-mean codes do not depend on K, while the column means of the attention are 1/K.
 
@@ -208,10 +209,10 @@ def identical_slots(slot: Float[Tensor, " dim"], num_slots: int) -> Float[Tensor
 def recover_column_means(
     codes: Float[Tensor, "batch slots dim"], values: AffineSubspace, scale_per_input: float = 1.0
 ) -> Float[Tensor, "batch slots"]:
-    r"""Prop. 2's :math:`f(u) = C a^\top u / (N \lVert a \rVert^2)`: column means from weighted-sum codes (Eqs. 10, 35).
+    r"""Recover column means by Prop. 2's :math:`f(u) = C a^\top u / (N \lVert a \rVert^2)` (Eqs. 10 and 35).
 
     Args:
-        codes: :math:`u_k`, shape (B, K, D).
+        codes: :math:`u_k` of weighted sum, shape (B, K, D).
         values: affine hull of the values, :func:`layer_norm_hull` of the input's LayerNorm and the value map.
         scale_per_input: C / N, which is 1 for the paper's choice of C.
 
@@ -219,7 +220,7 @@ def recover_column_means(
         :math:`\sum_n \gamma_{n,k} / N`, shape (B, K).
 
     Raises:
-        ValueError: where the subspace of the values contains the origin: Prop. 2's null set.
+        ValueError: the affine hull of the values contains the origin, where Prop. 2 does not hold.
 
     Example:
         >>> module = SlotAttention(8, 8, num_slots=3, normalization="weighted_sum").double()

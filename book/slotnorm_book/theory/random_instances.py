@@ -20,9 +20,9 @@ from slotnorm_book.theory.vmf import VonMisesFisherMixture
 def random_slot_attention(
     dim: int, generator: torch.Generator, normalization: str | Normalization = "weighted_sum", sharpness: float = 3.0
 ) -> SlotAttention:
-    r"""Slot Attention in double precision with every parameter drawn from a density.
+    r"""Draw a Slot Attention module in double precision, with every parameter from a density.
 
-    At initialization LayerNorm's shift is zero, which is inside the null set that Prop. 2 leaves out; here it is not.
+    A new module has a LayerNorm shift of zero, for which Prop. 2 does not hold; here it is not zero.
 
     Args:
         dim: features of tokens and slots, D.
@@ -43,32 +43,32 @@ def random_slot_attention(
 def random_slots(
     num_slots: int, dim: int, generator: torch.Generator, batch: int = 1
 ) -> Float[Tensor, "batch slots dim"]:
-    """Standard normal slots."""
+    """Draw standard normal slots."""
     return torch.randn(batch, num_slots, dim, generator=generator, dtype=torch.float64)
 
 
 def random_mixture(
     num_components: int, dim: int, temperature: float, generator: torch.Generator, tries: int = 200
 ) -> VonMisesFisherMixture:
-    """A mixture whose directions lie apart and whose weights differ.
+    """Draw a mixture with distant directions and unequal weights.
 
     Args:
         num_components: K.
         dim: dimension of the points' ambient space.
         temperature: shared by the components.
         generator: source of directions and weights.
-        tries: sets of uniform directions, of which the one with the smallest largest cosine is taken.
+        tries: number of sets of uniform directions; the one whose closest pair is farthest apart is taken.
     """
     directions = torch.randn(tries, num_components, dim, generator=generator, dtype=torch.float64)
     directions = nn.functional.normalize(directions, dim=2)
     cosines = directions @ directions.mT - 2 * torch.eye(num_components, dtype=torch.float64)
-    apart = directions[cosines.amax(dim=(1, 2)).argmin()]
+    distant = directions[cosines.amax(dim=(1, 2)).argmin()]
     weights = 0.2 - torch.rand(num_components, generator=generator, dtype=torch.float64).log()
-    return VonMisesFisherMixture(apart, weights / weights.sum(), temperature)
+    return VonMisesFisherMixture(distant, weights / weights.sum(), temperature)
 
 
 def random_tokens(num_inputs: int, dim: int, generator: torch.Generator) -> Float[Tensor, "1 inputs dim"]:
-    """Tokens of a scene: points of a mixture of five components, so that slots have something to bind to."""
+    """Draw the tokens of a scene: points of a mixture of five components, which slots can bind to."""
     points, _ = random_mixture(5, dim, 0.5 / dim, generator, tries=1).sample(num_inputs, generator)
     return points[None]
 
@@ -94,7 +94,7 @@ def sample_codes(
     num_inputs: int,
     generator: torch.Generator,
 ) -> CodeSamples:
-    """Codes of several normalizations for the same attention, over scenes with random tokens and slots.
+    """Compute codes of several normalizations for the same attention, over scenes with random tokens and slots.
 
     Args:
         module: its maps are used; its own normalization is not.

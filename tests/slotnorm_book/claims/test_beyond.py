@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slotnorm_book.claims.beyond import CLAIMS_BEYOND, MEASURES, best, beyond_table, judge_beyond
-from slotnorm_book.claims.ledger import CLAIMS
+from slotnorm_book.claims.judge import judge_hypotheses
+from slotnorm_book.claims.ledger import CLAIMS, HYPOTHESES
+from slotnorm_book.claims.tables import hypotheses_table
+from slotnorm_book.claims.verdicts import take_best
 from slotnorm_book.experiments.recipes.beyond import (
     EM_COUNTS,
     ITERATED_SLOTS,
@@ -73,62 +75,63 @@ def world(sign: int) -> dict[str, pd.DataFrame]:
 
 @pytest.mark.parametrize(("sign", "outcome"), [(1, "reproduced"), (-1, "contradicted")])
 def test_every_hypothesis_can_hold_and_fail(sign, outcome):
-    rulings = judge_beyond(world(sign), "cpu")
-    assert {ruling.claim.id: ruling.outcome for ruling in rulings} == dict.fromkeys(MEASURES, outcome)
+    verdicts = judge_hypotheses(world(sign), "cpu")
+    assert {verdict.claim.id: verdict.outcome for verdict in verdicts} == dict.fromkeys(HYPOTHESES, outcome)
     answer = {"reproduced": "✓ holds", "contradicted": "✗ does not hold"}[outcome]
-    assert all(f">{answer}</strong><br>cpu scale" in cell for cell in beyond_table(rulings)["answer"])
+    assert all(f">{answer}</strong><br>cpu scale" in cell for cell in hypotheses_table(verdicts)["answer"])
 
 
 def test_one_seed_decides_nothing():
     single = {name: rows[rows["seed"] == 0] for name, rows in world(1).items()}
-    assert {ruling.outcome for ruling in judge_beyond(single, "smoke")} == {"inconclusive"}
+    assert {verdict.outcome for verdict in judge_hypotheses(single, "smoke")} == {"inconclusive"}
 
 
 def test_what_has_not_been_run_is_not_judged():
     worlds = world(1)
-    lacking = {
+    incomplete = {
         "B1": worlds["B1"][worlds["B1"]["variant"] == "weighted_sum"],
         "B2": pd.DataFrame(),
         "B3": worlds["B3"][worlds["B3"]["slots"] < 128],
         "B4": worlds["B4"][worlds["B4"]["iterations"] < 10],
     }
-    rulings = judge_beyond(lacking, "cpu")
-    assert {ruling.outcome for ruling in rulings} == {"not run"}
-    assert all(ruling.lacking for ruling in rulings)
-    assert all(">– not run</strong>" in cell for cell in beyond_table(rulings)["answer"])
+    verdicts = judge_hypotheses(incomplete, "cpu")
+    assert {verdict.outcome for verdict in verdicts} == {"not run"}
+    assert all(verdict.missing for verdict in verdicts)
+    assert all(">– not run</strong>" in cell for cell in hypotheses_table(verdicts)["answer"])
 
 
 @pytest.mark.parametrize("slots", [[5], [5, 9], [9], [7, 11]])
 def test_nothing_is_judged_without_the_slot_counts_that_it_is_about(slots):
-    lacking = {}
+    incomplete = {}
     for name, rows in world(1).items():
         chosen = rows["slots"].isin(slots) | rows["variant"].isin([EM, EM_EQUAL])
-        lacking[name] = rows[chosen]
-    del lacking["B2"]  # computed with slot counts of its own
-    rulings = judge_beyond(lacking, "cpu")
-    assert {ruling.outcome for ruling in rulings} == {"not run"}
-    assert all(ruling.lacking for ruling in rulings)
+        incomplete[name] = rows[chosen]
+    del incomplete["B2"]  # computed with slot counts of its own
+    verdicts = judge_hypotheses(incomplete, "cpu")
+    assert {verdict.outcome for verdict in verdicts} == {"not run"}
+    assert all(verdict.missing for verdict in verdicts)
 
 
 def test_only_the_paper_s_harder_scenes_are_judged():
     worlds = world(1)
     other = worlds["B3"].assign(test="MOVi-C6", f_ari=0.0)
-    (ruling,) = [one for one in judge_beyond({"B3": pd.concat([worlds["B3"], other])}, "cpu") if one.claim.id == "B3"]
-    assert ruling.outcome == "reproduced"
+    verdicts = judge_hypotheses({"B3": pd.concat([worlds["B3"], other])}, "cpu")
+    (verdict,) = [one for one in verdicts if one.claim.id == "B3"]
+    assert verdict.outcome == "reproduced"
 
 
 def test_the_best_of_several_pays_for_being_picked():
     rng = np.random.default_rng(1)
     leads = [Estimate(mean, rng.normal(mean, 0.01, 4000)) for mean in (-0.05, 0.02)]
-    found = best(leads)
+    found = take_best(leads)
     assert found.value == 0.02
     assert found.low < leads[1].interval(0.95)[0]
     assert found.high == leads[1].interval(0.95)[1]
 
 
 def test_the_hypotheses_are_kept_apart_from_the_paper_s_claims():
-    assert [claim.id for claim in CLAIMS_BEYOND] == list(MEASURES) == ["B1", "B2", "B3", "B4", "B5"]
-    assert not set(MEASURES) & set(CLAIMS)
-    for claim in CLAIMS_BEYOND:
+    assert list(HYPOTHESES) == ["B1", "B2", "B3", "B4", "B5"]
+    assert not set(HYPOTHESES) & set(CLAIMS)
+    for claim in HYPOTHESES.values():
         assert claim.kind == "extension"
         assert all(criterion.reason and criterion.meaning for criterion in claim.criteria)

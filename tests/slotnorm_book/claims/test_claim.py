@@ -6,15 +6,27 @@ import pytest
 import torch
 
 from slotnorm.metrics.segmentation import adjusted_rand_index
-from slotnorm_book.claims.claim import Claim, Criterion, Measurement
+from slotnorm_book.claims.claim import Criterion, Measurement, ResultClaim
 from slotnorm_book.claims.clevr import WHOLE_BACKGROUND
 from slotnorm_book.claims.criteria import F_ARI_MARGIN
 from slotnorm_book.claims.ledger import CLAIMS
 from slotnorm_book.claims.paper_values import REPORTED, SPATIAL_RUNS, TABLE_1
 from slotnorm_book.experiments.recipes import EXPERIMENTS
 
-UPPER = Criterion("error", "an error", "at most", 1.0, "by hand")
-LOWER = Criterion("gain", "a gain", "at least", 0.0, "by hand")
+UPPER = Criterion(statistic="error", meaning="an error", side="at most", bound=1.0, reason="by hand")
+LOWER = Criterion(statistic="gain", meaning="a gain", side="at least", bound=0.0, reason="by hand")
+
+
+def claim_of(*criteria: Criterion) -> ResultClaim:
+    return ResultClaim(
+        id="X",
+        locus="nowhere",
+        statement="a claim",
+        criteria=criteria,
+        shown_in=(),
+        experiments=(),
+        measure=lambda findings: {},
+    )
 
 
 @pytest.mark.parametrize(
@@ -46,19 +58,17 @@ def test_an_interval_that_holds_the_bound_is_inconclusive(
     ],
 )
 def test_all_criteria_must_hold(error: Measurement, gain: Measurement, outcome: str) -> None:
-    verdict = Claim("X", "nowhere", "result", "a claim", (UPPER, LOWER)).judge({"error": error, "gain": gain})
+    verdict = claim_of(UPPER, LOWER).judge({"error": error, "gain": gain})
     assert verdict.outcome == outcome
 
 
 def test_detail_names_what_was_measured_and_asked_for() -> None:
-    verdict = Claim("X", "nowhere", "result", "a claim", (UPPER, LOWER)).judge(
-        {"error": Measurement.exact(0.5), "gain": Measurement(0.25, -0.5, 1.0)}
-    )
+    verdict = claim_of(UPPER, LOWER).judge({"error": Measurement.exact(0.5), "gain": Measurement(0.25, -0.5, 1.0)})
     assert verdict.detail == "an error: 0.5, at most 1; a gain: 0.25 [-0.5, 1], at least 0"
 
 
 def test_missing_and_unknown_measurements_are_refused() -> None:
-    claim = Claim("X", "nowhere", "result", "a claim", (UPPER,))
+    claim = claim_of(UPPER)
     with pytest.raises(ValueError, match=r"needs the measurements \['error'\], got \['gain'\]"):
         claim.judge({"gain": Measurement.exact(0.0)})
 
@@ -74,6 +84,7 @@ def test_every_entry_of_the_ledger_says_where_and_how() -> None:
         assert claim.id[0] == {"mechanism": "M", "result": "R"}[claim.kind]
         assert claim.locus
         assert claim.criteria
+        assert claim.shown_in
         assert all(criterion.reason and criterion.meaning for criterion in claim.criteria)
         assert len({criterion.statistic for criterion in claim.criteria}) == len(claim.criteria)
 

@@ -3,22 +3,19 @@
 import matplotlib.pyplot as plt
 import pytest
 
+from slotnorm_book.claims.claim import OUTCOMES, Verdict
 from slotnorm_book.claims.claims_page import (
-    NEEDED,
-    OUTCOMES,
-    all_rulings,
-    board,
-    changed,
-    counts,
-    differences,
-    discoveries,
-    of_outcome,
-    runs_of,
+    count_discoveries,
+    count_outcomes,
+    count_runs,
+    list_changed_verdicts,
+    list_differences,
+    render_board,
+    select_verdicts,
     settings_table,
 )
-from slotnorm_book.claims.judge import judge
-from slotnorm_book.claims.ledger import CLAIMS
-from slotnorm_book.claims.verdicts import Ruling
+from slotnorm_book.claims.judge import judge, judge_all
+from slotnorm_book.claims.ledger import CLAIMED_EXPERIMENTS, CLAIMS
 from slotnorm_book.experiments.recipes import recipe
 from slotnorm_book.experiments.results import Results
 from slotnorm_book.figures.claims import draw_forest
@@ -26,50 +23,50 @@ from tests.slotnorm_book.claims.worlds import evidence
 
 
 @pytest.fixture(scope="module")
-def rulings() -> list[Ruling]:
+def verdicts() -> list[Verdict]:
     return judge({"clevr-6-7": evidence(1)["clevr-6-7"]}, resamples=200)
 
 
-def test_counts_add_up(rulings: list[Ruling]) -> None:
-    found = counts(rulings)
+def test_counts_add_up(verdicts: list[Verdict]) -> None:
+    found = count_outcomes(verdicts)
     assert found == {"reproduced": 5, "contradicted": 0, "inconclusive": 0, "not run": 12}
-    assert [r.claim.id for outcome in OUTCOMES for r in of_outcome(rulings, outcome)] == [
+    assert [r.claim.id for outcome in OUTCOMES for r in select_verdicts(verdicts, outcome)] == [
         *["R1", "R2", "R3", "R4", "R17"],
         *[name for name in CLAIMS if name[0] == "R" and name not in ("R1", "R2", "R3", "R4", "R17")],
     ]
 
 
 def test_without_runs_the_mechanism_is_still_judged() -> None:
-    computed = all_rulings({}, seed=0, trials=2)
-    assert [r.claim.id for r in of_outcome(computed, "reproduced", "mechanism")] == [f"M{i}" for i in range(1, 7)]
-    assert counts(computed)["not run"] == 17
+    computed = judge_all({}, seed=0, trials=2)
+    assert [r.claim.id for r in select_verdicts(computed, "reproduced", "mechanism")] == [f"M{i}" for i in range(1, 7)]
+    assert count_outcomes(computed)["not run"] == 17
 
 
-def test_discoveries_are_counted_among_reproduced_results(rulings: list[Ruling]) -> None:
-    assert discoveries(rulings) == (5, 5)
-    assert discoveries(rulings, rate=0.0) == (0, 5)
+def test_discoveries_are_counted_among_reproduced_results(verdicts: list[Verdict]) -> None:
+    assert count_discoveries(verdicts) == (5, 5)
+    assert count_discoveries(verdicts, rate=0.0) == (0, 5)
 
 
-def test_what_spatial_runs_change_is_named(rulings: list[Ruling]) -> None:
+def test_what_spatial_runs_change_is_named(verdicts: list[Verdict]) -> None:
     other = {r.claim.id: r for r in judge({"clevr-6-7": evidence(-1)["clevr-6-7"]}, resamples=200)}
-    assert changed(rulings, {r.claim.id: r for r in rulings}) == "none"
-    assert changed(rulings[:1], other) == "R1 (reproduced, with them contradicted)"
+    assert list_changed_verdicts(verdicts, {r.claim.id: r for r in verdicts}) == "none"
+    assert list_changed_verdicts(verdicts[:1], other) == "R1 (reproduced, with them contradicted)"
 
 
-def test_a_tile_has_sign_word_and_link(rulings: list[Ruling]) -> None:
-    tiles = board(rulings)
+def test_a_tile_has_sign_word_and_link(verdicts: list[Verdict]) -> None:
+    tiles = render_board(verdicts)
     assert tiles.count("<li ") == 17
     assert '<li class="verdict reproduced"><a href="#R1"' in tiles
     assert "<b>R5</b> <span>– not run</span>" in tiles
 
 
-@pytest.mark.parametrize("name", NEEDED)
+@pytest.mark.parametrize("name", CLAIMED_EXPERIMENTS)
 def test_a_paper_scale_run_differs_in_nothing(name: str) -> None:
-    assert differences(recipe(name, "paper"), recipe(name, "paper")) == []
+    assert list_differences(recipe(name, "paper"), recipe(name, "paper")) == []
 
 
 def test_differences_tell_both_sides() -> None:
-    told = differences(recipe("clevr-6-7", "smoke"), recipe("clevr-6-7", "paper"))
+    told = list_differences(recipe("clevr-6-7", "smoke"), recipe("clevr-6-7", "paper"))
     assert "steps: 20, not 500,000" in told
     assert "pixels a side: 32, not 128" in told
     assert "bound on the gradient's norm: 1, not none" in told
@@ -86,18 +83,18 @@ def test_experiments_that_differ_alike_share_a_row() -> None:
 
 def test_runs_that_two_experiments_show_count_once() -> None:
     both = [Results(one, (), tuple(one.runs())) for one in (recipe(f"movi-{x}-6-7", "cpu") for x in "cd")]
-    assert runs_of(both) == (0, 12)
+    assert count_runs(both) == (0, 12)
 
 
-def test_the_forest_has_a_line_per_criterion(rulings: list[Ruling]) -> None:
-    fig = draw_forest(rulings)
+def test_the_forest_has_a_line_per_criterion(verdicts: list[Verdict]) -> None:
+    fig = draw_forest(verdicts)
     lines = [label.get_text() for label in fig.axes[0].get_yticklabels()]
-    judged = [r.claim for r in rulings if r.verdict]
+    judged = [r.claim for r in verdicts if r.was_run]
     assert [line.split()[0] for line in lines] == [claim.id for claim in judged for _ in claim.criteria]
     plt.close(fig)
 
 
 def test_the_forest_of_nothing_says_so() -> None:
-    fig = draw_forest(all_rulings({}, 0, 2))
+    fig = draw_forest(judge_all({}, 0, 2))
     assert fig.texts[0].get_text() == "no claim has the runs that it needs"
     plt.close(fig)

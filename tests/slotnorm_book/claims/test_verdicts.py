@@ -6,32 +6,32 @@ from functools import cache
 import pandas as pd
 import pytest
 
-from slotnorm_book.claims.claim import Criterion, Measurement
+from slotnorm_book.claims.claim import Criterion, Measurement, Verdict
 from slotnorm_book.claims.evidence import Evidence
-from slotnorm_book.claims.judge import MEASURES, judge
-from slotnorm_book.claims.ledger import CLAIMS
-from slotnorm_book.claims.tables import answer, distance, ledger_table, more_slots
-from slotnorm_book.claims.verdicts import Ruling, rule, worst
-from slotnorm_book.experiments.recipes import BEYOND, EXPERIMENTS, recipe
+from slotnorm_book.claims.judge import judge
+from slotnorm_book.claims.ledger import RESULT_CLAIMS
+from slotnorm_book.claims.tables import distance_from_bound, ledger_table
+from slotnorm_book.claims.text import compare_slot_counts, summarize_verdicts
+from slotnorm_book.claims.verdicts import judge_quantities, take_worst
+from slotnorm_book.experiments.recipes import recipe
 from slotnorm_book.experiments.results import Results
 from slotnorm_book.statistics.summaries import Share
 from tests.slotnorm_book.claims.worlds import evidence
 
-CRITERIA = [(claim.id, c.statistic) for claim in CLAIMS.values() if claim.kind == "result" for c in claim.criteria]
+CRITERIA = [(claim.id, c.statistic) for claim in RESULT_CLAIMS.values() for c in claim.criteria]
 SHARES = [case for case in CRITERIA if case[0] == "R17"]
 EMPTY = Evidence(pd.DataFrame(), pd.DataFrame(), 7, "cpu")
 
 
 @cache
-def rulings(sign: int) -> dict[str, Ruling]:
-    return {ruling.claim.id: ruling for ruling in judge(evidence(sign), resamples=500)}
+def judged(sign: int) -> dict[str, Verdict]:
+    return {verdict.claim.id: verdict for verdict in judge(evidence(sign), resamples=500)}
 
 
 @pytest.mark.parametrize(("sign", "outcome"), [(1, "reproduced"), (-1, "contradicted"), (0, "inconclusive")])
 @pytest.mark.parametrize(("name", "statistic"), [case for case in CRITERIA if case not in SHARES])
 def test_each_criterion_tells_the_worlds_apart(name: str, statistic: str, sign: int, outcome: str) -> None:
-    verdict = rulings(sign)[name].verdict
-    assert verdict is not None
+    verdict = judged(sign)[name]
     (criterion,) = (c for c in verdict.claim.criteria if c.statistic == statistic)
     assert criterion.judge(verdict.measurements[statistic]) == outcome, verdict.measurements[statistic]
 
@@ -47,11 +47,12 @@ def test_each_criterion_tells_the_worlds_apart(name: str, statistic: str, sign: 
     ],
 )
 def test_shares_of_spatial_runs(proposed: Share, others: Share, outcome: str) -> None:
-    assert rule(CLAIMS["R17"], {"proposed_share": [proposed], "others_share": [others]}, "cpu").outcome == outcome
+    shares = {"proposed_share": [proposed], "others_share": [others]}
+    assert judge_quantities(RESULT_CLAIMS["R17"], shares, "cpu").outcome == outcome
 
 
 def test_spatial_runs_are_counted_and_left_out() -> None:
-    assert rulings(1)["R17"].verdict.measurements["proposed_share"].value == 0.4
+    assert judged(1)["R17"].measurements["proposed_share"].value == 0.4
     world = evidence(1)
     scenes = world["clevr-6-7"].scenes
     spoilt = scenes.assign(f_ari=scenes["f_ari"].where(scenes["agreement"] < 0.5, 0.0))
@@ -63,18 +64,10 @@ def test_spatial_runs_are_counted_and_left_out() -> None:
     assert left_out["R17"] == kept["R17"] == "reproduced"
 
 
-def test_every_claim_is_measured() -> None:
-    assert list(MEASURES) == [claim.id for claim in CLAIMS.values() if claim.kind == "result"]
-
-
 def test_without_runs_there_is_no_verdict() -> None:
-    for ruling in judge({"clevr-6-7": EMPTY}):
-        assert ruling.outcome == "not run"
-        assert ruling.lacking == f"no runs of {', '.join(MEASURES[ruling.claim.id].experiments)}"
-
-
-def test_every_experiment_is_one_that_can_be_run() -> None:
-    assert {name for measure in MEASURES.values() for name in measure.experiments} == set(EXPERIMENTS) - set(BEYOND)
+    for verdict in judge({"clevr-6-7": EMPTY}):
+        assert verdict.outcome == "not run"
+        assert verdict.missing == f"no runs of {', '.join(RESULT_CLAIMS[verdict.claim.id].experiments)}"
 
 
 @pytest.mark.parametrize(("experiment", "slots"), [("clevr-6-7", 7), ("clevr-6-11", 11), ("properties", 10)])
@@ -84,26 +77,26 @@ def test_results_are_evidence_of_their_recipe(experiment: str, slots: int) -> No
 
 
 @pytest.mark.parametrize(
-    ("spoil", "lacking"),
+    ("spoil", "missing"),
     [
         (lambda rows: rows[rows["variant"] != "batch_norm"], "no run of batch_norm"),
         (lambda rows: rows[rows["slots"] < 21], "no evaluation from 9 to 21"),
         (lambda rows: rows[rows["test"] != "CLEVR10"], "clevr-6-7: nothing evaluated for f_ari, CLEVR10"),
     ],
 )
-def test_what_is_lacking_is_named(spoil, lacking: str) -> None:
+def test_missing_evidence_is_named(spoil, missing: str) -> None:
     world = {"clevr-6-7": replace(evidence(1)["clevr-6-7"], scenes=spoil(evidence(1)["clevr-6-7"].scenes))}
-    ruling = judge(world, resamples=100)[0]
-    assert (ruling.outcome, ruling.lacking) == ("not run", lacking)
+    verdict = judge(world, resamples=100)[0]
+    assert (verdict.outcome, verdict.missing) == ("not run", missing)
 
 
 def test_one_seed_decides_nothing() -> None:
     one = evidence(1)["clevr-6-7"]
     single = judge({"clevr-6-7": replace(one, scenes=one.scenes[one.scenes["seed"] == 4])}, resamples=100)
-    assert [ruling.outcome for ruling in single[:4]] == ["inconclusive"] * 4
+    assert [verdict.outcome for verdict in single[:4]] == ["inconclusive"] * 4
 
 
-AT_LEAST = Criterion("gain", "a gain", "at least", 0.0, "by hand")
+AT_LEAST = Criterion(statistic="gain", meaning="a gain", side="at least", bound=0.0, reason="by hand")
 AT_MOST = replace(AT_LEAST, side="at most")
 
 
@@ -122,23 +115,23 @@ class Plain:
 
 
 def test_the_worst_comparison_decides_and_contradiction_pays_for_their_number() -> None:
-    assert worst(AT_LEAST, [Plain(3.0), Plain(5.0)], comparisons=2) == Measurement(3.0, 2.0, 5.0)
-    assert worst(AT_MOST, [Plain(3.0), Plain(5.0)], comparisons=2) == Measurement(5.0, 3.0, 6.0)
-    assert worst(AT_LEAST, [Plain(3.0)], comparisons=1) == Measurement(3.0, 2.0, 4.0)
+    assert take_worst(AT_LEAST, [Plain(3.0), Plain(5.0)], comparisons=2) == Measurement(3.0, 2.0, 5.0)
+    assert take_worst(AT_MOST, [Plain(3.0), Plain(5.0)], comparisons=2) == Measurement(5.0, 3.0, 6.0)
+    assert take_worst(AT_LEAST, [Plain(3.0)], comparisons=1) == Measurement(3.0, 2.0, 4.0)
 
 
 def test_false_discovery_rates_are_over_the_claims_that_were_run() -> None:
     world = evidence(1)
-    some = [ruling for ruling in judge({"clevr-6-7": world["clevr-6-7"]}, resamples=500) if ruling.verdict]
-    ordered = sorted(some, key=lambda ruling: ruling.p_value)
+    some = [verdict for verdict in judge({"clevr-6-7": world["clevr-6-7"]}, resamples=500) if verdict.was_run]
+    ordered = sorted(some, key=lambda verdict: verdict.p_value)
     last = ordered[-1]
     assert last.false_discovery_rate == pytest.approx(last.p_value)
-    assert all(ruling.p_value <= ruling.false_discovery_rate <= last.p_value for ruling in ordered)
+    assert all(verdict.p_value <= verdict.false_discovery_rate <= last.p_value for verdict in ordered)
 
 
 def test_the_ledger_as_a_table() -> None:
-    ran = [rulings(1)["R2"], Ruling(CLAIMS["R7"], None, lacking="no runs of movi-c-10-11")]
-    table = ledger_table(ran, beside=rulings(1) | {"R7": ran[1]})
+    ran = [judged(1)["R2"], Verdict.not_run(RESULT_CLAIMS["R7"], "no runs of movi-c-10-11")]
+    table = ledger_table(ran, beside=judged(1) | {"R7": ran[1]})
     assert "**R2** Both proposed variants" in table["claim"][0]
     assert "{numref}`fig-clevr-slots`" in table["claim"][0]
     criteria = table["ours"][0].split("<br>")
@@ -151,7 +144,7 @@ def test_the_ledger_as_a_table() -> None:
 
 
 def test_the_ledger_tells_where_spatial_runs_change_a_verdict() -> None:
-    (row,) = ledger_table([rulings(1)["R2"]], beside={"R2": rulings(-1)["R2"]})["verdict"]
+    (row,) = ledger_table([judged(1)["R2"]], beside={"R2": judged(-1)["R2"]})["verdict"]
     assert row.endswith("with spatial runs: **contradicted**")
 
 
@@ -160,40 +153,40 @@ def test_an_empty_ledger_says_so() -> None:
 
 
 def test_distances_are_positive_where_the_claim_lies() -> None:
-    assert distance(replace(AT_LEAST, bound=1.0), Measurement(3.0, 2.0, 5.0)) == (2.0, 1.0, 4.0)
-    assert distance(replace(AT_MOST, bound=1.0), Measurement(3.0, 2.0, 5.0)) == (-2.0, -4.0, -1.0)
+    assert distance_from_bound(replace(AT_LEAST, bound=1.0), Measurement(3.0, 2.0, 5.0)) == (2.0, 1.0, 4.0)
+    assert distance_from_bound(replace(AT_MOST, bound=1.0), Measurement(3.0, 2.0, 5.0)) == (-2.0, -4.0, -1.0)
 
 
 def test_judging_repeats() -> None:
     world = {"clevr-6-7": evidence(0)["clevr-6-7"]}
     first, again = (judge(world, resamples=100) for _ in range(2))
-    assert [r.verdict and r.verdict.detail for r in first] == [r.verdict and r.verdict.detail for r in again]
+    assert [r.measurements for r in first] == [r.measurements for r in again]
 
 
 def test_models_that_detect_nothing_are_inconclusive() -> None:
     one = evidence(1)["properties"]
     blind = replace(one, sets=one.sets.assign(value=0.0))
-    (ruling,) = judge({"properties": blind}, ["R15"], resamples=100)
-    assert ruling.outcome == "inconclusive"
+    (verdict,) = judge({"properties": blind}, ["R15"], resamples=100)
+    assert verdict.outcome == "inconclusive"
 
 
 def test_only_the_claims_asked_for_are_judged() -> None:
     some = judge({"clevr-6-7": evidence(1)["clevr-6-7"]}, ["R3", "R2"], resamples=100)
-    assert [ruling.claim.id for ruling in some] == ["R3", "R2"]
+    assert [verdict.claim.id for verdict in some] == ["R3", "R2"]
 
 
 def test_the_answer_says_of_every_claim_what_came_of_it() -> None:
-    found = [rulings(1)["R1"], rulings(-1)["R2"], rulings(0)["R3"], Ruling(CLAIMS["R4"], None, lacking="no runs")]
-    lines = answer(found).splitlines()
+    found = [judged(1)["R1"], judged(-1)["R2"], judged(0)["R3"], Verdict.not_run(RESULT_CLAIMS["R4"], "no runs")]
+    lines = summarize_verdicts(found).splitlines()
     said = ["Holds here", "Does not hold here as it stands", "Undecided by these runs", "Not run"]
     assert lines == [
-        f"- **{words}.** *{name}*: {CLAIMS[name].statement}."
+        f"- **{words}.** *{name}*: {RESULT_CLAIMS[name].statement}."
         for words, name in zip(said, ["R1", "R2", "R3", "R4"], strict=True)
     ]
-    smoke = answer([replace(found[0], scale="smoke")])
+    smoke = summarize_verdicts([replace(found[0], scale="smoke")])
     assert "none of this says anything about the paper" in smoke
-    with pytest.raises(ValueError, match="without claims"):
-        answer([])
+    with pytest.raises(ValueError, match="at least one verdict"):
+        summarize_verdicts([])
 
 
 def test_more_slots_tells_the_median_run_of_each_variant_at_both_counts() -> None:
@@ -206,8 +199,8 @@ def test_more_slots_tells_the_median_run_of_each_variant_at_both_counts() -> Non
     ]
     scenes = pd.DataFrame(rows, columns=["variant", "seed", "test", "slots", "scene_id", "f_ari"])
     # The median run is that of seed 1, its scenes' mean 0.01 above the first.
-    assert more_slots(scenes, "many", 7, 21, {"a": "A", "b": "B"}) == "A 0.51 → 0.31, B 0.41 → 0.41"
-    assert more_slots(pd.DataFrame(), "many", 7, 21, {}) == "not run"
-    assert more_slots(scenes, "many", 5, 21, {}) == "not evaluated with 5 slots"
-    assert more_slots(scenes, "many", 5, 23, {}) == "not evaluated with 5 and 23 slots"
-    assert more_slots(scenes, "many", 7, 7, {"a": "A", "b": "B"}) == "A 0.51 → 0.51, B 0.41 → 0.41"
+    assert compare_slot_counts(scenes, "many", 7, 21, {"a": "A", "b": "B"}) == "A 0.51 → 0.31, B 0.41 → 0.41"
+    assert compare_slot_counts(pd.DataFrame(), "many", 7, 21, {}) == "not run"
+    assert compare_slot_counts(scenes, "many", 5, 21, {}) == "not evaluated with 5 slots"
+    assert compare_slot_counts(scenes, "many", 5, 23, {}) == "not evaluated with 5 and 23 slots"
+    assert compare_slot_counts(scenes, "many", 7, 7, {"a": "A", "b": "B"}) == "A 0.51 → 0.51, B 0.41 → 0.41"

@@ -51,7 +51,7 @@ def test_samples_over_two_columns() -> None:
     assert samples(one, "f_ari", ["distance", "slots"])["a"].shape == (1, 1, 2)
 
 
-def test_rows_told_twice_are_refused() -> None:
+def test_duplicate_rows_are_refused() -> None:
     one = table({"a": [[1, 2]]})
     with pytest.raises(ValueError, match="duplicate"):
         samples(pd.concat([one, one]), "f_ari")
@@ -97,7 +97,7 @@ def test_degrees_of_freedom_are_welchs() -> None:
     )
 
 
-def test_a_single_run_tells_nothing() -> None:
+def test_a_single_run_has_no_interval() -> None:
     bootstrap = Bootstrap({"a": np.ones((1, 5, 1)), "b": np.ones((3, 5, 1))}, resamples=20)
     estimate = bootstrap.estimate(difference, "a", "b")
     assert estimate.interval() == (-math.inf, math.inf)
@@ -192,7 +192,7 @@ def test_four_hundred_resamples_of_twelve_runs_are_quick() -> None:
     assert len({estimate.value for estimate in estimates}) == 9
 
 
-def test_a_ratio_without_a_value_tells_nothing() -> None:
+def test_a_ratio_without_a_value_has_no_interval() -> None:
     bootstrap = Bootstrap({"a": np.ones((3, 4, 1)), "b": np.zeros((3, 4, 1))}, resamples=20)
     for names in (("a", "b"), ("b", "b")):
         estimate = bootstrap.estimate(lambda left, right: ratio(left, right)[..., 0], *names)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from slotnorm.metrics.segmentation import adjusted_rand_index, foreground_adjusted_rand_index
-from slotnorm_book.statistics.spatial_runs import SPATIAL_AGREEMENT, apart, spatial_runs, without_spatial
+from slotnorm_book.statistics.spatial_runs import SPATIAL_AGREEMENT, spatial_runs, split_spatial_runs, without_spatial
 
 
 def table(agreements: dict[tuple[str, int], float], f_ari: float = 0.4) -> pd.DataFrame:
@@ -80,9 +80,9 @@ def test_a_bad_run_is_not_yet_a_spatial_one(generator: torch.Generator) -> None:
     assert not _is_spatial(_discs(20, generator), noise)
 
 
-def test_runs_are_told_apart_whole() -> None:
-    object_wise, spatial = apart(RUNS, slots=7)
+def test_runs_are_split_whole() -> None:
+    object_wise, spatial = split_spatial_runs(RUNS, slots=7)
     assert set(zip(object_wise["variant"], object_wise["seed"], strict=True)) == {("batch_norm", 1)}
     assert set(zip(spatial["variant"], spatial["seed"], strict=True)) == {("batch_norm", 0), ("weighted_mean", 0)}
     assert len(object_wise) + len(spatial) == len(RUNS)
-    assert [len(part) for part in apart(RUNS.iloc[:0], slots=7)] == [0, 0]
+    assert [len(part) for part in split_spatial_runs(RUNS.iloc[:0], slots=7)] == [0, 0]

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from slotnorm_book.theory import vmf
-from slotnorm_book.theory.excess_components import coincident, partition
-from slotnorm_book.theory.vmf import Fit, VonMisesFisherMixture
+from slotnorm_book.theory.em import Fit, fit
+from slotnorm_book.theory.excess_components import group_coincident, partition
+from slotnorm_book.theory.vmf import VonMisesFisherMixture
 
 
 def fit_of(directions: Tensor, responsibilities: Tensor) -> Fit:
@@ -20,8 +20,8 @@ def fit_of(directions: Tensor, responsibilities: Tensor) -> Fit:
 def test_chains_of_near_directions_are_one_group() -> None:
     angles = torch.tensor([0.0, 0.08, 0.16, 1.0])
     directions = torch.stack([angles.cos(), angles.sin()], dim=1)
-    assert coincident(directions, angle=0.1).tolist() == [0, 0, 0, 1]
-    assert coincident(directions, angle=0.05).tolist() == [0, 1, 2, 3]
+    assert group_coincident(directions, angle=0.1).tolist() == [0, 0, 0, 1]
+    assert group_coincident(directions, angle=0.05).tolist() == [0, 1, 2, 3]
 
 
 def test_partition_by_hand() -> None:
@@ -44,7 +44,7 @@ def test_equal_weights_let_coincident_components_share_points_and_estimated_ones
     truth = VonMisesFisherMixture(torch.eye(3), torch.full((3,), 1 / 3), temperature=0.05)
     points, labels = truth.sample(300, generator)
     found = {
-        weights: partition(vmf.fit(points, 15, torch.Generator().manual_seed(0), 0.05, weights), labels)
+        weights: partition(fit(points, 15, torch.Generator().manual_seed(0), 0.05, weights), labels)
         for weights in (True, False)
     }
     assert found[True].ari > found[False].ari + 0.1

@@ -11,6 +11,7 @@ from torch import nn
 from slotnorm import SlotAttention
 from slotnorm.normalization import LayerNorm, WeightedSum
 from slotnorm_book.theory import vmf
+from slotnorm_book.theory.em import e_step, m_step
 from slotnorm_book.theory.em_in_slot_attention import embed
 from slotnorm_book.theory.propositions import (
     AffineSubspace,
@@ -165,8 +166,8 @@ def test_slot_attention_computes_em(slot_dim: int, generator: torch.Generator) -
     points, _ = mixture.sample(200, generator)
     embedded = embed(3, 0.1, slot_dim)
     new, attention = embedded.step(points, mixture)
-    gamma = vmf.e_step(points, mixture)
-    expected = vmf.m_step(points, gamma, mixture)
+    gamma = e_step(points, mixture)
+    expected = m_step(points, gamma, mixture)
     # double precision; the slots' spare coordinate is some forty times the others
     assert (attention[0].T - gamma).abs().max() < 1e-12
     assert (new.weights - expected.weights).abs().max() < 1e-12
@@ -178,7 +179,7 @@ def test_the_whole_module_returns_the_e_step_as_its_attention(generator: torch.G
     points, _ = mixture.sample(50, generator)
     embedded = embed(3, 0.1, 8)
     _, attention = embedded.module(embedded.tokens(points), slots=embedded.slots(mixture), iterations=1)
-    assert (attention[0].T - vmf.e_step(points, mixture)).abs().max() < 1e-12
+    assert (attention[0].T - e_step(points, mixture)).abs().max() < 1e-12
 
 
 def test_the_slot_factor_is_the_mixture_weight(generator: torch.Generator) -> None:
@@ -193,7 +194,7 @@ def test_weighted_mean_in_the_place_of_the_sum_is_em_without_weights(generator: 
     mixture = random_mixture(5, 3, 0.1, generator)
     points, _ = mixture.sample(100, generator)
     new, _ = embed(3, 0.1, 8, "weighted_mean").step(points, mixture)
-    expected = vmf.m_step(points, vmf.e_step(points, mixture), mixture)
+    expected = m_step(points, e_step(points, mixture), mixture)
     assert new.weights.tolist() == pytest.approx([0.2] * 5)
     assert (new.directions - expected.directions).abs().max() < 1e-6  # eps of Eq. 4's implementation
 
