@@ -257,7 +257,7 @@ class BatchNorm(_ScalarAffine):
 
     def _batch_statistics(self, codes_BKD: Tensor) -> Statistics:
         if codes_BKD.numel() <= self.correction and not _several_ranks():
-            return self.running_mean, self.running_var  # too few numbers: the variance, and the average for good, is NaN
+            return self.running_mean, self.running_var  # of too few numbers the variance is NaN
         mean, var = _mean_and_variance(codes_BKD, self.correction)
         with torch.no_grad():
             self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)

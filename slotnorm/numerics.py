@@ -12,7 +12,7 @@ from torch import Tensor
 
 @contextlib.contextmanager
 def matmul_precision(precision: str) -> Iterator[None]:
-    """Compute products in TF32 if ``precision`` is ``"tf32"``, otherwise in full; only some GPUs know the difference."""
+    """Compute products in TF32 if ``precision`` is ``"tf32"``, otherwise in full precision."""
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = precision == "tf32"

@@ -90,7 +90,7 @@ class FeatureDecoder(nn.Module):
     As printed, the perceptron maps every :math:`s_k + p_n` to F features and one alpha logit. Its first layer is
     affine, :math:`W(s_k + p_n) + b = W s_k + (W p_n + b)`: K + N products instead of K·N. Its last layer is affine too,
     and the alphas sum to one over the slots, so that
-    :math:`\sum_k \alpha_{kn}(W h_{kn} + b) = W \sum_k \alpha_{kn} h_{kn} + b`: the hidden features are mixed first, W is
+    :math:`\sum_k \alpha_{kn}(W h_{kn} + b) = W \sum_k \alpha_{kn} h_{kn} + b`: hidden features are mixed first, W is
     applied once per patch, and the K reconstructions are never computed. Patches are decoded
     :data:`PATCHES_AT_ONCE` at a time, in training together with their gradients, to save memory.
 
@@ -250,7 +250,7 @@ class FeatureAutoencoder(SlotModel[FeatureDecomposition]):
     def decode(
         self, slots: Float[Tensor, "batch slots dim"], attention: Float[Tensor, "batch slots patches"]
     ) -> FeatureDecomposition:
-        """Reconstruct the features from slots, shape (B, K, D) (Table 5); ``attention``, shape (B, K, N), is handed on."""
+        """Reconstruct the features from slots, shape (B, K, D); ``attention``, shape (B, K, N), is handed on."""
         reconstruction, masks_BKN = self.decoder(slots)
         masks = masks_BKN.unflatten(-1, (self.grid_size, self.grid_size))
         return FeatureDecomposition(reconstruction, masks, slots, attention)

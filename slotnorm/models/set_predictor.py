@@ -10,7 +10,6 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -49,7 +48,7 @@ class SetPrediction(NamedTuple):
 
 
 class SetPredictor(SlotModel[SetPrediction]):
-    """Slot Attention on a strided convolutional encoder, and a perceptron that predicts an object from each slot (App. I).
+    """Slot Attention on a strided convolutional encoder; a perceptron predicts an object from each slot (App. I).
 
     The defaults are the paper's sizes: 128x128 images make 32x32 tokens. The loss is
     :func:`slotnorm.object_properties.hungarian_huber_loss`.

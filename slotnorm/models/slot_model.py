@@ -68,7 +68,5 @@ class SlotModel(nn.Module, ABC, Generic[Output]):
         return self.decode(*self.slot_attention(tokens, num_slots, iterations, slots, generator))
 
     @abstractmethod
-    def decode(
-        self, slots: Float[Tensor, "batch slots dim"], attention: Float[Tensor, "batch slots tokens"]
-    ) -> Output:
+    def decode(self, slots: Float[Tensor, "batch slots dim"], attention: Float[Tensor, "batch slots tokens"]) -> Output:
         """Compute the output from the slots, shape (B, K, D), and the last attention, shape (B, K, N)."""

@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 import torch
 import torch.distributed as dist
-from torch import nn
 
 from slotnorm.data.splits import Split
 from slotnorm.evaluation import SETTING, Evaluation, Probe
+from slotnorm.models import SlotModel
 from slotnorm.normalization import GROUP, NORMALIZATIONS
 from slotnorm.training.build import build_model
 from slotnorm.training.loop import Trained, Watch, train
@@ -199,7 +200,7 @@ def _record(job: Job, store: RunStore, execution: Execution, trained: Trained, d
 
 
 def _evaluated(
-    spec: RunSpec, model: nn.Module, tests: Sequence[TestSet], execution: Execution, run: Run | None = None
+    spec: RunSpec, model: SlotModel[Any], tests: Sequence[TestSet], execution: Execution, run: Run | None = None
 ) -> tuple[Evaluation, dict[str, object]]:
     """The run's evaluation, with what was missing added."""
     before = run.evaluation if run else None

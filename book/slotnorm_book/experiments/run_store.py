@@ -34,6 +34,7 @@ from torch import nn
 
 from slotnorm.atomic_files import sync_folder, write_whole
 from slotnorm.evaluation import Evaluation
+from slotnorm.models import SlotModel
 from slotnorm.training.checkpoint import Curve
 from slotnorm.training.spec import RunSpec, SpecError
 
@@ -318,7 +319,7 @@ class Run:
         """Whether the model can be loaded."""
         return WEIGHTS in self.files
 
-    def load_model(self) -> nn.Module:
+    def load_model(self) -> SlotModel[Any]:
         """The trained model, on the CPU and in evaluation mode.
 
         Raises:
