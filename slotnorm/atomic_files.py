@@ -1,4 +1,4 @@
-"""Writes files that are there whole or not at all, even after a power failure."""
+"""Writes files completely or not at all, even when the power fails."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all, and on disk when this returns.
+    """Write a file completely or not at all; it is on disk when this returns.
 
     Raises:
-        OSError: such as a full disk, naming the file; what was at ``path`` before is as it was.
+        OSError: for example on a full disk; the message names the file, and what was at ``path`` stays as it was.
     """
     temporary = path.with_name(path.name + ".tmp")
     try:
@@ -27,7 +27,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have a folder's names on disk, as after a rename in it, so that a power failure does not undo it; POSIX only."""
+    """Write a folder's entries to disk, so that a power failure does not undo a rename in it; POSIX only."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -1,4 +1,4 @@
-r"""Slot Attention (Locatello et al., 2020; Sec. 2.1), with the update normalization as a part that can be exchanged.
+r"""Slot Attention (Locatello et al., 2020; Sec. 2.1) with an exchangeable update normalization.
 
 Shape letters: B batch, K slots, N input tokens, D slot dimension.
 """
@@ -22,20 +22,20 @@ class SlotAttention(nn.Module):
     (Eq. 3), normalizes them (Eq. 4 or one of its alternatives) and updates the slots with a GRU and a residual MLP. The
     slot count and the number of iterations may differ at every call.
 
-    Autocast is switched off inside, at next to no cost: slots that have begun to differ do so by less than half
-    precision resolves, and a model whose slots are rounded alike takes far longer to give each its object.
+    Autocast is switched off inside; this costs little. Early in training slots differ by less than half precision can
+    resolve, and a model whose slots are rounded to the same numbers takes far longer to give each its object.
 
     Args:
         input_dim: features of an input token.
         slot_dim: features D of a slot, and of keys, queries and values.
-        num_slots: slots K that :meth:`forward` makes unless it is told otherwise.
-        iterations: refinement steps unless :meth:`forward` is told otherwise; the paper trains with 3.
+        num_slots: slots K by default; :meth:`forward` can change it.
+        iterations: refinement steps by default; :meth:`forward` can change it; the paper trains with 3.
         hidden_dim: width of the residual MLP; 128 for CLEVR, 512 for MOVi.
         normalization: a name that :func:`~slotnorm.normalization.make_normalization` knows, or a module of your own.
-        eps: of the three layer normalizations; the TensorFlow reference has 1e-3.
+        eps: added to the variance in the three layer normalizations; the TensorFlow reference has 1e-3.
 
     Raises:
-        ValueError: for a size or count below 1, or an unknown normalization.
+        ValueError: if a size or count is below 1, or the normalization is unknown.
 
     Example:
         >>> attention = SlotAttention(input_dim=64, slot_dim=64, num_slots=7, normalization="weighted_sum")
@@ -55,15 +55,8 @@ class SlotAttention(nn.Module):
         eps: float = 1e-5,
     ) -> None:
         super().__init__()
-        sizes = {
-            "input_dim": input_dim,
-            "slot_dim": slot_dim,
-            "num_slots": num_slots,
-            "iterations": iterations,
-            "hidden_dim": hidden_dim,
-        }
-        for name, value in sizes.items():
-            _require_positive(name, value)
+        require_positive(input_dim=input_dim, slot_dim=slot_dim, num_slots=num_slots, hidden_dim=hidden_dim)
+        require_positive(iterations=iterations)
         self.num_slots = num_slots
         self.iterations = iterations
         self.norm_inputs = nn.LayerNorm(input_dim, eps=eps)
@@ -80,7 +73,7 @@ class SlotAttention(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        r"""Draws all parameters but the normalization's anew, as the reference implementation does.
+        r"""Draw all parameters except the normalization's anew, as the reference implementation does.
 
         Glorot-uniform kernels and zero biases; the GRU's recurrent kernel is orthogonal as one (D, 3D) matrix;
         :math:`\mu` and :math:`\log\sigma` of the initial slots are uniform in :math:`\pm\sqrt{3/D}`.
@@ -105,24 +98,23 @@ class SlotAttention(nn.Module):
         slots: Float[Tensor, "batch slots dim"] | None = None,
         generator: torch.Generator | None = None,
     ) -> tuple[Float[Tensor, "batch slots dim"], Float[Tensor, "batch slots inputs"]]:
-        """Slots and attention after the last iteration.
+        """Refine slots and return them with the attention of the last iteration.
 
         Args:
             inputs: input tokens before layer normalization, shape (B, N, input_dim).
-            num_slots: K for this call.
-            iterations: refinement steps for this call.
-            slots: initial slots, shape (B, K, D), instead of random ones.
-            generator: source of the random initial slots, on the device of the module.
+            num_slots: K in this call.
+            iterations: refinement steps in this call.
+            slots: initial slots, shape (B, K, D); random ones by default.
+            generator: draws the random initial slots; on the device of the module.
 
         Returns:
-            The slots, shape (B, K, D), and the attention of the last iteration, shape (B, K, N), which sums to one over
-            the slots.
+            The slots, shape (B, K, D), and the attention, shape (B, K, N), which sums to one over the slots.
 
         Raises:
-            ValueError: for a count below 1, inputs without three axes, or initial slots of another shape.
+            ValueError: if a count is below 1, or the inputs or initial slots have another shape.
         """
         iterations = self.iterations if iterations is None else iterations
-        _require_positive("iterations", iterations)
+        require_positive(iterations=iterations)
         if inputs.ndim != 3:
             raise ValueError(f"inputs must have shape (B, N, input_dim), got {tuple(inputs.shape)}")
         slots_BKD = self._initial_slots(inputs, num_slots, slots, generator)
@@ -139,20 +131,20 @@ class SlotAttention(nn.Module):
         return slots_BKD, attn_BKN
 
     def initial_slots(self, noise: Float[Tensor, "batch slots dim"]) -> Float[Tensor, "batch slots dim"]:
-        r"""Initial slots :math:`\mu + \exp(\log\sigma)\,\epsilon` from standard normal noise, all (B, K, D)."""
+        r"""Make initial slots :math:`\mu + \exp(\log\sigma)\,\epsilon` from standard normal noise, all (B, K, D)."""
         return self.slots_mu + self.slots_log_sigma.exp() * noise
 
     def keys_and_values(
         self, inputs: Float[Tensor, "batch inputs input_dim"]
     ) -> tuple[Float[Tensor, "batch inputs dim"], Float[Tensor, "batch inputs dim"]]:
-        """Keys and values of the layer-normalized tokens, each of shape (B, N, D); the slots do not change them."""
+        """Compute keys and values of the layer-normalized tokens, each (B, N, D); they do not depend on the slots."""
         normed = self.norm_inputs(inputs)
         return self.to_k(normed), self.to_v(normed)
 
     def attend(
         self, slots: Float[Tensor, "batch slots dim"], keys: Float[Tensor, "batch inputs dim"]
     ) -> Float[Tensor, "batch slots inputs"]:
-        """Attention (Eqs. 1, 2): softmax over the slots with temperature √D, in at least single precision.
+        """Compute attention (Eqs. 1, 2), a softmax over the slots with temperature √D, at least in single precision.
 
         Args:
             slots: slots before layer normalization, shape (B, K, D).
@@ -167,7 +159,7 @@ class SlotAttention(nn.Module):
     def update(
         self, slots: Float[Tensor, "batch slots dim"], codes: Float[Tensor, "batch slots dim"]
     ) -> Float[Tensor, "batch slots dim"]:
-        """New slots from the update codes: GRU, then a residual MLP (Sec. 2.1). All shapes (B, K, D)."""
+        """Update the slots from the update codes by a GRU and a residual MLP (Sec. 2.1). All shapes (B, K, D)."""
         hidden: Tensor = self.gru(codes.flatten(0, 1).to(slots.dtype), slots.flatten(0, 1))
         new_slots = hidden.view_as(slots).to(slots.dtype)
         residual: Tensor = self.mlp(self.norm_mlp(new_slots))
@@ -178,7 +170,7 @@ class SlotAttention(nn.Module):
     ) -> Tensor:
         batch, dim = inputs.shape[0], self.slots_mu.shape[-1]
         if num_slots is not None:
-            _require_positive("num_slots", num_slots)
+            require_positive(num_slots=num_slots)
         if slots is not None:
             given = tuple(slots.shape)
             count = num_slots or (given[1] if len(given) == 3 and given[1] else "K")
@@ -190,6 +182,8 @@ class SlotAttention(nn.Module):
         return self.initial_slots(noise)
 
 
-def _require_positive(name: str, value: int) -> None:
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
+def require_positive(**sizes: int) -> None:
+    """Check that every size or count is at least 1; raise a ValueError that names the first that is not."""
+    for name, value in sizes.items():
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")

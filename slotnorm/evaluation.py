@@ -1,42 +1,67 @@
-"""Evaluating a trained model at slot counts other than its own: a tidy table, one row per scene and setting.
+"""Evaluates a trained model at several slot counts: a tidy table with one row per scene and setting.
 
-The encoder runs once per scene, whatever the number of slot counts. The initial slots of a scene follow from the seed,
-the slot count and the scene's place alone: variants are compared from the same noise, and neither the batch size nor
-what else is evaluated changes a row.
+The encoder runs once per scene, whatever the number of slot counts. The initial slots of a scene depend only on the
+seed, the slot count and the scene's position: all variants start from the same noise, and neither the batch size nor
+the other settings change a row.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from slotnorm.data.splits import Split
 from slotnorm.metrics.segmentation import adjusted_rand_index, foreground_adjusted_rand_index
+from slotnorm.models import SlotModel
 from slotnorm.numerics import matmul_precision
-from slotnorm.tasks import Measured, Task
+from slotnorm.tasks import Batch, Measured, Task
+
+
+def _agreement(batch: Batch, measured: Measured, before: Tensor | None) -> Tensor:
+    """Compare each segmentation with that of the scene before it; NaN for the very first scene."""
+    segmentation = measured.segmentation
+    earlier = torch.cat([segmentation[:1] if before is None else before, segmentation[:-1]])
+    agreement = adjusted_rand_index(earlier, segmentation)
+    if before is None:
+        agreement[0] = torch.nan
+    return agreement
+
+
+SCENE_MEASURES: dict[str, Callable[[Batch, Measured, Tensor | None], Tensor]] = {
+    "scene_id": lambda batch, measured, before: batch["scene_id"],
+    "objects": lambda batch, measured, before: batch["num_objects"],
+    "f_ari": lambda batch, measured, before: foreground_adjusted_rand_index(measured.truth, measured.segmentation),
+    "ari": lambda batch, measured, before: adjusted_rand_index(measured.truth, measured.segmentation),
+    "loss": lambda batch, measured, before: measured.loss,
+    "agreement": _agreement,
+}
+"""Column to what computes it from a batch, its measurements and the segmentation of the scene before the batch."""
 
 SETTING = ["evaluation", "slots", "iterations"]
-COLUMNS = [*SETTING, "scene_id", "objects", "f_ari", "ari", "loss", "agreement"]
+COLUMNS = [*SETTING, *SCENE_MEASURES]
+"""Columns of :attr:`Evaluation.scenes` for every task."""
 SET_COLUMNS = [*SETTING, "measure", "value"]
+"""Columns of :attr:`Evaluation.sets`; the measures of a task are :attr:`slotnorm.tasks.Task.set_measures`."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What came of an evaluation.
+    """Tables of an evaluation.
+
+    Whoever names the evaluation adds a first column ``evaluation``.
 
     Args:
-        scenes: one row per scene and setting. ``evaluation`` is :attr:`EvaluationSpec.key`, ``slots`` and
-            ``iterations`` the setting; ``f_ari``, ``ari`` and ``loss`` are the scene's own. ``agreement`` is the ARI
-            between the segmentation of this scene and that of the scene before it, over all pixels: near 1 where a
-            model cuts every scene up alike.
+        scenes: one row per scene and setting: ``slots`` and ``iterations`` are the setting; ``f_ari``, ``ari`` and
+            ``loss`` are the scene's own; ``agreement`` is the ARI between this scene's segmentation and that of the
+            scene before it, over all pixels: near 1 if a model segments every scene alike.
         sets: one row per setting and measure of all scenes together, such as average precision: ``measure``, ``value``.
     """
 
@@ -45,7 +70,7 @@ class Evaluation:
 
 
 def initial_noise(task: Task, scenes: int, slots: int, seed: int) -> Tensor:
-    """Standard normal noise that the initial slots are made from, shape (scenes, slots, slot_dim)."""
+    """Draw the standard normal noise of the initial slots, shape (scenes, slots, slot_dim)."""
     stream = int(np.random.SeedSequence((seed, slots)).generate_state(1, np.uint64)[0])
     generator = torch.Generator().manual_seed(stream)
     # scene by scene, since the first numbers of a large tensor are not those of a small one
@@ -56,7 +81,7 @@ def initial_noise(task: Task, scenes: int, slots: int, seed: int) -> Tensor:
 @matmul_precision("fp32")
 def evaluate(
     task: Task,
-    model: nn.Module,
+    model: SlotModel[Any],
     split: Split,
     *,
     slots: Sequence[int],
@@ -66,68 +91,52 @@ def evaluate(
     batch_size: int = 64,
     bar: bool = True,
 ) -> Evaluation:
-    """Segmentation and loss of every scene at every slot count and number of iterations, in single precision.
+    """Measure a model on every scene at every slot count and number of iterations, in single precision.
 
     Args:
-        task: that the model was trained on.
-        model: put in evaluation mode; its device is used.
-        split: scenes; the first ``spec.scenes`` that fit are used.
-        spec: the settings.
-        batch_size: scenes at a time.
+        task: the task that the model was trained on.
+        model: put into evaluation mode; its device is used.
+        split: the scenes, all of which are used.
+        slots: slot counts.
+        iterations: numbers of Slot Attention iterations; each is combined with every slot count.
+        seed: of the initial slots.
+        label: name of the scenes in the progress bar.
+        batch_size: scenes per batch.
         bar: whether to show a progress bar.
-
-    Raises:
-        SpecError: too few scenes.
     """
     model.eval()
     device = next(model.parameters()).device
-    scenes = split
-    settings = [(count, steps) for count in slots for steps in iterations]
-    noise = {count: initial_noise(task, len(scenes), count, seed) for count in slots}
-    tables: dict[tuple[int, int], _Table] = defaultdict(_Table)
+    noise = {count: initial_noise(task, len(split), count, seed) for count in slots}
+    tables = {(count, steps): _Table() for count in slots for steps in iterations}
     fields = (*task.evaluation_fields, "num_objects", "scene_id")
-    hidden = {} if bar else {"disable": True}
-    with tqdm(total=len(scenes) * len(settings), desc=f"evaluating on {label}", unit="scene", **hidden) as progress:
+    total, hidden = len(split) * len(tables), {} if bar else {"disable": True}
+    with tqdm(total=total, desc=f"evaluating on {label}", unit="scene", **hidden) as progress:
         done = 0
-        for batch in scenes.batches(batch_size=batch_size, device=device, fields=fields):
+        for batch in split.batches(batch_size=batch_size, device=device, fields=fields):
             tokens = task.encode(model, batch)
-            for count, steps in settings:
+            for (count, steps), table in tables.items():
                 start = noise[count][done : done + len(tokens)].to(device)
-                tables[count, steps].add(batch, task.measure(model, batch, tokens, start, steps))
+                table.add(batch, task.measure(model, batch, tokens, start, steps))
                 progress.update(len(tokens))
             done += len(tokens)
     return Evaluation(_scene_table(tables), _set_table(task, tables))
 
 
 class _Table:
-    """Rows of one setting, a batch at a time."""
+    """Rows of one setting, added batch by batch."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Tensor]] = []
         self.detections: list[tuple[Tensor, ...]] = []
         self.before: Tensor | None = None
 
-    def add(self, batch: Mapping[str, Tensor], measured: Measured) -> None:
-        segmentation = measured.segmentation
-        earlier = torch.cat([segmentation[:1] if self.before is None else self.before, segmentation[:-1]])
-        agreement = adjusted_rand_index(earlier, segmentation)
-        if self.before is None:
-            agreement[0] = torch.nan
-        self.before = segmentation[-1:]
+    def add(self, batch: Batch, measured: Measured) -> None:
+        self.rows.append({name: measure(batch, measured, self.before) for name, measure in SCENE_MEASURES.items()})
         self.detections.append(measured.detections)
-        self.rows.append(
-            {
-                "scene_id": batch["scene_id"],
-                "objects": batch["num_objects"],
-                "f_ari": foreground_adjusted_rand_index(measured.truth, segmentation),
-                "ari": adjusted_rand_index(measured.truth, segmentation),
-                "loss": measured.loss,
-                "agreement": agreement,
-            }
-        )
+        self.before = measured.segmentation[-1:]
 
-    def columns(self) -> dict[str, Any]:
-        return {key: torch.cat([row[key] for row in self.rows]).cpu().numpy() for key in self.rows[0]}
+    def columns(self) -> dict[str, npt.NDArray[Any]]:
+        return {name: torch.cat([row[name] for row in self.rows]).cpu().numpy() for name in SCENE_MEASURES}
 
 
 def _scene_table(tables: Mapping[tuple[int, int], _Table]) -> pd.DataFrame:
@@ -135,7 +144,7 @@ def _scene_table(tables: Mapping[tuple[int, int], _Table]) -> pd.DataFrame:
         pd.DataFrame({"slots": slots, "iterations": iterations, **table.columns()})
         for (slots, iterations), table in tables.items()
     ]
-    return pd.concat(frames, ignore_index=True)[COLUMNS[1:]]
+    return pd.concat(frames, ignore_index=True)
 
 
 def _set_table(task: Task, tables: Mapping[tuple[int, int], _Table]) -> pd.DataFrame:
@@ -143,17 +152,16 @@ def _set_table(task: Task, tables: Mapping[tuple[int, int], _Table]) -> pd.DataF
     for (slots, iterations), table in tables.items():
         measures = task.summarize(tuple(torch.cat(parts) for parts in zip(*table.detections, strict=True)))
         rows += [(slots, iterations, measure, value) for measure, value in measures.items()]
-    return pd.DataFrame(rows, columns=SET_COLUMNS[1:]).astype(
-        {"slots": "int64", "iterations": "int64", "value": "float64"}
-    )
+    types = {"slots": "int64", "iterations": "int64", "value": "float64"}
+    return pd.DataFrame(rows, columns=SET_COLUMNS[1:]).astype(types)
 
 
 class Probe:
-    """F-ARI of a model in training on a few scenes at its own slot count, for the progress bar and the curve.
+    """Measures F-ARI of a model during training on a few scenes at its own slot count, for progress bar and curve.
 
     Args:
-        task: that it is trained on.
-        split: scenes; the first ones are used.
+        task: the task that the model is trained on.
+        split: the scenes; the first ones are used.
         scenes: how many.
         device: of the model.
     """
@@ -165,8 +173,8 @@ class Probe:
         self.noise = initial_noise(task, len(few), task.num_slots, seed=0).to(device)
 
     @torch.inference_mode()
-    def __call__(self, model: nn.Module) -> float:
-        """Mean F-ARI over the scenes; leaves the model in evaluation mode."""
+    def __call__(self, model: SlotModel[Any]) -> float:
+        """Compute the mean F-ARI over the scenes; leaves the model in evaluation mode."""
         model.eval()
         tokens = self.task.encode(model, self.batch)
         measured = self.task.measure(model, self.batch, tokens, self.noise, self.task.iterations)

@@ -1,14 +1,14 @@
-r"""The update normalizations: what happens between the attention matrix and the slot update.
+r"""The update normalizations: what is done to the update codes between the attention matrix and the slot update.
 
 Slot Attention aggregates values into unnormalized update codes :math:`\tilde u_k = \sum_n \gamma_{n,k} v_n` (Eq. 3).
-The paper's subject is what is done to them next. Each answer is one final class behind one signature, ::
+The paper compares ways to normalize them. Each way is one class behind one signature, ::
 
-    updates, statistics = normalization(values, attention, statistics)
+    codes, statistics = normalization(values, attention, statistics)
 
-where ``statistics`` is ``None`` in the first iteration of a forward pass and afterwards whatever the first iteration
-returned. Only :class:`BatchNorm` has something to hand on. The paper's normalizations are the rows of
-:data:`NORMALIZATIONS`. Another package adds its own by an entry point in the group ``slotnorm.normalizations``; from
-there models, runs and the conformance suite in ``tests/conformance`` know it by name.
+where ``statistics`` is ``None`` in the first iteration of a forward pass, and in the later iterations what the first
+one returned. Only :class:`BatchNorm` uses it. The paper's normalizations are the rows of :data:`NORMALIZATIONS`.
+Another package adds its own by an entry point in the group ``slotnorm.normalizations``; models and runs then know it by
+name, and :mod:`slotnorm.testing` checks it.
 
 Shape letters: B batch, K slots, N input tokens, D slot dimension.
 """
@@ -55,7 +55,7 @@ Statistics = tuple[Tensor, Tensor]
 def aggregate(
     values: Float[Tensor, "batch inputs dim"], attention: Float[Tensor, "batch slots inputs"]
 ) -> Float[Tensor, "batch slots dim"]:
-    r"""Unnormalized update codes :math:`\tilde u_k = \sum_n \gamma_{n,k} v_n` (Eq. 3), in at least single precision.
+    r"""Compute unnormalized update codes :math:`\tilde u_k = \sum_n \gamma_{n,k} v_n` (Eq. 3).
 
     Args:
         values: :math:`v_n`, shape (B, N, D).
@@ -73,24 +73,23 @@ def aggregate(
 
 
 class Normalization(nn.Module, ABC):
-    """Maps values and attention to update codes; see the module's docstring for the protocol.
+    """Base class of the update normalizations; a subclass implements :meth:`normalize`.
 
     Example:
         >>> class Sum(Normalization):
-        ...     def forward(self, values, attention, statistics=None):
+        ...     def normalize(self, values, attention, statistics):
         ...         return aggregate(values, attention), None
         >>> Sum()(torch.ones(1, 4, 2), torch.full((1, 1, 4), 0.5))[0].tolist()
         [[[2.0, 2.0]]]
     """
 
-    @abstractmethod
     def forward(
         self,
         values: Float[Tensor, "batch inputs dim"],
         attention: Float[Tensor, "batch slots inputs"],
         statistics: Statistics | None = None,
     ) -> tuple[Float[Tensor, "batch slots dim"], Statistics | None]:
-        """Update codes of one iteration.
+        """Compute the update codes of one iteration.
 
         Args:
             values: :math:`v_n`, shape (B, N, D).
@@ -100,6 +99,13 @@ class Normalization(nn.Module, ABC):
         Returns:
             The update codes :math:`u_k`, shape (B, K, D), and the statistics for the later iterations.
         """
+        return self.normalize(values, attention, statistics)
+
+    @abstractmethod
+    def normalize(
+        self, values: Tensor, attention: Tensor, statistics: Statistics | None
+    ) -> tuple[Tensor, Statistics | None]:
+        """Compute what :meth:`forward` returns, from the same arguments."""
 
 
 @final
@@ -124,13 +130,8 @@ class WeightedMean(Normalization):
         super().__init__()
         self.eps = eps
 
-    def forward(
-        self,
-        values: Float[Tensor, "batch inputs dim"],
-        attention: Float[Tensor, "batch slots inputs"],
-        statistics: Statistics | None = None,
-    ) -> tuple[Float[Tensor, "batch slots dim"], Statistics | None]:
-        """Eq. 4; see :meth:`Normalization.forward`."""
+    def normalize(self, values: Tensor, attention: Tensor, statistics: Statistics | None) -> tuple[Tensor, None]:
+        """Divide by the sum of a slot's attention (Eq. 4)."""
         value_sum_B1D = at_least_float32(values).sum(dim=1, keepdim=True)
         mass_BK1 = at_least_float32(attention).sum(dim=2, keepdim=True)
         codes_BKD = aggregate(values, attention) + self.eps * value_sum_B1D
@@ -155,15 +156,9 @@ class LayerNorm(Normalization):
         super().__init__()
         self.norm = nn.LayerNorm(dim, eps=eps)
 
-    def forward(
-        self,
-        values: Float[Tensor, "batch inputs dim"],
-        attention: Float[Tensor, "batch slots inputs"],
-        statistics: Statistics | None = None,
-    ) -> tuple[Float[Tensor, "batch slots dim"], Statistics | None]:
-        """Sec. 2.1; see :meth:`Normalization.forward`."""
-        codes_BKD = aggregate(values, attention)
-        return self.norm(codes_BKD.to(self.norm.weight.dtype)), None
+    def normalize(self, values: Tensor, attention: Tensor, statistics: Statistics | None) -> tuple[Tensor, None]:
+        """Apply layer normalization (Sec. 2.1)."""
+        return self.norm(aggregate(values, attention).to(self.norm.weight.dtype)), None
 
 
 @final
@@ -171,16 +166,16 @@ class WeightedSum(Normalization):
     r"""The paper's first proposal: :math:`u_k = \tilde u_k / C` with a fixed scale (Sec. 4.1, Algorithm 1).
 
     With :math:`C = N` the codes are bounded by the values, independently of N (Eq. 11), and they keep the column mean
-    of the attention matrix (Prop. 2). With :math:`C = 1` this is Appendix J's "unnormalized" ablation. Other multiples
-    of N are the tuning that the paper suggests and leaves open; they have names too, see :func:`make_normalization`.
+    of the attention matrix (Prop. 2). With :math:`C = 1` this is Appendix J's "unnormalized" ablation. The paper
+    suggests to tune other multiples of N and leaves that open; they have names too, see :func:`make_normalization`.
 
     Args:
         dim: slot dimension D; not used, every normalization takes it.
         scale: C; ``None`` for the number of input tokens N.
-        factor: multiplies ``scale``, so that alone it is C / N.
+        factor: multiplies ``scale``; without a ``scale`` it is C / N.
 
     Raises:
-        ValueError: for a scale or factor that is not positive.
+        ValueError: if the scale or the factor is not positive.
 
     Example:
         >>> values, attention = torch.tensor([[[1.0], [3.0]]]), torch.tensor([[[0.5, 0.0], [0.25, 0.75]]])
@@ -197,24 +192,19 @@ class WeightedSum(Normalization):
         self.scale = scale
         self.factor = factor
 
-    def forward(
-        self,
-        values: Float[Tensor, "batch inputs dim"],
-        attention: Float[Tensor, "batch slots inputs"],
-        statistics: Statistics | None = None,
-    ) -> tuple[Float[Tensor, "batch slots dim"], Statistics | None]:
-        """Sec. 4.1; see :meth:`Normalization.forward`."""
+    def normalize(self, values: Tensor, attention: Tensor, statistics: Statistics | None) -> tuple[Tensor, None]:
+        """Divide by C (Sec. 4.1)."""
         scale = values.shape[1] if self.scale is None else self.scale
         return aggregate(values, attention) / (self.factor * scale), None
 
     def extra_repr(self) -> str:
-        """The scale, as ``print(module)`` shows it."""
+        """Show the scale in ``print(module)``."""
         shown = "N" if self.scale is None else f"{self.scale}"
         return f"scale={shown}" if self.factor == 1 else f"scale={self.factor:g} {shown}"
 
 
 class _ScalarAffine(Normalization):
-    """What Eq. 13 shares with its ablation: one learned scale and one learned shift for all axes."""
+    """Standardization with one learned scale and one learned shift for all axes, shared by Eq. 13 and its ablation."""
 
     def __init__(self, eps: float) -> None:
         super().__init__()
@@ -232,7 +222,7 @@ class BatchNorm(_ScalarAffine):
 
     In training, mean and variance are taken over the batch, slot and feature axes of the first iteration's
     :math:`\tilde U^{(0)}`; gradients flow through them, and the later iterations of the same forward pass reuse them.
-    Their exponential moving average serves in evaluation, where the whole normalization is one fixed affine map. When
+    In evaluation their exponential moving average is used, and the normalization is one fixed affine map. When
     ``torch.distributed`` is initialized, the statistics are those of the global batch, and gradients flow through the
     all-reduce.
 
@@ -258,13 +248,8 @@ class BatchNorm(_ScalarAffine):
         self.register_buffer("running_mean", torch.zeros(()))
         self.register_buffer("running_var", torch.ones(()))
 
-    def forward(
-        self,
-        values: Float[Tensor, "batch inputs dim"],
-        attention: Float[Tensor, "batch slots inputs"],
-        statistics: Statistics | None = None,
-    ) -> tuple[Float[Tensor, "batch slots dim"], Statistics | None]:
-        """Eq. 13; see :meth:`Normalization.forward`."""
+    def normalize(self, values: Tensor, attention: Tensor, statistics: Statistics | None) -> tuple[Tensor, Statistics]:
+        """Standardize by the first iteration's statistics, or in evaluation by their moving average (Eq. 13)."""
         codes_BKD = aggregate(values, attention)
         if statistics is None:
             statistics = self._batch_statistics(codes_BKD) if self.training else (self.running_mean, self.running_var)
@@ -272,7 +257,7 @@ class BatchNorm(_ScalarAffine):
 
     def _batch_statistics(self, codes_BKD: Tensor) -> Statistics:
         if codes_BKD.numel() <= self.correction and not _several_ranks():
-            return self.running_mean, self.running_var  # too few numbers for a variance, which would be NaN for good
+            return self.running_mean, self.running_var  # of too few numbers the variance is NaN
         mean, var = _mean_and_variance(codes_BKD, self.correction)
         with torch.no_grad():
             self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
@@ -280,12 +265,12 @@ class BatchNorm(_ScalarAffine):
         return mean, var
 
     def extra_repr(self) -> str:
-        """The settings, as ``print(module)`` shows them."""
+        """Show the settings in ``print(module)``."""
         return f"eps={self.eps}, momentum={self.momentum}, correction={self.correction}"
 
 
 def _mean_and_variance(codes: Tensor, correction: int) -> Statistics:
-    """Scalar mean and variance over all axes (Eq. 12), and over all ranks where there are several."""
+    """Compute scalar mean and variance over all axes (Eq. 12), and over all processes if there are several."""
     if not _several_ranks():
         var, mean = torch.var_mean(codes, correction=correction)
         return mean, var
@@ -307,7 +292,7 @@ def _sum_over_ranks(tensor: Tensor) -> Tensor:
 class KDLayerNorm(_ScalarAffine):
     r"""Appendix J's ablation: Eq. 13 with statistics over slots and features of each instance, at every iteration.
 
-    Nothing is shared across the batch, so there is no moving average and no difference between training and evaluation.
+    Nothing is shared across the batch: there is no moving average, and training and evaluation do not differ.
 
     Args:
         dim: slot dimension D; not used, every normalization takes it.
@@ -322,13 +307,8 @@ class KDLayerNorm(_ScalarAffine):
     def __init__(self, dim: int, eps: float = 1e-5) -> None:
         super().__init__(eps)
 
-    def forward(
-        self,
-        values: Float[Tensor, "batch inputs dim"],
-        attention: Float[Tensor, "batch slots inputs"],
-        statistics: Statistics | None = None,
-    ) -> tuple[Float[Tensor, "batch slots dim"], Statistics | None]:
-        """App. J; see :meth:`Normalization.forward`."""
+    def normalize(self, values: Tensor, attention: Tensor, statistics: Statistics | None) -> tuple[Tensor, None]:
+        """Standardize each instance by its own statistics (App. J)."""
         codes_BKD = aggregate(values, attention)
         var_B11, mean_B11 = torch.var_mean(codes_BKD, dim=(1, 2), keepdim=True, correction=0)
         return self.standardize(codes_BKD, mean_B11, var_B11), None
@@ -342,21 +322,21 @@ NORMALIZATIONS: dict[str, Callable[[int], Normalization]] = {
     "kd_layer_norm": KDLayerNorm,
     "unnormalized": partial(WeightedSum, scale=1.0),
 }
-"""Name to constructor, in the paper's order. First the four variants of Section 5, then Appendix J's two ablations."""
+"""Name to constructor, in the paper's order: first the four variants of Section 5, then Appendix J's two ablations."""
 
 SCALED = "weighted_sum@"
-"""Head of the names of weighted sums with another scale: what follows is C / N, as in ``weighted_sum@0.25``."""
+"""Beginning of the names of weighted sums with another scale; C / N follows, as in ``weighted_sum@0.25``."""
 
 
 def scaled_name(factor: float) -> str:
-    """Name of the weighted sum with that C / N, which for 1 is the paper's own."""
+    """Return the name of the weighted sum with C = factor · N; for a factor of 1 it is the paper's own."""
     return "weighted_sum" if factor == 1 else f"{SCALED}{factor:g}"
 
 
 def scale_factor(name: str) -> float | None:
-    """C / N of a weighted sum by its name, ``None`` for every other name.
+    """Return C / N of the weighted sum of that name, ``None`` for every other name.
 
-    One scale has one name: the shortest, of six digits at most.
+    A scale has only one name: the shortest, with at most six digits.
 
     Example:
         >>> scale_factor("weighted_sum"), scale_factor("weighted_sum@0.25"), scale_factor("weighted_sum@0.250")
@@ -373,12 +353,12 @@ def scale_factor(name: str) -> float | None:
 
 @cache
 def _installed() -> dict[str, EntryPoint]:
-    """Other packages' normalizations, not loaded yet: they import this module. No name of the paper's is given away."""
+    """Find other packages' normalizations, without loading them; none can take a name of the paper's."""
     return {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in NORMALIZATIONS}
 
 
 def known_names() -> list[str]:
-    """All names but the scaled sums': those of :data:`NORMALIZATIONS`, then those that other packages have installed.
+    """List the names in :data:`NORMALIZATIONS`, then those that other packages have installed.
 
     Example:
         >>> known_names()[:6] == list(NORMALIZATIONS)
@@ -388,12 +368,12 @@ def known_names() -> list[str]:
 
 
 def is_known(name: str) -> bool:
-    """Whether :func:`make_normalization` knows the name."""
+    """Return whether :func:`make_normalization` knows the name."""
     return name in known_names() or scale_factor(name) is not None
 
 
 def make_normalization(normalization: str | Normalization, dim: int) -> Normalization:
-    """The normalization of that name for slots of ``dim`` features; an instance is passed through.
+    """Make the normalization of that name for slots of ``dim`` features; return an instance as it is.
 
     Args:
         normalization: one of :func:`known_names`, ``weighted_sum@0.25`` for a weighted sum with C = N / 4 and likewise
@@ -401,7 +381,7 @@ def make_normalization(normalization: str | Normalization, dim: int) -> Normaliz
         dim: slot dimension D.
 
     Raises:
-        ValueError: for an unknown name, where the message lists those that exist, and for anything else.
+        ValueError: for an unknown name (the message lists the known ones) or an object of another class.
 
     Example:
         >>> make_normalization("weighted_sum", dim=64), make_normalization("weighted_sum@0.25", dim=64)

@@ -1,4 +1,4 @@
-"""What products of single-precision numbers are computed in."""
+"""Precision of products of single-precision numbers: full, TF32, or with autocast switched off."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 @contextlib.contextmanager
 def matmul_precision(precision: str) -> Iterator[None]:
-    """TF32 products of single-precision numbers, or exact ones, on hardware that knows the difference."""
+    """Compute products in TF32 if ``precision`` is ``"tf32"``, otherwise in full precision."""
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
@@ -24,11 +24,11 @@ def matmul_precision(precision: str) -> Iterator[None]:
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Inside it products keep their inputs' precision, on any device."""
+    """Switch autocast off, so that products keep the precision of their inputs on any device."""
     available = torch.amp.is_autocast_available(device.type)  # not on meta
     return torch.autocast(device.type, enabled=False) if available else nullcontext()
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
-    """``tensor`` itself in float32 or float64, otherwise its float32 copy."""
+    """Return ``tensor`` itself if it is in float32 or float64, otherwise a float32 copy."""
     return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()

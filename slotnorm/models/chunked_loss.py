@@ -1,8 +1,8 @@
-"""A loss that is a sum of parts, of which only one at a time has its graph in memory.
+"""A loss that is a sum of parts, computed with the graph of only one part in memory at a time.
 
-A loss over many places needs, for its gradients, what every layer computed at every place. Where the places do not
-know of each other, the gradients of some of them can be had before the next are begun: nothing is computed twice, and
-what is kept is one part's layers and the sums of the gradients.
+The gradients of a loss over many places need what every layer computed at every place. Where the places do not
+interact, the gradients of one part of them can be computed before the next part begins: nothing is computed twice, and
+only one part's layers and the sums of the gradients are kept.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ Part = Callable[[Tensor], Tensor]
 
 
 def sum_of_parts(parts: Sequence[Part], shared: Tensor, parameters: Sequence[Tensor]) -> Tensor:
-    """Sum of losses, differentiable once.
+    """Add up scalar losses; the result can be differentiated once.
 
     Args:
-        parts: losses, scalars, as functions of ``shared``.
-        shared: what they have in common, of any shape.
-        parameters: what else they depend on and gradients are wanted for; every part must depend on all of them.
+        parts: the losses, as functions of ``shared``.
+        shared: argument of every part, of any shape.
+        parameters: other tensors to differentiate by; every part must depend on all of them.
     """
     wanted = torch.is_grad_enabled() and len(parts) > 1 and not torch.compiler.is_compiling()
     if wanted:
@@ -32,7 +32,7 @@ def sum_of_parts(parts: Sequence[Part], shared: Tensor, parameters: Sequence[Ten
 
 
 class _SumOfParts(torch.autograd.Function):
-    """The gradients are ready when the loss is; going backward scales them."""
+    """Computes the gradients together with the loss; the backward pass only scales them."""
 
     @staticmethod
     def forward(ctx: Any, parts: Sequence[Part], shared: Tensor, *parameters: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ class _SumOfParts(torch.autograd.Function):
         for part in parts:
             with torch.enable_grad():
                 loss = part(leaves[0])
-            with torch.autocast(shared.device.type, enabled=False):  # as it is where gradients are usually computed
+            with torch.autocast(shared.device.type, enabled=False):  # as in a usual backward pass
                 for gradient, more in zip(gradients, torch.autograd.grad(loss, leaves), strict=True):
                     gradient += more
             total = total + loss.detach()

@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from slotnorm.attention import SlotAttention
+from slotnorm.attention import SlotAttention, require_positive
+from slotnorm.models.slot_model import SlotModel
 from slotnorm.normalization import Normalization
 from slotnorm.numerics import at_least_float32
 
@@ -23,7 +24,7 @@ BROADCAST_SIZE = 8
 
 
 class Decomposition(NamedTuple):
-    """What an object-centric autoencoder makes of a batch of inputs.
+    """A batch of images, decomposed into slots.
 
     Example:
         >>> out = ConvAutoencoder(image_size=32, num_slots=3)(torch.zeros(1, 3, 32, 32))
@@ -49,11 +50,10 @@ class Decomposition(NamedTuple):
 
 
 class PositionEmbedding(nn.Module):
-    """Adds a learned affine image of four coordinate ramps (App. E, Eq. 38).
+    """Adds a learned affine map of four coordinate ramps (App. E, Eq. 38).
 
     Args:
-        channels: C of the tensor that it is added to.
-        height, width: of that tensor.
+        channels, height, width: C, H and W of the tensors that the embedding is added to.
     """
 
     ramps: Tensor
@@ -66,29 +66,28 @@ class PositionEmbedding(nn.Module):
         self.project = nn.Linear(4, channels)
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
-        """The sum of ``x`` and the embedding, shape (B, C, H, W)."""
+        """Add the embedding to ``x``, shape (B, C, H, W)."""
         embedding: Tensor = self.project(self.ramps)
         return x + embedding.permute(2, 0, 1)
 
 
 class ConvEncoder(nn.Module):
-    """Image to input tokens (Table 2).
+    """Computes input tokens from images (Table 2).
 
     Args:
         image_size: H = W, a power of two, at least 16.
         channels: width of the convolutions and of the tokens.
-        strides: of each 5x5 convolution; their product divides the image size.
+        strides: one per 5x5 convolution; their product divides the image size.
 
     Raises:
-        ValueError: for an image size, width or strides that do not fit.
+        ValueError: if the image size, the width or a stride does not fit.
     """
 
     def __init__(self, image_size: int, channels: int, strides: Sequence[int]) -> None:
         super().__init__()
         if image_size < 2 * BROADCAST_SIZE or image_size & (image_size - 1):
             raise ValueError(f"image_size must be a power of two and at least {2 * BROADCAST_SIZE}, got {image_size}")
-        if channels < 1:
-            raise ValueError(f"channels must be at least 1, got {channels}")
+        require_positive(channels=channels)
         if min(strides, default=0) < 1 or image_size % math.prod(strides):
             raise ValueError(f"strides must be positive, their product a divisor of {image_size}, got {tuple(strides)}")
         self.image_size = image_size
@@ -102,10 +101,10 @@ class ConvEncoder(nn.Module):
         )
 
     def forward(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch inputs channels"]:
-        """Input tokens, shape (B, N, C), rows of the image one after the other; N is H·W over the squared strides.
+        """Compute tokens, shape (B, N, C), row by row of the image; N is H·W over the squares of the strides.
 
         Raises:
-            ValueError: for images of another size than the encoder's.
+            ValueError: if the images have another size than the encoder's.
         """
         if image.shape[-2:] != (self.image_size, self.image_size):
             raise ValueError(f"images must be {self.image_size}x{self.image_size}, got {tuple(image.shape[-2:])}")
@@ -115,7 +114,7 @@ class ConvEncoder(nn.Module):
 
 
 class BroadcastDecoder(nn.Module):
-    """Slot to image and mask by spatial broadcast (Table 3).
+    """Decodes every slot into an image and a mask by spatial broadcast (Table 3).
 
     Args:
         image_size: H = W, a power of two.
@@ -129,29 +128,23 @@ class BroadcastDecoder(nn.Module):
         self.position = PositionEmbedding(slot_dim, BROADCAST_SIZE, BROADCAST_SIZE)
         self.layers = nn.Sequential()
         for i in range(doublings):
-            upsample = nn.ConvTranspose2d(
-                channels if i else slot_dim, channels, 5, stride=2, padding=2, output_padding=1
-            )
+            width = channels if i else slot_dim
+            upsample = nn.ConvTranspose2d(width, channels, 5, stride=2, padding=2, output_padding=1)
             self.layers.extend([upsample, nn.ReLU()])
-        self.layers.extend(
-            [
-                nn.ConvTranspose2d(channels, channels, 5, padding=2),
-                nn.ReLU(),
-                nn.ConvTranspose2d(channels, 4, 3, padding=1),
-            ]
-        )
+        self.layers.extend([nn.ConvTranspose2d(channels, channels, 5, padding=2), nn.ReLU()])
+        self.layers.append(nn.ConvTranspose2d(channels, 4, 3, padding=1))
 
     def forward(
         self, slots: Float[Tensor, "batch slots dim"]
     ) -> tuple[Float[Tensor, "batch slots 3 height width"], Float[Tensor, "batch slots height width"]]:
-        """RGB of every slot, shape (B, K, 3, H, W), and unnormalized alpha, shape (B, K, H, W)."""
+        """Compute RGB of every slot, shape (B, K, 3, H, W), and unnormalized alpha, shape (B, K, H, W)."""
         grid = slots.flatten(0, 1)[:, :, None, None].expand(-1, -1, BROADCAST_SIZE, BROADCAST_SIZE)
         out: Tensor = self.layers(self.position(grid))
         out_BKCHW = out.view(*slots.shape[:2], *out.shape[1:])
         return out_BKCHW[:, :, :3], out_BKCHW[:, :, 3]
 
 
-class ConvAutoencoder(nn.Module):
+class ConvAutoencoder(SlotModel[Decomposition]):
     """Slot Attention autoencoder on images (App. E, Tables 2 and 3).
 
     The defaults are the paper's sizes. Smaller images take fewer upsampling layers; every width is an argument.
@@ -167,7 +160,7 @@ class ConvAutoencoder(nn.Module):
         normalization: a name that :func:`~slotnorm.normalization.make_normalization` knows, or a module of your own.
 
     Raises:
-        ValueError: for an image size that is not a power of two of at least 16, or a count below 1.
+        ValueError: if the image size is not a power of two of at least 16, or a count is below 1.
 
     Example:
         >>> model = ConvAutoencoder(image_size=32, num_slots=5, channels=16, slot_dim=16)
@@ -188,8 +181,7 @@ class ConvAutoencoder(nn.Module):
         normalization: str | Normalization = "weighted_mean",
     ) -> None:
         super().__init__()
-        if channels < 1 or encoder_layers < 1:
-            raise ValueError(f"channels and encoder_layers must be at least 1, got {channels} and {encoder_layers}")
+        require_positive(channels=channels, encoder_layers=encoder_layers)
         self.image_size = image_size
         self.encoder = ConvEncoder(image_size, channels, strides=[1] * encoder_layers)
         self.slot_attention = SlotAttention(channels, slot_dim, num_slots, iterations, hidden_dim, normalization)
@@ -197,44 +189,22 @@ class ConvAutoencoder(nn.Module):
         self.encoder.apply(glorot_)
         self.decoder.apply(glorot_)
 
-    def forward(
-        self,
-        image: Float[Tensor, "batch 3 height width"],
-        num_slots: int | None = None,
-        iterations: int | None = None,
-        slots: Float[Tensor, "batch slots dim"] | None = None,
-        generator: torch.Generator | None = None,
-    ) -> Decomposition:
-        """Decomposes images into slots and puts them together again.
-
-        Args:
-            image: RGB in [-1, 1], shape (B, 3, H, W).
-            num_slots, iterations, slots, generator: see :meth:`slotnorm.attention.SlotAttention.forward`.
-
-        Raises:
-            ValueError: see :meth:`encode` and :meth:`slotnorm.attention.SlotAttention.forward`.
-        """
-        return self.decompose(self.encode(image), num_slots, iterations, slots, generator)
-
     def encode(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch inputs channels"]:
-        """Input tokens of images (Table 2), shape (B, N, C); they serve any number of slots.
+        """Compute tokens, shape (B, N, C), of RGB images in [-1, 1], shape (B, 3, H, W) (Table 2).
 
         Raises:
-            ValueError: for images of another size than the model's.
+            ValueError: if the images have another size than the model's.
         """
         tokens: Tensor = self.encoder(image)
         return tokens
 
-    def decompose(
-        self,
-        tokens: Float[Tensor, "batch inputs channels"],
-        num_slots: int | None = None,
-        iterations: int | None = None,
-        slots: Float[Tensor, "batch slots dim"] | None = None,
-        generator: torch.Generator | None = None,
+    def decode(
+        self, slots: Float[Tensor, "batch slots dim"], attention: Float[Tensor, "batch slots inputs"]
     ) -> Decomposition:
-        """The rest of :meth:`forward`, from tokens of shape (B, N, C) that :meth:`encode` made."""
-        slots, attention = self.slot_attention(tokens, num_slots, iterations, slots, generator)
+        """Decode every slot, shape (B, K, D), and mix the results by their masks (Table 3).
+
+        ``attention``, shape (B, K, N), is handed on.
+        """
         components, alpha = self.decoder(slots)
         components, masks = at_least_float32(components), at_least_float32(alpha).softmax(dim=1)
         reconstruction = (components * masks.unsqueeze(2)).sum(dim=1)
@@ -242,7 +212,7 @@ class ConvAutoencoder(nn.Module):
 
 
 def glorot_(module: nn.Module) -> None:
-    """Glorot-uniform kernels and zero biases, the initialization of the TensorFlow reference; for ``Module.apply``."""
+    """Initialize a layer as the TensorFlow reference does: Glorot-uniform kernel, zero bias. For ``Module.apply``."""
     if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:

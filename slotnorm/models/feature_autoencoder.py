@@ -14,9 +14,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, linear, mse_loss
 
-from slotnorm.attention import SlotAttention
+from slotnorm.attention import SlotAttention, require_positive
 from slotnorm.models.chunked_loss import sum_of_parts
 from slotnorm.models.conv_autoencoder import glorot_
+from slotnorm.models.slot_model import SlotModel
 from slotnorm.normalization import Normalization
 from slotnorm.numerics import at_least_float32
 
@@ -24,11 +25,11 @@ INITS = ("torch", "glorot")
 """``"torch"``: as ``nn.Linear`` draws, the paper's code. ``"glorot"``: Glorot-uniform kernels and zero biases."""
 
 PATCHES_AT_ONCE = 112
-"""Patches that ``FeatureDecoder`` decodes at a time, a seventh of the paper's 784."""
+"""Patches that :class:`FeatureDecoder` decodes at a time, a seventh of the paper's 784."""
 
 
 class FeatureDecomposition(NamedTuple):
-    """What the feature autoencoder makes of a batch; there are no reconstructions per slot, see the decoder.
+    """A batch of feature maps, decomposed into slots; the decoder computes no reconstructions per slot.
 
     Example:
         >>> out = FeatureAutoencoder(grid_size=4, feature_dim=8, num_slots=3, decoder_dim=16)(torch.zeros(1, 16, 8))
@@ -51,7 +52,7 @@ class FeatureDecomposition(NamedTuple):
         return self.masks.argmax(dim=1)
 
     def segment(self, size: int) -> Int[Tensor, "batch height width"]:
-        """The slot whose mask is largest at each pixel once the masks are scaled bilinearly (App. F, Evaluation).
+        """Enlarge the masks bilinearly and return the slot whose mask is largest at each pixel (App. F, Evaluation).
 
         Args:
             size: side of the ground-truth masks in pixels; 224 in the paper.
@@ -63,7 +64,7 @@ class FeatureDecomposition(NamedTuple):
 
 
 class FeatureEncoder(nn.Sequential):
-    """Layer normalization and a two-layer perceptron, one patch at a time (Table 4); features carry their position.
+    """Layer normalization and a two-layer perceptron for each patch (Table 4); the features contain the position.
 
     Args:
         feature_dim: features F of a patch, and the hidden width.
@@ -87,17 +88,18 @@ class FeatureDecoder(nn.Module):
     r"""Spatial broadcast, learned positions and a perceptron (Table 5, Eq. 39), rewritten without changing its output.
 
     As printed, the perceptron maps every :math:`s_k + p_n` to F features and one alpha logit. Its first layer is
-    affine, :math:`W(s_k + p_n) + b = W s_k + (W p_n + b)`: K + N products in the place of K·N. So is its last, and the
-    alphas sum to one over the slots, :math:`\sum_k \alpha_{kn}(W h_{kn} + b) = W \sum_k \alpha_{kn} h_{kn} + b`: the
-    hidden features are mixed first, W is applied once per patch, and the K reconstructions never exist. Nor do the
-    hidden layers of all patches: they are decoded :data:`PATCHES_AT_ONCE`, in training with their gradients.
+    affine, :math:`W(s_k + p_n) + b = W s_k + (W p_n + b)`: K + N products instead of K·N. Its last layer is affine too,
+    and the alphas sum to one over the slots, so that
+    :math:`\sum_k \alpha_{kn}(W h_{kn} + b) = W \sum_k \alpha_{kn} h_{kn} + b`: hidden features are mixed first, W is
+    applied once per patch, and the K reconstructions are never computed. Patches are decoded
+    :data:`PATCHES_AT_ONCE` at a time, in training together with their gradients, to save memory.
 
     Args:
         patches: positions N.
         slot_dim: features D of a slot.
         feature_dim: features F of a patch.
         hidden_dim: width H of the hidden layers.
-        hidden_layers: how many of them; the paper has 3.
+        hidden_layers: number of hidden layers; the paper has 3.
         position_scale: standard deviation of the initial positions; 1 in the paper's code, 0.02 in DINOSAUR's.
 
     Example:
@@ -125,10 +127,7 @@ class FeatureDecoder(nn.Module):
     def forward(
         self, slots: Float[Tensor, "batch slots dim"]
     ) -> tuple[Float[Tensor, "batch patches features"], Float[Tensor, "batch slots patches"]]:
-        """Reconstruction and alpha masks.
-
-        Args:
-            slots: shape (B, K, D).
+        """Decode slots of shape (B, K, D).
 
         Returns:
             The mixed reconstruction, shape (B, N, F), and the masks, shape (B, K, N), which sum to one over the slots.
@@ -141,7 +140,7 @@ class FeatureDecoder(nn.Module):
     def loss(
         self, slots: Float[Tensor, "batch slots dim"], target: Float[Tensor, "batch patches features"]
     ) -> Float[Tensor, ""]:
-        """Mean squared error of the mixed reconstruction, differentiable once.
+        """Compute the mean squared error of the mixed reconstruction, differentiable once.
 
         Args:
             slots: shape (B, K, D).
@@ -160,9 +159,9 @@ class FeatureDecoder(nn.Module):
     def mix(
         self, slot_term_BKH: Float[Tensor, "batch slots hidden"], positions: Float[Tensor, "patches dim"]
     ) -> tuple[Float[Tensor, "batch patches hidden"], Float[Tensor, "batch patches slots"]]:
-        """Last hidden layer of some patches, mixed by their masks, shape (B, N, H), and the masks, shape (B, N, K).
+        """Compute the last hidden layer of some patches, mixed by their masks, (B, N, H), and the masks, (B, N, K).
 
-        With the slots behind the patches, mixing needs no transposed copy.
+        The slot axis comes after the patches, so that mixing needs no transposed copy.
         """
         hidden_BNKH: Tensor = (slot_term_BKH[:, None] + self.first(positions)[:, None]).relu_()
         for layer in self.middle:
@@ -172,11 +171,11 @@ class FeatureDecoder(nn.Module):
         return (masks_BNK.to(hidden_BNKH.dtype).unsqueeze(-2) @ hidden_BNKH).squeeze(-2), masks_BNK
 
     def project(self, mixed_BNH: Float[Tensor, "batch patches hidden"]) -> Float[Tensor, "batch patches features"]:
-        """The last layer's features, once per patch."""
+        """Compute features, shape (B, N, F), from the mixed hidden layer, shape (B, N, H)."""
         return linear(mixed_BNH, self.last.weight[:-1], self.last.bias[:-1])
 
 
-class FeatureAutoencoder(nn.Module):
+class FeatureAutoencoder(SlotModel[FeatureDecomposition]):
     """Slot Attention autoencoder on the patch features of a frozen backbone (App. F, Tables 4 and 5).
 
     The defaults are the paper's sizes, for ``vit_base_patch8_224.dino``. Its loss is the mean squared error between the
@@ -193,11 +192,11 @@ class FeatureAutoencoder(nn.Module):
         iterations: Slot Attention iterations, in the paper 3 in training and evaluation.
         normalization: a name that :func:`~slotnorm.normalization.make_normalization` knows, or a module of your own.
         position_scale: standard deviation of the decoder's initial positions.
-        init: how encoder and decoder are drawn, ``"torch"`` as ``nn.Linear`` draws, which is the paper's code,
-            or ``"glorot"`` with zero biases; Slot Attention has its own.
+        init: how encoder and decoder are initialized: ``"torch"`` as ``nn.Linear`` does and the paper's code, or
+            ``"glorot"`` with zero biases; see :meth:`SlotAttention.reset_parameters` for Slot Attention.
 
     Raises:
-        ValueError: for a size or count below 1, a negative ``position_scale`` or an unknown ``init``.
+        ValueError: if a size or count is below 1, ``position_scale`` is negative or ``init`` is unknown.
 
     Example:
         >>> model = FeatureAutoencoder(grid_size=14, feature_dim=96, num_slots=11, decoder_dim=64)
@@ -221,8 +220,8 @@ class FeatureAutoencoder(nn.Module):
         init: str = "torch",
     ) -> None:
         super().__init__()
-        sizes = {"grid_size": grid_size, "feature_dim": feature_dim, "slot_dim": slot_dim}
-        _require_positive({**sizes, "decoder_dim": decoder_dim, "decoder_layers": decoder_layers})
+        require_positive(grid_size=grid_size, feature_dim=feature_dim, slot_dim=slot_dim)
+        require_positive(decoder_dim=decoder_dim, decoder_layers=decoder_layers)
         if position_scale < 0:
             raise ValueError(f"position_scale must not be negative, got {position_scale}")
         if init not in INITS:
@@ -236,30 +235,11 @@ class FeatureAutoencoder(nn.Module):
             self.encoder.apply(glorot_)
             self.decoder.apply(glorot_)
 
-    def forward(
-        self,
-        features: Float[Tensor, "batch patches features"],
-        num_slots: int | None = None,
-        iterations: int | None = None,
-        slots: Float[Tensor, "batch slots dim"] | None = None,
-        generator: torch.Generator | None = None,
-    ) -> FeatureDecomposition:
-        """Decomposes feature maps into slots and puts them together again.
-
-        Args:
-            features: patch features without the class token, shape (B, N, F).
-            num_slots, iterations, slots, generator: see :meth:`slotnorm.attention.SlotAttention.forward`.
-
-        Raises:
-            ValueError: for another number of patches or features than the model's.
-        """
-        return self.decompose(self.encode(features), num_slots, iterations, slots, generator)
-
     def encode(self, features: Float[Tensor, "batch patches features"]) -> Float[Tensor, "batch patches dim"]:
-        """Input tokens of feature maps (Table 4), shape (B, N, D); they serve any number of slots.
+        """Compute tokens, shape (B, N, D), of patch features without the class token, shape (B, N, F) (Table 4).
 
         Raises:
-            ValueError: for another number of patches or features than the model's.
+            ValueError: if the number of patches or features differs from the model's.
         """
         if features.shape[1:] != (self.grid_size**2, self.feature_dim):
             expected = f"{self.grid_size}x{self.grid_size} patches of {self.feature_dim} features"
@@ -267,16 +247,10 @@ class FeatureAutoencoder(nn.Module):
         tokens: Tensor = self.encoder(features)
         return tokens
 
-    def decompose(
-        self,
-        tokens: Float[Tensor, "batch patches dim"],
-        num_slots: int | None = None,
-        iterations: int | None = None,
-        slots: Float[Tensor, "batch slots dim"] | None = None,
-        generator: torch.Generator | None = None,
+    def decode(
+        self, slots: Float[Tensor, "batch slots dim"], attention: Float[Tensor, "batch slots patches"]
     ) -> FeatureDecomposition:
-        """The rest of :meth:`forward`, from tokens of shape (B, N, D) that :meth:`encode` made."""
-        slots, attention = self.slot_attention(tokens, num_slots, iterations, slots, generator)
+        """Reconstruct the features from slots, shape (B, K, D); ``attention``, shape (B, K, N), is handed on."""
         reconstruction, masks_BKN = self.decoder(slots)
         masks = masks_BKN.unflatten(-1, (self.grid_size, self.grid_size))
         return FeatureDecomposition(reconstruction, masks, slots, attention)
@@ -284,22 +258,17 @@ class FeatureAutoencoder(nn.Module):
     def loss(
         self, features: Float[Tensor, "batch patches features"], slots: Float[Tensor, "batch slots dim"] | None = None
     ) -> Float[Tensor, ""]:
-        """Mean squared error between features and their reconstruction (App. F, Training), differentiable once.
+        """Compute the mean squared error between features and their reconstruction (App. F, Training).
 
-        That of :meth:`forward`'s reconstruction up to rounding, in less memory, see ``FeatureDecoder``.
+        It equals the error of :meth:`forward`'s reconstruction up to rounding, needs less memory, and can be
+        differentiated only once.
 
         Args:
             features: patch features, shape (B, N, F).
-            slots: initial slots, shape (B, K, D); by default drawn.
+            slots: initial slots, shape (B, K, D); random ones by default.
 
         Raises:
-            ValueError: for another number of patches or features than the model's.
+            ValueError: if the number of patches or features differs from the model's.
         """
         final, _ = self.slot_attention(self.encode(features), slots=slots)
         return self.decoder.loss(final, features)
-
-
-def _require_positive(sizes: dict[str, int]) -> None:
-    for name, value in sizes.items():
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")

@@ -10,19 +10,19 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from slotnorm.attention import SlotAttention
 from slotnorm.models.conv_autoencoder import ConvEncoder, glorot_
+from slotnorm.models.slot_model import SlotModel
 from slotnorm.normalization import Normalization
 from slotnorm.numerics import at_least_float32
 from slotnorm.object_properties import NUM_PROPERTIES
 
 
 class SetPrediction(NamedTuple):
-    """What the set predictor makes of a batch of images (App. I).
+    """The objects that are predicted for a batch of images (App. I).
 
     Example:
         >>> out = SetPredictor(image_size=32, num_slots=3)(torch.zeros(1, 3, 32, 32))
@@ -47,8 +47,8 @@ class SetPrediction(NamedTuple):
         return self.attention.argmax(dim=1).view(-1, side, side)
 
 
-class SetPredictor(nn.Module):
-    """Slot Attention on a strided convolutional encoder, and a perceptron that reads an object off every slot (App. I).
+class SetPredictor(SlotModel[SetPrediction]):
+    """Slot Attention on a strided convolutional encoder; a perceptron predicts an object from each slot (App. I).
 
     The defaults are the paper's sizes: 128x128 images make 32x32 tokens. The loss is
     :func:`slotnorm.object_properties.hungarian_huber_loss`.
@@ -58,13 +58,13 @@ class SetPredictor(nn.Module):
         num_slots: slots in training.
         slot_dim: D of slots, keys, queries and values, and the width of the perceptron.
         channels: width of the encoder.
-        strides: of each 5x5 convolution of the encoder.
+        strides: one per 5x5 convolution of the encoder.
         hidden_dim: width of Slot Attention's residual MLP.
         iterations: Slot Attention iterations, 3 in training and evaluation.
         normalization: a name that :func:`~slotnorm.normalization.make_normalization` knows, or a module of your own.
 
     Raises:
-        ValueError: for an image size, strides or widths that do not fit.
+        ValueError: if the image size, a stride or a width does not fit.
 
     Example:
         >>> model = SetPredictor(image_size=32, num_slots=10, channels=16, slot_dim=16)
@@ -93,43 +93,18 @@ class SetPredictor(nn.Module):
         self.encoder.apply(glorot_)
         self.head.apply(glorot_)
 
-    def forward(
-        self,
-        image: Float[Tensor, "batch 3 height width"],
-        num_slots: int | None = None,
-        iterations: int | None = None,
-        slots: Float[Tensor, "batch slots dim"] | None = None,
-        generator: torch.Generator | None = None,
-    ) -> SetPrediction:
-        """Predicts a set of objects for every image.
-
-        Args:
-            image: RGB in [-1, 1], shape (B, 3, H, W).
-            num_slots, iterations, slots, generator: see :meth:`slotnorm.attention.SlotAttention.forward`.
-
-        Raises:
-            ValueError: see :meth:`encode` and :meth:`slotnorm.attention.SlotAttention.forward`.
-        """
-        return self.decompose(self.encode(image), num_slots, iterations, slots, generator)
-
     def encode(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch inputs channels"]:
-        """Input tokens of images, shape (B, N, C); they serve any number of slots.
+        """Compute tokens, shape (B, N, C), of RGB images in [-1, 1], shape (B, 3, H, W).
 
         Raises:
-            ValueError: for images of another size than the model's.
+            ValueError: if the images have another size than the model's.
         """
         tokens: Tensor = self.encoder(image)
         return tokens
 
-    def decompose(
-        self,
-        tokens: Float[Tensor, "batch inputs channels"],
-        num_slots: int | None = None,
-        iterations: int | None = None,
-        slots: Float[Tensor, "batch slots dim"] | None = None,
-        generator: torch.Generator | None = None,
+    def decode(
+        self, slots: Float[Tensor, "batch slots dim"], attention: Float[Tensor, "batch slots inputs"]
     ) -> SetPrediction:
-        """The rest of :meth:`forward`, from tokens of shape (B, N, C) that :meth:`encode` made."""
-        slots, attention = self.slot_attention(tokens, num_slots, iterations, slots, generator)
+        """Predict an object from each slot, shape (B, K, D); ``attention``, shape (B, K, N), is handed on."""
         logits: Tensor = self.head(slots)
         return SetPrediction(at_least_float32(logits).sigmoid(), slots, attention)

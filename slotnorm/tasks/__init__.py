@@ -1,9 +1,9 @@
-"""The paper's tasks: what is built, what is minimized, what is measured.
+"""The paper's tasks: which model is built, which loss is minimized, what is measured.
 
 A task is a frozen dataclass whose fields are the sizes of its model; the training loop, the evaluation and the run
-store know nothing else of it. A new task is one class and one row in :data:`TASKS`.
+store use only the interface of :class:`Task`. A new task is one class and one row in :data:`TASKS`.
 
-Shape letters: B batch, K slots, D slot dimension, N input tokens, H W label map.
+Shape letters: B batch, K slots, N input tokens, D slot dimension, C token dimension, H W label map.
 """
 
 from typing import Any

@@ -1,18 +1,18 @@
-"""Object discovery: images or frozen features are reconstructed from slots, and segmented by who reconstructs what."""
+"""Object discovery: slots reconstruct images or frozen features, and the reconstruction masks segment the scene."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import asdict, dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from slotnorm.models import ConvAutoencoder, FeatureAutoencoder
-from slotnorm.tasks.task import Batch, Measured
+from slotnorm.tasks.task import Batch, Measured, Task
 
 
 @dataclass(frozen=True)
-class ObjectDiscovery:
+class ObjectDiscovery(Task):
     """Reconstruct images from slots (Sec. 5.1, App. E); fields as in :class:`slotnorm.models.ConvAutoencoder`.
 
     Example:
@@ -34,41 +34,23 @@ class ObjectDiscovery:
 
     def build(self, variant: str) -> ConvAutoencoder:
         """See :class:`Task`."""
-        return ConvAutoencoder(
-            image_size=self.image_size,
-            num_slots=self.num_slots,
-            slot_dim=self.slot_dim,
-            channels=self.channels,
-            encoder_layers=self.encoder_layers,
-            hidden_dim=self.hidden_dim,
-            iterations=self.iterations,
-            normalization=variant,
-        )
+        return ConvAutoencoder(**asdict(self), normalization=variant)
 
-    def loss(self, model: Any, batch: Batch, noise: Tensor) -> Tensor:
-        """Mean squared error over pixels and channels (App. E, Training)."""
+    def loss(self, model: ConvAutoencoder, batch: Batch, noise: Tensor) -> Tensor:
+        """Compute the mean squared error over pixels and channels (App. E, Training)."""
         image = batch["image"]
         slots = model.slot_attention.initial_slots(noise)
         return nn.functional.mse_loss(model(image, slots=slots).reconstruction.float(), image)
 
-    def encode(self, model: Any, batch: Batch) -> Tensor:
-        """See :class:`Task`."""
-        tokens: Tensor = model.encode(batch["image"])
-        return tokens
-
-    def measure(self, model: Any, batch: Batch, tokens: Tensor, noise: Tensor, iterations: int) -> Measured:
-        """Segmentation from the alpha masks (Sec. 5), mean squared error over pixels and channels."""
+    def measure(self, model: ConvAutoencoder, batch: Batch, tokens: Tensor, noise: Tensor, iterations: int) -> Measured:
+        """Segment by the alpha masks (Sec. 5); the loss is the mean squared error over pixels and channels."""
         slots = model.slot_attention.initial_slots(noise)
         result = model.decompose(tokens, iterations=iterations, slots=slots)
         return Measured(batch["segmentation"], result.segmentation, _errors(result.reconstruction, batch["image"]))
 
-    def summarize(self, detections: tuple[Tensor, ...]) -> dict[str, float]:
-        """Nothing: every measure is a scene's own."""
-        return {}
-
 
 @dataclass(frozen=True)
-class FeatureDiscovery:
+class FeatureDiscovery(Task):
     """Reconstruct frozen features (Sec. 5.2, App. F); fields as in :class:`slotnorm.models.FeatureAutoencoder`.
 
     Example:
@@ -78,7 +60,6 @@ class FeatureDiscovery:
 
     fields: ClassVar[tuple[str, ...]] = ("features",)
     evaluation_fields: ClassVar[tuple[str, ...]] = ("features", "segmentation")
-    flip: ClassVar[bool] = False
 
     grid_size: int = 28
     feature_dim: int = 768
@@ -93,40 +74,20 @@ class FeatureDiscovery:
 
     def build(self, variant: str) -> FeatureAutoencoder:
         """See :class:`Task`."""
-        return FeatureAutoencoder(
-            grid_size=self.grid_size,
-            feature_dim=self.feature_dim,
-            num_slots=self.num_slots,
-            slot_dim=self.slot_dim,
-            decoder_dim=self.decoder_dim,
-            decoder_layers=self.decoder_layers,
-            hidden_dim=self.hidden_dim,
-            iterations=self.iterations,
-            normalization=variant,
-            position_scale=self.position_scale,
-            init=self.init,
-        )
+        return FeatureAutoencoder(**asdict(self), normalization=variant)
 
-    def loss(self, model: Any, batch: Batch, noise: Tensor) -> Tensor:
-        """Mean squared error over patches and features (App. F, Training)."""
-        loss: Tensor = model.loss(batch["features"], slots=model.slot_attention.initial_slots(noise))
-        return loss
+    def loss(self, model: FeatureAutoencoder, batch: Batch, noise: Tensor) -> Tensor:
+        """Compute the mean squared error over patches and features (App. F, Training)."""
+        return model.loss(batch["features"], slots=model.slot_attention.initial_slots(noise))
 
-    def encode(self, model: Any, batch: Batch) -> Tensor:
-        """See :class:`Task`."""
-        tokens: Tensor = model.encode(batch["features"])
-        return tokens
-
-    def measure(self, model: Any, batch: Batch, tokens: Tensor, noise: Tensor, iterations: int) -> Measured:
-        """Segmentation from bilinearly enlarged alpha masks (App. F), mean squared error over patches and features."""
+    def measure(
+        self, model: FeatureAutoencoder, batch: Batch, tokens: Tensor, noise: Tensor, iterations: int
+    ) -> Measured:
+        """Segment by bilinearly enlarged alpha masks (App. F); the loss is that of training, scene by scene."""
         truth = batch["segmentation"]
         slots = model.slot_attention.initial_slots(noise)
         result = model.decompose(tokens, iterations=iterations, slots=slots)
         return Measured(truth, result.segment(truth.shape[-1]), _errors(result.reconstruction, batch["features"]))
-
-    def summarize(self, detections: tuple[Tensor, ...]) -> dict[str, float]:
-        """Nothing: every measure is a scene's own."""
-        return {}
 
 
 def _errors(reconstruction: Tensor, target: Tensor) -> Tensor:

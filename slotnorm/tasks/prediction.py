@@ -1,10 +1,10 @@
-"""Property prediction: the objects of a scene as a set, one per slot (App. I)."""
+"""Property prediction: the objects of a scene are predicted as a set, one per slot (App. I)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import asdict, dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -17,18 +17,18 @@ from slotnorm.object_properties import (
     hungarian_huber_losses,
     property_targets,
 )
-from slotnorm.tasks.task import Batch, Measured
+from slotnorm.tasks.task import Batch, Measured, Task
 
 
 @dataclass(frozen=True)
-class PropertyPrediction:
+class PropertyPrediction(Task):
     """Predict the objects of a scene as a set (App. I); fields as in :class:`slotnorm.models.SetPredictor`.
 
     Args:
         coordinates: how positions are scaled, a name in :data:`slotnorm.object_properties.COORDINATE_SCALINGS`.
 
     Raises:
-        ValueError: for another name.
+        ValueError: if ``coordinates`` is another name.
 
     Example:
         >>> PropertyPrediction(image_size=32).build("weighted_mean").slot_attention.num_slots
@@ -37,7 +37,7 @@ class PropertyPrediction:
 
     fields: ClassVar[tuple[str, ...]] = ("image", *PROPERTY_FIELDS)
     evaluation_fields: ClassVar[tuple[str, ...]] = ("image", "segmentation", *PROPERTY_FIELDS)
-    flip: ClassVar[bool] = False
+    set_measures: ClassVar[tuple[str, ...]] = tuple(f"ap@{threshold:g}" for threshold in THRESHOLDS)
 
     image_size: int = 128
     num_slots: int = 10
@@ -55,30 +55,18 @@ class PropertyPrediction:
 
     def build(self, variant: str) -> SetPredictor:
         """See :class:`Task`."""
-        return SetPredictor(
-            image_size=self.image_size,
-            num_slots=self.num_slots,
-            slot_dim=self.slot_dim,
-            channels=self.channels,
-            strides=self.strides,
-            hidden_dim=self.hidden_dim,
-            iterations=self.iterations,
-            normalization=variant,
-        )
+        sizes = asdict(self)
+        del sizes["coordinates"]
+        return SetPredictor(**sizes, normalization=variant)
 
-    def loss(self, model: Any, batch: Batch, noise: Tensor) -> Tensor:
-        """Huber loss of the best matching (App. I)."""
+    def loss(self, model: SetPredictor, batch: Batch, noise: Tensor) -> Tensor:
+        """Compute the Huber loss of the best matching (App. I)."""
         slots = model.slot_attention.initial_slots(noise)
         targets = property_targets(batch, self.coordinates, self.num_slots)
         return hungarian_huber_loss(model(batch["image"], slots=slots).predictions, targets)
 
-    def encode(self, model: Any, batch: Batch) -> Tensor:
-        """See :class:`Task`."""
-        tokens: Tensor = model.encode(batch["image"])
-        return tokens
-
-    def measure(self, model: Any, batch: Batch, tokens: Tensor, noise: Tensor, iterations: int) -> Measured:
-        """Segmentation from the attention at the tokens' grid, Huber loss, predictions for the average precision."""
+    def measure(self, model: SetPredictor, batch: Batch, tokens: Tensor, noise: Tensor, iterations: int) -> Measured:
+        """Segment by the attention on the grid of tokens; the detections are predicted and true objects."""
         slots = model.slot_attention.initial_slots(noise)
         result = model.decompose(tokens, iterations=iterations, slots=slots)
         targets = property_targets(batch, self.coordinates)
@@ -87,7 +75,7 @@ class PropertyPrediction:
         return Measured(truth, result.segmentation, losses, (result.predictions, targets))
 
     def summarize(self, detections: tuple[Tensor, ...]) -> dict[str, float]:
-        """Average precision at every threshold (App. I, Fig. 13): ``ap@inf``, ``ap@1``, …"""
+        """Compute the average precision at every threshold (App. I, Fig. 13): ``ap@inf``, ``ap@1``, …"""
         predictions, targets = detections
-        precision = average_precision(predictions, targets, THRESHOLDS)
-        return {f"ap@{threshold:g}": float(value) for threshold, value in zip(THRESHOLDS, precision, strict=True)}
+        precision = average_precision(predictions, targets, THRESHOLDS).tolist()
+        return dict(zip(self.set_measures, precision, strict=True))

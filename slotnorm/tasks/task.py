@@ -1,21 +1,24 @@
-"""What a task is; the paper's are its implementations.
+"""Base class of the tasks, and the measurements that a task makes of a model.
 
-Shape letters: B batch, K slots, N input tokens, D slot dimension.
+Shape letters: B batch, K slots, N input tokens, D slot dimension, C token dimension.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple
 
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
+
+from slotnorm.models import SlotModel
 
 Batch = Mapping[str, Tensor]
 
 
 class Measured(NamedTuple):
-    """What a model makes of some scenes.
+    """Segmentation and loss of the scenes of a batch.
 
     Example:
         >>> import torch
@@ -25,18 +28,17 @@ class Measured(NamedTuple):
     """
 
     truth: Int[Tensor, "batch height width"]
-    """Ground-truth labels at the resolution at which the task compares, 0 the background."""
+    """Ground-truth labels at the resolution at which the task compares; 0 is the background."""
     segmentation: Int[Tensor, "batch height width"]
     """The slot that owns each place."""
     loss: Float[Tensor, " batch"]
-    """Each scene's own loss, in double precision."""
+    """Loss of each scene, in double precision."""
     detections: tuple[Tensor, ...] = ()
-    """What :meth:`Task.summarize` needs of the scenes, scenes first."""
+    """Input of :meth:`Task.summarize`, scenes first."""
 
 
-@runtime_checkable
-class Task(Protocol):
-    """The protocol; see the package's docstring.
+class Task(ABC):
+    """Base class: a subclass is a frozen dataclass whose fields are the sizes of its model.
 
     Example:
         >>> from slotnorm.tasks import ObjectDiscovery
@@ -45,37 +47,39 @@ class Task(Protocol):
     """
 
     fields: ClassVar[tuple[str, ...]]
-    """Arrays of a training batch."""
+    """Arrays of a training batch; the first is what the model encodes."""
     evaluation_fields: ClassVar[tuple[str, ...]]
     """Arrays of an evaluation batch, besides ``num_objects`` and ``scene_id``."""
-    flip: ClassVar[bool]
+    flip: ClassVar[bool] = False
     """Whether training scenes are flipped left to right at random."""
+    set_measures: ClassVar[tuple[str, ...]] = ()
+    """Names of the measures that :meth:`summarize` returns."""
 
-    @property
-    def num_slots(self) -> int:
-        """Slots in training."""
+    num_slots: int
+    """Slots in training."""
+    slot_dim: int
+    """Features of a slot."""
+    iterations: int
+    """Slot Attention iterations in training."""
 
-    @property
-    def slot_dim(self) -> int:
-        """Features of a slot."""
+    @abstractmethod
+    def build(self, variant: str) -> SlotModel[Any]:
+        """Build the model with the normalization of that name, its weights freshly drawn."""
 
-    @property
-    def iterations(self) -> int:
-        """Slot Attention iterations in training."""
+    @abstractmethod
+    def loss(self, model: Any, batch: Batch, noise: Float[Tensor, "batch slots dim"]) -> Float[Tensor, ""]:
+        """Compute the mean loss of a batch; the initial slots come from standard normal ``noise``, (B, K, D)."""
 
-    def build(self, variant: str) -> nn.Module:
-        """The model with that normalization, freshly drawn."""
+    def encode(self, model: SlotModel[Any], batch: Batch) -> Float[Tensor, "batch inputs channels"]:
+        """Compute the input tokens of a batch, shape (B, N, C); they do not depend on the number of slots."""
+        return model.encode(batch[self.fields[0]])
 
-    def loss(self, model: nn.Module, batch: Batch, noise: Float[Tensor, "batch slots dim"]) -> Float[Tensor, ""]:
-        """Mean loss of a batch, with initial slots made from standard normal ``noise`` of shape (B, K, D)."""
-
-    def encode(self, model: nn.Module, batch: Batch) -> Float[Tensor, "batch inputs dim"]:
-        """Input tokens of a batch, shape (B, N, D), which serve any number of slots."""
-
+    @abstractmethod
     def measure(
-        self, model: nn.Module, batch: Batch, tokens: Tensor, noise: Float[Tensor, "batch slots dim"], iterations: int
+        self, model: Any, batch: Batch, tokens: Tensor, noise: Float[Tensor, "batch slots dim"], iterations: int
     ) -> Measured:
-        """What the model makes of a batch from its tokens, with as many slots as the noise, of shape (B, K, D), has."""
+        """Measure a model on a batch from its tokens, with as many slots as ``noise``, of shape (B, K, D), has."""
 
     def summarize(self, detections: tuple[Tensor, ...]) -> dict[str, float]:
-        """Measures of a set of scenes as a whole, from the :attr:`Measured.detections` of all of them."""
+        """Measure all scenes together, from the :attr:`Measured.detections` of all of them; none by default."""
+        return {}

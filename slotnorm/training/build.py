@@ -1,4 +1,4 @@
-"""What a training step works on: the untrained model, the loss as a module, the optimizer; each a function of the spec.
+"""Builds what a training step needs from the specification of a run: untrained model, loss module, optimizer.
 
 Shape letters: B batch, K slots, D slot dimension.
 """
@@ -6,13 +6,14 @@ Shape letters: B batch, K slots, D slot dimension.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from slotnorm.tasks import Task
+from slotnorm.models import SlotModel
+from slotnorm.tasks import Batch, Task
 from slotnorm.training.spec import RunSpec
 
 BETAS = (0.9, 0.999)
@@ -20,26 +21,26 @@ MODEL_SEED, SLOT_SEED = 1, 2
 
 
 class Objective(nn.Module):
-    """A task's loss as a module, which is what ``DistributedDataParallel`` wraps: mixed precision is inside."""
+    """A task's loss as a module that ``DistributedDataParallel`` can wrap; mixed precision is applied inside."""
 
-    def __init__(self, task: Task, model: nn.Module, precision: str) -> None:
+    def __init__(self, task: Task, model: SlotModel[Any], precision: str) -> None:
         super().__init__()
         self.task = task
         self.model = model
         self.mixed = precision == "bf16"
 
-    def forward(self, batch: Mapping[str, Tensor], noise: Tensor) -> Tensor:
-        """Loss of a batch with the initial slots that ``noise`` gives."""
+    def forward(self, batch: Batch, noise: Tensor) -> Tensor:
+        """Compute the loss of a batch with initial slots made from ``noise``, shape (B, K, D)."""
         with torch.autocast(noise.device.type, torch.bfloat16, enabled=self.mixed):
             return self.task.loss(self.model, batch, noise)
 
 
-def build_model(spec: RunSpec, device: torch.device | str = "cpu") -> nn.Module:
-    """The untrained model of a run, a function of its seed; the same weights for every variant where they share them.
+def build_model(spec: RunSpec, device: torch.device | str = "cpu") -> SlotModel[Any]:
+    """Build the untrained model of a run; weights that all variants have are the same for one seed.
 
     Args:
         spec: the run.
-        device: where it is put; it is drawn on the CPU.
+        device: where the model is moved; its weights are drawn on the CPU.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream(spec.seed, MODEL_SEED))
@@ -48,13 +49,13 @@ def build_model(spec: RunSpec, device: torch.device | str = "cpu") -> nn.Module:
 
 
 def build_optimizer(model: nn.Module) -> torch.optim.Adam:
-    """Adam without a rate, which :func:`set_rates` sets before every update."""
+    """Build Adam; :func:`set_rates` sets its learning rate before every update."""
     device = next(model.parameters()).device
     return torch.optim.Adam(model.parameters(), lr=1.0, betas=BETAS, fused=device.type in ("cpu", "cuda"))
 
 
 def set_rates(optimizer: torch.optim.Optimizer, spec: RunSpec, step: int) -> None:
-    """Learning rate and ε of the update number ``step``, counted from 0.
+    """Set the learning rate and ε of the update number ``step``, counted from 0.
 
     Torch adds ε to the bias-corrected root; TensorFlow's ε̂ is added before: ε̂ = ε / √(1 - β₂ᵗ) in torch's form.
     """
@@ -67,5 +68,5 @@ def set_rates(optimizer: torch.optim.Optimizer, spec: RunSpec, step: int) -> Non
 
 
 def stream(seed: int, purpose: int) -> int:
-    """An independent seed for each purpose of a run's seed."""
+    """Derive an independent seed for one purpose from a run's seed."""
     return int(np.random.SeedSequence((seed, purpose)).generate_state(1, np.uint64)[0])

@@ -1,7 +1,8 @@
-"""A training run that was interrupted: one safetensors file, whole or absent, from which it goes on to the bit.
+"""Checkpoints of training runs: one file, written completely or not at all, from which a run resumes to the bit.
 
-It holds the model, Adam's moments, the state of the generator of the initial slots and the curve so far; its metadata
-say which run and step. Order and augmentation of the data follow from the step, so nothing of them is kept.
+A checkpoint holds the model, Adam's moments, the state of the generator of the initial slots and the curve so far.
+Order and augmentation of the data follow from the step and are not stored. The file has three parts: a line with the
+SHA-256 of what follows, a line of JSON that names the run and the step, and the tensors in safetensors' format.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors
+import safetensors.torch
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from slotnorm.atomic_files import write_whole
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+REMEDY = "remove it to begin that run again"
 
 
 class CheckpointError(RuntimeError):
@@ -29,7 +30,7 @@ class CheckpointError(RuntimeError):
 
 @dataclass
 class Curve:
-    """What a run recorded, one entry per step; a probe is a measurement of F-ARI every some hundred steps."""
+    """Loss and gradient norm of every step, and F-ARI at the steps at which it was probed."""
 
     loss: Tensor
     gradient_norm: Tensor
@@ -38,7 +39,7 @@ class Curve:
 
     @classmethod
     def empty(cls) -> Curve:
-        """The curve of a run that has not begun."""
+        """Return the curve of a run that has not begun."""
         return cls(torch.zeros(0), torch.zeros(0), torch.zeros(0, dtype=torch.int64), torch.zeros(0))
 
 
@@ -53,17 +54,17 @@ def save_checkpoint(
     curve: Curve,
     elapsed: float,
 ) -> None:
-    """Replace the checkpoint at ``path`` in one step.
+    """Replace the checkpoint at ``path``.
 
     Args:
         path: the file.
-        run: name of the run, checked when it is loaded.
-        step: updates done.
+        run: name of the run; loading checks it.
+        step: number of updates done.
         model, optimizer, generator, curve: their state after that many updates.
         elapsed: seconds of training so far.
 
     Raises:
-        OSError: such as a full disk; the earlier checkpoint is as it was.
+        OSError: for example on a full disk; the earlier checkpoint stays as it was.
     """
     tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
@@ -71,64 +72,63 @@ def save_checkpoint(
     tensors |= {f"curve.{key}": value for key, value in vars(curve).items()}
     tensors["generator"] = generator.get_state()
     tensors = {key: value.contiguous() for key, value in tensors.items()}
-    about = json.dumps({"format_version": FORMAT_VERSION, "run": run, "step": step, "elapsed": elapsed})
-    write_whole(path, save(tensors, metadata={"about": about, "sha256": _checksum(about, tensors)}))
+    about = {"format_version": FORMAT_VERSION, "run": run, "step": step, "elapsed": elapsed}
+    content = json.dumps(about).encode() + b"\n" + safetensors.torch.save(tensors)
+    write_whole(path, _checksum(content) + b"\n" + content)
 
 
 def load_checkpoint(
     path: Path, *, run: str, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator
 ) -> tuple[int, Curve, float]:
-    """Set model, optimizer and generator to what the checkpoint holds.
+    """Set model, optimizer and generator to the state in a checkpoint.
 
     Returns:
-        Updates done, the curve so far and the seconds that they took.
+        The number of updates done, the curve so far and the seconds of training so far.
 
     Raises:
-        CheckpointError: the file is damaged, of another format version, or of another run.
+        CheckpointError: if the file is damaged, has another format version, or belongs to another run.
     """
-    about, tensors = _read(path)
-    remedy = "remove it to begin that run again"
-    if about.get("format_version") != FORMAT_VERSION:
-        version = about.get("format_version")
-        raise CheckpointError(f"{path}: is of format version {version}, this is {FORMAT_VERSION}; {remedy}")
+    about, content = _read(path)
     if about["run"] != run:
-        raise CheckpointError(f"{path}: belongs to the run {about['run']}, not to {run}; {remedy}")
+        raise CheckpointError(f"{path}: belongs to the run {about['run']}, not to {run}; {REMEDY}")
     try:
+        tensors = safetensors.torch.load(content)
         model.load_state_dict(_below("model.", tensors))
         optimizer.load_state_dict({**optimizer.state_dict(), "state": _states(_below("optimizer.", tensors))})
         generator.set_state(tensors["generator"])
         curve = Curve(**_below("curve.", tensors))
-    except (KeyError, TypeError, RuntimeError, ValueError) as error:
-        raise CheckpointError(f"{path}: does not fit this run: {str(error).splitlines()[0]}; {remedy}") from None
+    except (KeyError, TypeError, RuntimeError, ValueError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"{path}: does not fit this run: {str(error).splitlines()[0]}; {REMEDY}") from None
     return int(about["step"]), curve, float(about["elapsed"])
 
 
 def read_progress(path: Path) -> int:
-    """Updates that a checkpoint holds; 0 where there is none.
+    """Return the number of updates that a checkpoint holds, 0 if there is no checkpoint.
 
     Raises:
-        CheckpointError: the file is damaged.
+        CheckpointError: if the file is damaged or has another format version.
     """
-    return int(_read(path)[0].get("step", 0)) if path.exists() else 0
+    return int(_read(path)[0]["step"]) if path.exists() else 0
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _read(path: Path) -> tuple[dict[str, Any], bytes]:
+    """Return the JSON line and the serialized tensors of a file whose checksum is right."""
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            about = json.loads(metadata.get("about", "{}"))
-            if about.get("format_version") == FORMAT_VERSION and (
-                metadata.get("sha256") != _checksum(metadata["about"], tensors)
-            ):
-                raise ValueError("its SHA-256 is not the one it was written with")
-            return about, tensors
-    except (OSError, ValueError, safetensors.SafetensorError) as error:
-        raise CheckpointError(f"{path}: damaged: {error}; remove it to begin that run again") from None
+        checksum, _, content = path.read_bytes().partition(b"\n")
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}; {REMEDY}") from None
+    if checksum != _checksum(content):
+        raise CheckpointError(f"{path}: damaged: its SHA-256 is not the one it was written with; {REMEDY}")
+    line, _, tensors = content.partition(b"\n")
+    about = json.loads(line)
+    if about["format_version"] != FORMAT_VERSION:
+        version = about["format_version"]
+        raise CheckpointError(f"{path}: has format version {version}, this program reads {FORMAT_VERSION}; {REMEDY}")
+    return about, tensors
 
 
-def _checksum(about: str, tensors: Mapping[str, Tensor]) -> str:
-    return hashlib.sha256(about.encode() + save(dict(tensors))).hexdigest()
+def _checksum(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

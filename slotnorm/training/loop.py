@@ -1,9 +1,8 @@
 """The training loop: one for all tasks, resumable to the bit, in one process or in several under ``torchrun``.
 
-What is trained is a :class:`slotnorm.training.spec.RunSpec`; the loop knows its task by the protocol of
-:mod:`slotnorm.tasks` only. The loop stops early in two ways, and the same call goes on from the checkpoint in both:
-:class:`Interrupted` when it was told to (a signal, a time budget), :class:`TrainingDivergedError` when the loss is no
-longer finite.
+The loop trains a :class:`slotnorm.training.spec.RunSpec` and uses only the interface :class:`slotnorm.tasks.Task`. It
+stops early with :class:`Interrupted` when asked to (a signal, a time budget) and with :class:`TrainingDivergedError`
+when the loss is no longer finite; in both cases the same call continues from the checkpoint.
 
 Shape letters: B batch, K slots, D slot dimension.
 """
@@ -11,60 +10,62 @@ Shape letters: B batch, K slots, D slot dimension.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from slotnorm.models import SlotModel
 from slotnorm.numerics import matmul_precision
+from slotnorm.tasks import Batch
 from slotnorm.training.build import SLOT_SEED, Objective, build_model, build_optimizer, set_rates, stream
 from slotnorm.training.checkpoint import Curve, load_checkpoint, save_checkpoint
 from slotnorm.training.spec import RunSpec
 
 FLUSH_EVERY = 50
-"""Steps between two looks at the loss: each costs a GPU a wait."""
+"""Steps between two transfers of the loss from the device; a GPU has to wait for each."""
 
 
 class TrainingDivergedError(RuntimeError):
-    """The loss or its gradient is no longer a finite number."""
+    """The loss or its gradient is no longer finite."""
 
 
-class Interrupted(Exception):  # noqa: N818 - it is no error: the same command goes on
-    """Training stopped because it was told to; the checkpoint holds everything done so far."""
+class Interrupted(Exception):  # noqa: N818 - not an error: the same command continues
+    """Training stopped because it was asked to; the checkpoint holds everything done so far."""
 
 
 @runtime_checkable
 class BatchSource(Protocol):
-    """Anything that gives the batch of a step, as :class:`slotnorm.data.Loader` does."""
+    """Source of the batch of each step, such as :class:`slotnorm.data.Loader`."""
 
-    def __getitem__(self, step: int, /) -> Mapping[str, Tensor]:
-        """The batch of a step."""
+    def __getitem__(self, step: int, /) -> Batch:
+        """Return the batch of a step."""
 
 
 @dataclass(frozen=True)
 class Watch:
-    """What happens beside the training, and changes nothing in it.
+    """Checkpoints, probes and progress of a training; none of them affects the result.
 
     Args:
-        checkpoint: file to go on from and to write to; ``None`` for none.
-        checkpoint_seconds: between two checkpoints.
-        stop: asked before every step; ``True`` interrupts the run.
-        probe: F-ARI of the model on a few scenes, shown in the bar and kept in the curve.
+        checkpoint: file to resume from and to write to; ``None`` for no checkpoint.
+        checkpoint_seconds: time between two checkpoints.
+        stop: called before every step; ``True`` interrupts the run.
+        probe: computes F-ARI of the model on a few scenes, for the progress bar and the curve.
         probe_every: steps between two probes.
-        report: called now and then with the number of steps done.
-        label: of the progress bar.
-        bar: whether to show one.
+        report: called every :data:`FLUSH_EVERY` steps with the number of steps done and the loss.
+        label: name of the run in the progress bar and in messages.
+        bar: whether to show a progress bar.
     """
 
     checkpoint: Path | None = None
     checkpoint_seconds: float = 60.0
     stop: Callable[[], bool] = lambda: False
-    probe: Callable[[nn.Module], float] | None = None
+    probe: Callable[[SlotModel[Any]], float] | None = None
     probe_every: int = 500
     report: Callable[[int, float], None] = lambda step, loss: None
     label: str = "training"
@@ -78,10 +79,10 @@ class Trained:
     Args:
         model: in training mode, as the last step left it.
         curve: loss and gradient norm of every step, and the probes.
-        seconds: of training, over all sittings.
+        seconds: duration of the training, interruptions left out.
     """
 
-    model: nn.Module
+    model: SlotModel[Any]
     curve: Curve
     seconds: float
 
@@ -93,20 +94,20 @@ def train(
     watch: Watch = Watch(),
     compile: bool = False,
 ) -> Trained:
-    """Train a run from its beginning or from its checkpoint, showing a progress bar.
+    """Train a run from its beginning or from its checkpoint.
 
     Under ``torchrun`` every process calls this with its share of the batches; gradients and batch statistics are those
-    of the global batch, and the first process alone writes.
+    of the global batch, and only the first process writes files.
 
     Args:
         spec: the run.
         batches: the batch of every step, on ``device``.
         device: of this process.
         watch: checkpoint, probe, progress.
-        compile: whether ``torch.compile`` makes the forward and backward pass.
+        compile: whether to compile the forward and backward pass with ``torch.compile``.
 
     Raises:
-        Interrupted: ``watch.stop`` said so.
+        Interrupted: if ``watch.stop`` returns ``True``.
         TrainingDivergedError: naming the step at which the loss stopped being finite, and the last good checkpoint.
         CheckpointError: see :func:`slotnorm.training.checkpoint.load_checkpoint`.
     """
@@ -142,8 +143,8 @@ class _Loop:
                 self.update(objective)
                 bar.update()
                 if self.step % FLUSH_EVERY == 0 or self.step == self.spec.schedule.steps:
-                    self.look(bar)
-        self.save()  # so that a failure of what follows costs no training
+                    self.flush(bar)
+        self.save()  # so that a later failure costs no training
         return Trained(self.model, self.curve, self.elapsed())
 
     def objective(self) -> nn.Module:
@@ -165,14 +166,14 @@ class _Loop:
         self.step += 1
 
     def noise(self) -> Tensor:
-        """This process's share of the global batch's noise, so that the number of processes changes nothing."""
+        """Draw the global batch's noise and return this process's share; so the number of processes changes nothing."""
         task, share = self.spec.task, self.spec.batch_size // self.ranks
         shape = (self.spec.batch_size, task.num_slots, task.slot_dim)
         noise = torch.randn(shape, generator=self.generator, device=self.device)
         return noise[self.rank * share : (self.rank + 1) * share]
 
-    def look(self, bar: tqdm) -> None:
-        """Fetch the losses, probe, tell, save: each now and then."""
+    def flush(self, bar: tqdm) -> None:
+        """Fetch the losses and report them; probe and save if it is time."""
         self.fetch()
         if self.watch.probe and (self.step % self.watch.probe_every == 0 or self.step == self.spec.schedule.steps):
             self.probe()
@@ -185,7 +186,7 @@ class _Loop:
             self.save()
 
     def fetch(self) -> None:
-        """Move the losses since the last time into the curve; stop if one, or a gradient, is no number."""
+        """Move the losses since the last fetch into the curve; raise if one, or a gradient norm, is not finite."""
         if not self.pending:
             return
         losses, norms = (torch.stack(column).float() for column in zip(*self.pending, strict=True))

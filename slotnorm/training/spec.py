@@ -1,9 +1,8 @@
-"""What a run is: frozen, complete, and named by a hash of its content.
+"""The specification of a training run: frozen, complete, and named by a hash of its content.
 
-A :class:`RunSpec` holds everything that decides what is trained, an :class:`EvaluationSpec` what a trained model is
-shown. Both are plain values: equal specs mean equal results on one machine. The name of a run comes from the canonical
-JSON of its spec, so that a store can be asked whether it has this very run. What does not decide the result (device,
-number of processes, versions, wall time) is provenance and stands beside it in the record.
+A :class:`RunSpec` holds everything that determines the result of a training: equal specs give equal results on one
+machine. The name of a run is a hash of the canonical JSON of its spec, so that a store can be asked for exactly this
+run. Device, number of processes, versions and wall time do not determine the result and are not part of it.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ class Schedule:
         half_life: steps in which the rate then halves.
 
     Raises:
-        SpecError: for a setting out of range.
+        SpecError: if a setting is out of range.
 
     Example:
         >>> schedule = Schedule(peak=4e-4)
@@ -72,7 +71,7 @@ class Schedule:
             raise SpecError(f"steps, peak and half_life must be positive and warmup not negative, got {self}")
 
     def learning_rate(self, step: int) -> float:
-        """Learning rate of the update number ``step``, counted from 0."""
+        """Compute the learning rate of the update number ``step``, counted from 0."""
         if step < self.warmup:
             return self.peak * (step + 1) / self.warmup
         return float(self.peak * 0.5 ** ((step - self.warmup) / self.half_life))
@@ -84,12 +83,12 @@ class Optimizer:
 
     Args:
         epsilon: :math:`\epsilon`.
-        epsilon_hat: add it before the bias correction, :math:`(\sqrt v + \epsilon)/\sqrt{1 - \beta_2^t}`, as TensorFlow
-            does and the paper's CLEVR code; otherwise after it, as torch does.
+        epsilon_hat: whether to add it before the bias correction, :math:`(\sqrt v + \epsilon)/\sqrt{1 - \beta_2^t}`, as
+            TensorFlow and the paper's CLEVR code do; otherwise it is added after it, as in torch.
         clip_norm: bound on the norm of the gradient; ``None`` for none.
 
     Raises:
-        SpecError: for a setting out of range.
+        SpecError: if a setting is out of range.
 
     Example:
         >>> Optimizer(clip_norm=1.0)
@@ -107,16 +106,16 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class Data:
-    """Scenes, by what determines them.
+    """The scenes of a training.
 
     Args:
-        name: a stand-in's name, or that of a prepared split's manifest.
-        identity: hash of what the scenes are made from: of a prepared split its manifest, checksums included; of a
-            stand-in what its manifest says without the checksums, since another processor may round a pixel otherwise.
-        max_objects: scenes with more are left out; ``None`` for none.
+        name: name of a stand-in, or the name in a prepared split's manifest.
+        identity: hash of a prepared split's manifest, checksums included; for a stand-in without the checksums, since
+            another processor may round a pixel differently.
+        max_objects: scenes with more objects are left out; ``None`` keeps all.
 
     Raises:
-        SpecError: for ``max_objects`` below 1.
+        SpecError: if ``max_objects`` is below 1.
 
     Example:
         >>> Data("synth-clevr", identity="fa8e", max_objects=6).name
@@ -138,16 +137,16 @@ class RunSpec:
 
     Args:
         task: model and loss, see :mod:`slotnorm.tasks`.
-        data: scenes trained on.
+        data: the scenes.
         variant: the normalization, a name that :func:`slotnorm.normalization.make_normalization` knows.
         seed: of the weights, the order of the scenes, their flips and the initial slots.
         schedule: steps and learning rate.
         optimizer: Adam's settings.
         batch_size: scenes in a step, over all processes.
-        precision: of the training step's products: ``"fp32"``, ``"tf32"`` or ``"bf16"``; evaluation is in fp32.
+        precision: of products in the training step: ``"fp32"``, ``"tf32"`` or ``"bf16"``; evaluation is in fp32.
 
     Raises:
-        SpecError: for a setting that cannot work.
+        SpecError: if a setting is out of range or unknown.
 
     Example:
         >>> from slotnorm.tasks import ObjectDiscovery
@@ -175,20 +174,20 @@ class RunSpec:
 
     @property
     def name(self) -> str:
-        """Name of the run in a store, such as ``weighted_mean-seed0-1f2e3d4c5b6a``."""
+        """Return the name of the run in a store, such as ``weighted_mean-seed0-1f2e3d4c5b6a``."""
         return f"{self.variant}-seed{self.seed}-{digest(self.to_json())[:ID_LENGTH]}"
 
     def to_json(self) -> dict[str, Any]:
-        """Everything that decides the run, as JSON can hold it; :meth:`from_json` reads it back."""
+        """Return the whole specification as JSON can hold it; :meth:`from_json` reads it back."""
         content = asdict(self)
         return {**content, "task": {"kind": type(self.task).__name__, **content["task"]}}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> RunSpec:
-        """Inverse of :meth:`to_json`.
+        """Read what :meth:`to_json` returned.
 
         Raises:
-            SpecError: for content that is no spec.
+            SpecError: if the content is not the specification of a run.
         """
         try:
             task = dict(content["task"])
@@ -204,10 +203,10 @@ class RunSpec:
 
 
 def digest(content: Mapping[str, Any]) -> str:
-    """SHA-256 of canonical JSON: sorted keys, no spaces, no NaN, and 1.0 written as 1, since they are equal.
+    """Compute the SHA-256 of canonical JSON: sorted keys, no spaces, and 1.0 written as 1, since they are equal.
 
     Raises:
-        SpecError: for infinity or NaN.
+        SpecError: if a value is infinite or NaN.
 
     Example:
         >>> digest({"a": 1.0, "b": [2]}) == digest({"b": [2], "a": 1})

@@ -5,7 +5,6 @@ from functools import partial
 
 import pytest
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from slotnorm import NORMALIZATIONS, Normalization
@@ -36,12 +35,7 @@ class FirstSlotDoubled(Normalization):
     def __init__(self, dim: int) -> None:
         super().__init__()
 
-    def forward(
-        self,
-        values: Float[Tensor, "batch inputs dim"],
-        attention: Float[Tensor, "batch slots inputs"],
-        statistics: Statistics | None = None,
-    ) -> tuple[Float[Tensor, "batch slots dim"], Statistics | None]:
+    def normalize(self, values: Tensor, attention: Tensor, statistics: Statistics | None) -> tuple[Tensor, None]:
         codes = aggregate(values, attention) / attention.sum(2, keepdim=True)
         return torch.cat([2 * codes[:, :1], codes[:, 1:]], dim=1), None
 

@@ -9,7 +9,7 @@ import torch
 
 from slotnorm import NORMALIZATIONS, SlotAttention, make_normalization
 from slotnorm.normalization import BatchNorm, WeightedSum
-from tests.conformance.reference import scalar_statistics, unnormalized_codes
+from slotnorm.testing.references import scalar_statistics, unnormalized_codes
 
 D = 64
 

@@ -45,10 +45,10 @@ class ScaledMean(Normalization):
         super().__init__()
         self.mean, self.train_slots = mean, train_slots
 
-    def forward(
-        self, values: Tensor, attention: Tensor, statistics: Statistics | None = None
+    def normalize(
+        self, values: Tensor, attention: Tensor, statistics: Statistics | None
     ) -> tuple[Tensor, Statistics | None]:
-        """See :meth:`Normalization.forward`."""
+        """Scale the trained normalization's codes; see :meth:`Normalization.forward`."""
         codes_BKD, statistics = self.mean(values, attention, statistics)
         return codes_BKD * (self.train_slots / attention.shape[1]), statistics
 

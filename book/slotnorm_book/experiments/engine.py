@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 import torch
 import torch.distributed as dist
-from torch import nn
 
 from slotnorm.data.splits import Split
 from slotnorm.evaluation import COLUMNS, SETTING, Evaluation, Probe
+from slotnorm.models import SlotModel
 from slotnorm.normalization import GROUP, NORMALIZATIONS
 from slotnorm.training.build import build_model
 from slotnorm.training.loop import Trained, Watch, train
@@ -261,7 +262,7 @@ def _record(job: Job, store: RunStore, execution: Execution, trained: Trained, d
 
 
 def _evaluate(
-    spec: RunSpec, model: nn.Module, settings: Sequence[Setting], execution: Execution
+    spec: RunSpec, model: SlotModel[Any], settings: Sequence[Setting], execution: Execution
 ) -> tuple[Evaluation, dict[str, object]]:
     """Evaluate a model in these settings; returns the tables, and what the record says of each test set."""
     parts: list[Evaluation] = []

@@ -35,6 +35,7 @@ from torch import nn
 
 from slotnorm.atomic_files import sync_folder, write_whole
 from slotnorm.evaluation import SET_COLUMNS, Evaluation
+from slotnorm.models import SlotModel
 from slotnorm.training.checkpoint import Curve
 from slotnorm.training.spec import RunSpec, SpecError
 
@@ -116,7 +117,7 @@ class Run:
         """Whether the store has the weights, so that the model can be loaded."""
         return WEIGHTS in self.files
 
-    def load_model(self) -> nn.Module:
+    def load_model(self) -> SlotModel[Any]:
         """Load the trained model onto the CPU, in evaluation mode.
 
         Raises:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
-from torch import nn
 
 from slotnorm import evaluation
 from slotnorm.data.splits import Split
 from slotnorm.evaluation import Evaluation
+from slotnorm.models import SlotModel
 from slotnorm.tasks import Task
 from slotnorm.training.spec import ID_LENGTH, Data, SpecError, digest
 from slotnorm_book.experiments.data_sources import Source
@@ -129,7 +130,7 @@ class EvaluationSpec:
 
 
 def evaluate(
-    task: Task, model: nn.Module, split: Split, spec: EvaluationSpec, *, batch_size: int = 64, bar: bool = True
+    task: Task, model: SlotModel[Any], split: Split, spec: EvaluationSpec, *, batch_size: int = 64, bar: bool = True
 ) -> Evaluation:
     """Evaluate a model on the scenes of a test set; each row has the key of the specification in ``evaluation``.
 

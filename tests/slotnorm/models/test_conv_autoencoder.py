@@ -123,5 +123,5 @@ def test_images_of_another_size_are_refused():
 
 
 def test_widths_below_one_are_refused():
-    with pytest.raises(ValueError, match="channels and encoder_layers must be at least 1, got 0 and 4"):
+    with pytest.raises(ValueError, match="channels must be at least 1, got 0"):
         ConvAutoencoder(channels=0)

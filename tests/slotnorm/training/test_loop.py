@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from slotnorm.evaluation import Probe
+from slotnorm.models import SlotModel
 from slotnorm.tasks import ObjectDiscovery
 from slotnorm.training.build import MODEL_SEED, SLOT_SEED, build_model, stream
 from slotnorm.training.loop import TrainingDivergedError, Watch, train
@@ -34,18 +35,28 @@ class Batches:
         return {"image": torch.full_like(self.image, self.value) if lost else self.image}
 
 
+class ThreeWeights(SlotModel[None]):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(3))
+
+    def encode(self, inputs: torch.Tensor) -> torch.Tensor:
+        return inputs
+
+    def decode(self, slots: torch.Tensor, attention: torch.Tensor) -> None:
+        return None
+
+
 @dataclass(frozen=True)
 class Steep(ObjectDiscovery):
     """A task whose gradient is known: the loss is 1000 times the sum of three weights, or the roots of zero."""
 
     root: bool = False
 
-    def build(self, variant: str) -> nn.Module:
-        model = nn.Module()
-        model.weight = nn.Parameter(torch.zeros(3))
-        return model
+    def build(self, variant: str) -> ThreeWeights:
+        return ThreeWeights()
 
-    def loss(self, model: Any, batch: Any, noise: Any) -> torch.Tensor:
+    def loss(self, model: ThreeWeights, batch: Any, noise: Any) -> torch.Tensor:
         return model.weight.sqrt().sum() if self.root else 1e3 * model.weight.sum()
 
 

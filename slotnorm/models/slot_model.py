@@ -1,0 +1,72 @@
+"""Base class of the models: an encoder, Slot Attention, and what is decoded from the slots.
+
+Shape letters: B batch, K slots, N input tokens, D slot dimension, C token dimension.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Generic, TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from slotnorm.attention import SlotAttention
+
+Output = TypeVar("Output", covariant=True)
+
+
+class SlotModel(nn.Module, ABC, Generic[Output]):
+    """Model around Slot Attention; a subclass implements :meth:`encode` and :meth:`decode`.
+
+    Example:
+        >>> from slotnorm.models import ConvAutoencoder
+        >>> model, images = ConvAutoencoder(image_size=32, num_slots=3), torch.zeros(2, 3, 32, 32)
+        >>> tokens = model.encode(images)
+        >>> [model.decompose(tokens, num_slots=count).slots.shape[1] for count in (3, 7)]
+        [3, 7]
+    """
+
+    slot_attention: SlotAttention
+
+    def forward(
+        self,
+        inputs: Float[Tensor, "batch *inputs"],
+        num_slots: int | None = None,
+        iterations: int | None = None,
+        slots: Float[Tensor, "batch slots dim"] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Output:
+        """Encode inputs and decompose them into slots.
+
+        Args:
+            inputs: see :meth:`encode`.
+            num_slots, iterations, slots, generator: see :meth:`slotnorm.attention.SlotAttention.forward`.
+
+        Raises:
+            ValueError: see :meth:`encode` and :meth:`slotnorm.attention.SlotAttention.forward`.
+        """
+        return self.decompose(self.encode(inputs), num_slots, iterations, slots, generator)
+
+    @abstractmethod
+    def encode(self, inputs: Float[Tensor, "batch *inputs"]) -> Float[Tensor, "batch tokens channels"]:
+        """Compute input tokens, shape (B, N, C); they do not depend on the number of slots."""
+
+    def decompose(
+        self,
+        tokens: Float[Tensor, "batch tokens channels"],
+        num_slots: int | None = None,
+        iterations: int | None = None,
+        slots: Float[Tensor, "batch slots dim"] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Output:
+        """Decompose tokens of shape (B, N, C) that :meth:`encode` computed.
+
+        The other arguments are those of :meth:`slotnorm.attention.SlotAttention.forward`.
+        """
+        return self.decode(*self.slot_attention(tokens, num_slots, iterations, slots, generator))
+
+    @abstractmethod
+    def decode(self, slots: Float[Tensor, "batch slots dim"], attention: Float[Tensor, "batch slots tokens"]) -> Output:
+        """Compute the output from the slots, shape (B, K, D), and the last attention, shape (B, K, N)."""
