@@ -77,12 +77,13 @@ def test_interrupted_and_run_again_equals_an_uninterrupted_run(tmp_path: Path, m
 KILLED = """
 import sys, torch
 from pathlib import Path
-from data_tools import pretraining
+from data_tools.features.pretraining import loop
+from tests.data_tools.features.pretraining.test_command import TINY
 from tests.helpers.toy_split import die_at
 torch.set_num_threads(1)
-pretraining.HELD_OUT, pretraining.CHECKPOINT_EVERY = 6, 2
+loop.HELD_OUT, loop.CHECKPOINT_EVERY = 6, 2
 die_at(int(sys.argv[2]))
-pretraining.pretrain(TINY, Path(sys.argv[1]))
+loop.pretrain(TINY, Path(sys.argv[1]))
 """
 
 
@@ -169,7 +170,7 @@ def test_the_first_two_features_are_asked_to_be_the_place() -> None:
     places = patch_places(2, 3)
     torch.testing.assert_close(places.mean(0), torch.zeros(2))
     torch.testing.assert_close(places.var(0, correction=0), torch.ones(2))
-    assert places[:, 0].tolist() == [-1, -1, -1, 1, 1, 1]
+    torch.testing.assert_close(places[:, 0], torch.tensor([-1.0, -1, -1, 1, 1, 1]))
     assert (places[:3, 1].diff() > 0).all()
     pretext, feature = Pretext(Fixed(), 3.0), torch.zeros(2, 6, 8)
     assert pretext(feature)[1].item() == pytest.approx(1)
