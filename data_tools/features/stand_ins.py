@@ -38,7 +38,7 @@ def add_features(images: Path, out: Path, size: int) -> Path:
 
     Raises:
         DataError: Another size, or no backbone.
-        SplitError: `out` exists and is something else, is being written, or the disk is full.
+        SplitWriteError: `out` exists and is something else, is being written, or the disk is full.
     """
     backbone = stand_in_backbone()
     if size != backbone.size:

@@ -34,7 +34,7 @@ def write_features(source: Split, backbone: FrozenBackbone, out: Path, *, batch:
 
     Raises:
         DataError: The images are not of the kind that the backbone's order needs, or features that float16 cannot hold.
-        SplitError: `out` exists and is something else, is being written, or the disk is full.
+        SplitWriteError: `out` exists and is something else, is being written, or the disk is full.
     """
     _check_images(source, backbone)
     device = backbone.mean.device

@@ -23,7 +23,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from data_tools.stand_ins import writer as synthesis
 from data_tools.stand_ins.layout import (
     class_table,
     emerges,
@@ -39,6 +38,7 @@ from data_tools.stand_ins.layout import (
 )
 from data_tools.stand_ins.random_draws import Bools, Draws, Floats, Ints
 from data_tools.stand_ins.scenes import Lighting, Scenes, Shape, Surface, plain_surface
+from data_tools.stand_ins.writer import Tables, check_objects, check_request, write_stand_in
 
 SHAPES = ("sphere", "cube", "cylinder")
 SIZES = ("large", "small")
@@ -91,7 +91,7 @@ def prepare(
     out: Path | str,
     *,
     count: int,
-    size: int = 64,
+    size: int,
     seed: int = 0,
     min_objects: int = 3,
     max_objects: int = MAX_OBJECTS,
@@ -112,15 +112,15 @@ def prepare(
 
     Raises:
         DataError: An argument is out of range.
-        SplitError: `out` exists and is something else, is being written, or the disk is full.
+        SplitWriteError: `out` exists and is something else, is being written, or the disk is full.
     """
-    synthesis.check_request(count, size, seed, device)
-    synthesis.check_objects(min_objects, max_objects, 1, MAX_OBJECTS)
+    check_request(count, size, seed, device)
+    check_objects(min_objects, max_objects, 1, MAX_OBJECTS)
 
-    def make(scene_id: Ints) -> tuple[Scenes, synthesis.Tables]:
+    def make(scene_id: Ints) -> tuple[Scenes, Tables]:
         return make_scenes(seed, scene_id, min_objects=min_objects, max_objects=max_objects, device=device)
 
-    return synthesis.write(
+    return write_stand_in(
         Path(out),
         make,
         name="synth-clevr",
@@ -139,7 +139,7 @@ def make_scenes(
     min_objects: int = 3,
     max_objects: int = MAX_OBJECTS,
     device: torch.device | str = "cpu",
-) -> tuple[Scenes, synthesis.Tables]:
+) -> tuple[Scenes, Tables]:
     """Scenes by their numbers, and their object tables.
 
     Args:

@@ -24,7 +24,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from data_tools.stand_ins import writer as synthesis
 from data_tools.stand_ins.layout import (
     class_table,
     emerges,
@@ -49,6 +48,7 @@ from data_tools.stand_ins.textured_objects import (
     make_things,
     surfaces,
 )
+from data_tools.stand_ins.writer import Tables, check_objects, check_request, write_stand_in
 from data_tools.writing.durable import DataError
 
 TANGENT = 0.36
@@ -88,7 +88,7 @@ def prepare(
     *,
     count: int,
     variant: str = "c",
-    size: int = 128,
+    size: int,
     seed: int = 0,
     min_objects: int | None = None,
     max_objects: int | None = None,
@@ -110,20 +110,20 @@ def prepare(
 
     Raises:
         DataError: An argument is out of range.
-        SplitError: `out` exists and is something else, is being written, or the disk is full.
+        SplitWriteError: `out` exists and is something else, is being written, or the disk is full.
     """
-    synthesis.check_request(count, size, seed, device)
+    check_request(count, size, seed, device)
     if variant not in VARIANTS:
         raise DataError(f"variant must be one of {', '.join(VARIANTS)}, got {variant!r}")
     own = VARIANTS[variant]
     low = own.min_objects if min_objects is None else min_objects
     high = own.max_objects if max_objects is None else max_objects
-    synthesis.check_objects(low, high, 1, own.max_objects)
+    check_objects(low, high, 1, own.max_objects)
 
-    def make(scene_id: Ints) -> tuple[Scenes, synthesis.Tables]:
+    def make(scene_id: Ints) -> tuple[Scenes, Tables]:
         return make_scenes(seed, scene_id, variant=variant, min_objects=low, max_objects=high, device=device)
 
-    return synthesis.write(
+    return write_stand_in(
         Path(out),
         make,
         name=f"synth-movi-{variant}",
@@ -143,7 +143,7 @@ def make_scenes(
     min_objects: int | None = None,
     max_objects: int | None = None,
     device: torch.device | str = "cpu",
-) -> tuple[Scenes, synthesis.Tables]:
+) -> tuple[Scenes, Tables]:
     """Scenes by their numbers, and their object tables.
 
     Args:

@@ -11,26 +11,25 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
+from data_tools.stand_ins import RENDERER
 from data_tools.stand_ins.random_draws import Ints
-from data_tools.stand_ins.render import SIZES, render
+from data_tools.stand_ins.render import SIZE_RANGE, render
 from data_tools.stand_ins.scenes import Scenes
 from data_tools.writing.durable import DataError
 from data_tools.writing.split_writer import ArraySpec, SplitWriter
 
-RENDERER = 1
-"""Version of everything that decides a pixel: raised when the same arguments give another picture."""
-PIXELS = 1 << 24
+PIXELS_PER_WRITE = 1 << 24
 """Most pixels drawn between two writes."""
 LICENSE = "MIT, as this project: a synthetic stand-in made by this project"
 
 Tables = Mapping[str, npt.NDArray[Any]]
-Make = Callable[[Ints], tuple[Scenes, Tables]]
+MakeScenes = Callable[[Ints], tuple[Scenes, Tables]]
 """Scenes and per-object tables of the given scene numbers."""
 
 
-def write(
+def write_stand_in(
     out: Path,
-    make: Make,
+    make: MakeScenes,
     *,
     name: str,
     source: str,
@@ -55,7 +54,7 @@ def write(
         `out`.
 
     Raises:
-        SplitError: `out` exists and is something else, is being written, or the disk is full.
+        SplitWriteError: `out` exists and is something else, is being written, or the disk is full.
     """
     generator = {"renderer": RENDERER, "size": size, "antialias": antialias, **arguments}
     tables = make(np.zeros(1, np.int64))[1]
@@ -69,7 +68,7 @@ def write(
     with SplitWriter(
         out, name=name, source=source, license=LICENSE, generator=generator, arrays=arrays, count=count
     ) as writer:
-        step = max(1, min(256, PIXELS // (size * size)))
+        step = max(1, min(256, PIXELS_PER_WRITE // (size * size)))
         with tqdm(total=count, initial=writer.written, unit="scene", desc=name, disable=None) as bar:
             while writer.written < count:
                 scene_id = np.arange(writer.written, min(count, writer.written + step))
@@ -94,8 +93,8 @@ def check_request(count: int, size: int, seed: int, device: torch.device | str) 
     """
     if count < 1:
         raise DataError(f"count must be at least 1, got {count}")
-    if not SIZES[0] <= size <= SIZES[1]:
-        raise DataError(f"size must be from {SIZES[0]} to {SIZES[1]} pixels, got {size}")
+    if not SIZE_RANGE[0] <= size <= SIZE_RANGE[1]:
+        raise DataError(f"size must be from {SIZE_RANGE[0]} to {SIZE_RANGE[1]} pixels, got {size}")
     if not 0 <= seed < 2**63:
         raise DataError(f"seed must be from 0 to 2^63 - 1, got {seed}")
     try:

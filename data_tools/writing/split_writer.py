@@ -37,6 +37,8 @@ from data_tools.writing.durable import DataError
 from data_tools.writing.npy_files import ArraySpec, NpyFiles
 
 if TYPE_CHECKING:
+    from filelock import FileLock
+
     from slotnorm.data.splits import Manifest
 
 FORMAT_VERSION = 1
@@ -45,14 +47,23 @@ PROGRESS = "progress.json"
 
 JSON = None | bool | int | float | str | list[Any] | dict[str, Any]
 
-__all__ = ["FORMAT_VERSION", "JSON", "ArraySpec", "DataError", "SplitError", "SplitInUseError", "SplitWriter", "verify"]
+__all__ = [
+    "FORMAT_VERSION",
+    "JSON",
+    "ArraySpec",
+    "DataError",
+    "SplitWriteError",
+    "SplitInUseError",
+    "SplitWriter",
+    "verify",
+]
 
 
-class SplitError(DataError):
+class SplitWriteError(DataError):
     """A prepared split that cannot be written or read."""
 
 
-class SplitInUseError(SplitError):
+class SplitInUseError(SplitWriteError):
     """A prepared split that another process is writing."""
 
 
@@ -113,23 +124,22 @@ class SplitWriter:
         }
         self._request: dict[str, Any] = json.loads(json.dumps(request, allow_nan=False))
         self._files: NpyFiles | None = None
-        self._lock_path = self.partial.with_name(self.partial.name + ".lock")
-        self._lock: int | None = None
+        self._lock: FileLock | None = None
         self._made_parent = False
 
     def __enter__(self) -> Self:
         try:
             self._made_parent = not self.out.parent.exists()
             self.out.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = durable.lock(self._lock_path)
+            self._lock = durable.take_lock(self.partial.with_name(self.partial.name + ".lock"))
             self._find_resume_point()
-        except durable.LockedError as owner:
+        except durable.LockedError:
             raise SplitInUseError(
-                f"{self.partial} is being written by {owner}: wait for it or choose another folder"
+                f"{self.partial} is being written by another process: wait for it or choose another folder"
             ) from None
         except OSError as error:
             self._release()
-            raise SplitError(f"{self.out}: cannot be written: {error}") from error
+            raise SplitWriteError(f"{self.out}: cannot be written: {error}") from error
         except BaseException:
             self._release()
             raise
@@ -138,7 +148,7 @@ class SplitWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        bad_input = isinstance(error, DataError) and not isinstance(error, SplitError)
+        bad_input = isinstance(error, DataError) and not isinstance(error, SplitWriteError)
         try:
             if self.partial.exists() and (bad_input or (error is not None and self.written == 0)):
                 shutil.rmtree(self.partial)
@@ -153,7 +163,7 @@ class SplitWriter:
 
         Raises:
             ValueError: Other arrays, shapes or dtypes than declared, or more items than `count`.
-            SplitError: The disk is full or fails; what was durable before stays so.
+            SplitWriteError: The disk is full or fails; what was durable before stays so.
         """
         if self._files is None or self.complete:
             raise ValueError(f"{self.out}: nothing to append to: the split is complete or its writer is not entered")
@@ -170,7 +180,7 @@ class SplitWriter:
 
         Raises:
             ValueError: Items are missing.
-            SplitError: The disk is full or fails.
+            SplitWriteError: The disk is full or fails.
         """
         if self.complete:
             return self.out
@@ -214,21 +224,23 @@ class SplitWriter:
             for key, entry in manifest.get("arrays", {}).items()
         }
         if made != self._request:
-            raise SplitError(f"{folder} exists and was made by another request: delete it or choose another folder")
+            raise SplitWriteError(
+                f"{folder} exists and was made by another request: delete it or choose another folder"
+            )
         self.written = manifest["count"]
         self.complete = True
 
     def _resume(self) -> None:
         progress = self._read(self.partial / PROGRESS)
         if progress.get("request") != self._request:
-            raise SplitError(
+            raise SplitWriteError(
                 f"{self.partial} was begun with other arguments: delete it, choose another folder, "
                 "or run the command that began it to finish it"
             )
         self.written = progress["written"]
         self._files = NpyFiles(self.partial, self.arrays, self.count or 0)
         for path in self._files.shorter_than(self.written):
-            raise SplitError(f"{path} is shorter than {PROGRESS} says: delete {self.partial} to start anew")
+            raise SplitWriteError(f"{path} is shorter than {PROGRESS} says: delete {self.partial} to start anew")
 
     def _check_items(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> int:
         if arrays.keys() != self.arrays.keys():
@@ -246,7 +258,9 @@ class SplitWriter:
         needed = (self.count or 0) * sum(spec.item_bytes for spec in self.arrays.values())
         free = shutil.disk_usage(self.out.parent).free
         if free < needed:
-            raise SplitError(f"{self.out} needs {needed / 1e9:.2f} GB, {free / 1e9:.2f} GB are free: make room first")
+            raise SplitWriteError(
+                f"{self.out} needs {needed / 1e9:.2f} GB, {free / 1e9:.2f} GB are free: make room first"
+            )
 
     def _save_progress(self, written: int) -> None:
         durable.write_json(self.partial / PROGRESS, {"written": written, "request": self._request})
@@ -270,22 +284,26 @@ class SplitWriter:
         durable.fsync_folder(self.out.parent)
         self.complete = True
 
-    def _failure(self, error: OSError) -> SplitError:
+    def _failure(self, error: OSError) -> SplitWriteError:
         kept = f"{self.written} items are safe in {self.partial}; make room and run the same command again to go on"
-        return SplitError(f"{self.out}: cannot write: {error.strerror}; {kept if self.written else 'nothing is kept'}")
+        return SplitWriteError(
+            f"{self.out}: cannot write: {error.strerror}; {kept if self.written else 'nothing is kept'}"
+        )
 
     def _read(self, path: Path) -> dict[str, Any]:
         try:
             return durable.read_json(path)
         except DataError as error:
-            raise SplitError(f"{error}: delete {path.parent} if you do not need it, or choose another folder") from None
+            raise SplitWriteError(
+                f"{error}: delete {path.parent} if you do not need it, or choose another folder"
+            ) from None
 
     def _release(self) -> None:
         if self._files is not None:
             self._files.close()
             self._files = None
         if self._lock is not None:
-            durable.unlock(self._lock_path, self._lock)
+            durable.release_lock(self._lock)
             self._lock = None
         if self._made_parent:
             with suppress(OSError):  # not empty: it has become useful
@@ -296,16 +314,18 @@ def verify(folder: Path) -> Manifest:
     """Check a split completely: manifest, headers, sizes and every checksum.
 
     Raises:
-        SplitError: Naming the file or array and what is wrong.
+        SplitWriteError: Naming the file or array and what is wrong.
     """
     from slotnorm.data import splits as data  # brings torch, which writers need not wait for
 
     try:
         manifest = data.open_split(Path(folder)).manifest
     except data.SplitError as error:
-        raise SplitError(str(error)) from None
+        raise SplitWriteError(str(error)) from None
     for key, entry in manifest.arrays.items():
         path = Path(folder) / f"{key}.npy"
         if durable.sha256(path) != entry.sha256:
-            raise SplitError(f"{path}: not the content that {MANIFEST} records (sha256 differs): make the split again")
+            raise SplitWriteError(
+                f"{path}: not the content that {MANIFEST} records (sha256 differs): make the split again"
+            )
     return manifest

@@ -74,12 +74,12 @@ def test_who_comes_second_waits_for_the_first(cache, monkeypatch, data):
     folder = open_data(data, image_size=16, scenes=2).folder
     folder.rename(cache / "made")
     lock = cache / f"{folder.name}.partial.lock"
-    held, waits = durable.lock(lock), []
+    held, waits = durable.take_lock(lock), []
 
     def the_first_finishes(_: float) -> None:
         waits.append(1)
         (cache / "made").rename(folder)
-        durable.unlock(lock, held)
+        durable.release_lock(held)
 
     monkeypatch.setattr("time.sleep", the_first_finishes)
     assert open_data(data, image_size=16, scenes=2).folder == folder

@@ -19,7 +19,8 @@ from tqdm import trange
 from data_tools.features.pretraining.batches import MEAN, STD, Pictures
 from data_tools.features.pretraining.pretext_task import CLASSES, Pretext, pretext_loss
 from data_tools.features.weights import save_backbone
-from data_tools.stand_ins.writer import RENDERER, check_request
+from data_tools.stand_ins import RENDERER
+from data_tools.stand_ins.writer import check_request
 from data_tools.writing import durable
 from data_tools.writing.durable import DataError, LockedError
 from slotnorm.atomic_files import write_whole
@@ -131,15 +132,14 @@ def pretrain(settings: Pretraining, out: Path) -> dict[str, Any]:
 
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    path = out.with_suffix(".lock")
     try:
-        descriptor = durable.lock(path)
-    except LockedError as error:
-        raise DataError(f"{out}: is being written by {error}") from None
+        lock = durable.take_lock(out.with_suffix(".lock"))
+    except LockedError:
+        raise DataError(f"{out}: is being written by another process: wait for it or choose another file") from None
     try:
         yield
     finally:
-        durable.unlock(path, descriptor)
+        durable.release_lock(lock)
 
 
 def _train(settings: Pretraining, checkpoint: Path) -> tuple[Pretext, Curve, float]:

@@ -17,7 +17,7 @@ from data_tools.stand_ins.render.shadows import place_casters
 from data_tools.stand_ins.render.tiles import SIDE, Tiles, make_tiles, untile
 from data_tools.stand_ins.scenes import MAX_OBJECTS, Scenes
 
-SIZES = (8, 1024)
+SIZE_RANGE = (8, 1024)
 """Smallest and largest picture, in pixels along a side."""
 CPU_RAYS, GPU_RAYS = 1 << 16, 1 << 22
 """Rays in flight: on a CPU few enough to stay in cache, many enough that the cost of starting an operation fades."""
@@ -84,8 +84,8 @@ def visible_pixels(scenes: Scenes, size: int) -> Tensor:
 
 
 def _check(scenes: Scenes, size: int) -> None:
-    if not SIZES[0] <= size <= SIZES[1]:
-        raise ValueError(f"size must be from {SIZES[0]} to {SIZES[1]} pixels, got {size}")
+    if not SIZE_RANGE[0] <= size <= SIZE_RANGE[1]:
+        raise ValueError(f"size must be from {SIZE_RANGE[0]} to {SIZE_RANGE[1]} pixels, got {size}")
     if scenes.places > MAX_OBJECTS:
         raise ValueError(f"a scene holds at most {MAX_OBJECTS} objects, these have room for {scenes.places}")
 

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from data_tools.converters import movi
+from data_tools.converters.command import movi as movi_command
 from data_tools.tfrecord import tfds
 from data_tools.tfrecord.example import RecordError
 from data_tools.tfrecord.records import read_records
@@ -138,15 +139,15 @@ def test_splits_that_are_not_listed_as_tfds_does_are_refused(
 ) -> None:
     edit_info(folder, splits=splits)
     with pytest.raises(DataError, match=f"{tfds.INFO}: {re.escape(message)}"):
-        movi.movi(tfds=folder, out=tmp_path / "out")
+        movi_command(tfds=folder, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_an_unknown_dataset_or_split_option_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="--dataset must be one of movi_c, movi_d, got 'movi_z'"):
-        movi.movi(tfds=DATA_DIR, out=tmp_path / "out", dataset="movi_z")
+        movi_command(tfds=DATA_DIR, out=tmp_path / "out", dataset="movi_z")
     with pytest.raises(DataError, match="--split must be one of train, validation, test, got 'val'"):
-        movi.movi(tfds=DATA_DIR, out=tmp_path / "out", split="val")
+        movi_command(tfds=DATA_DIR, out=tmp_path / "out", split="val")
 
 
 def remove(shard: Path) -> None:

@@ -11,7 +11,7 @@ from data_tools.features.backbone import FrozenBackbone
 from data_tools.features.command import features
 from data_tools.features.writer import write_features
 from data_tools.writing.durable import DataError
-from data_tools.writing.split_writer import SplitError, SplitWriter, verify
+from data_tools.writing.split_writer import SplitWriteError, SplitWriter, verify
 from slotnorm.data.splits import open_split
 from tests.data_tools.features import vit
 
@@ -43,7 +43,7 @@ def test_online_features_of_the_new_split_are_the_stored_ones(tmp_path: Path, ba
     source = open_split(vit.split(tmp_path / "split", side=40))
     made = open_split(write_features(source, backbone, tmp_path / "out", batch=7))
     batch = next(made.batches(batch_size=7, fields=("image", "features")))
-    # The writer's images are laid out by pixel, those of a batch by channel, and the first convolution sums accordingly.
+    # In memory the writer's images are ordered by pixel, those of a batch by channel; the convolution sums accordingly.
     torch.testing.assert_close(backbone(batch["image"]), batch["features"].float(), **vit.HALF_PRECISION)
 
 
@@ -126,7 +126,7 @@ def test_the_command(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out.strip() == str(out)
     assert len(open_split(out)) == 7
     features(split=folder, backbone=vit.NAME, weights=weights, batch=3)  # finished: batches make no difference
-    with pytest.raises(SplitError, match="made by another request"):
+    with pytest.raises(SplitWriteError, match="made by another request"):
         features(split=folder, backbone=vit.NAME, weights=weights, size=48)
 
 

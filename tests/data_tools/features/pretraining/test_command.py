@@ -123,10 +123,10 @@ def test_files_that_are_in_the_way(tmp_path: Path) -> None:
     out = tmp_path / "vit.safetensors"
     with pytest.raises(DataError, match=r"vit\.pt: must be a \.safetensors file"):
         pretrain(TINY, tmp_path / "vit.pt")
-    held = durable.lock(out.with_suffix(".lock"))
-    with pytest.raises(DataError, match="is being written by process"):
+    held = durable.take_lock(out.with_suffix(".lock"))
+    with pytest.raises(DataError, match="is being written by another process"):
         pretrain(TINY, out)
-    durable.unlock(out.with_suffix(".lock"), held)
+    durable.release_lock(held)
     out.with_suffix(".checkpoint").write_bytes(b"no checkpoint")
     with pytest.raises(DataError, match="damaged"):
         pretrain(TINY, out)
