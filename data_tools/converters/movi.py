@@ -37,7 +37,7 @@ from tqdm import tqdm
 
 from data_tools.tfrecord.example import Feature, RecordError, parse_example
 from data_tools.tfrecord.records import errors_at
-from data_tools.tfrecord.tfds import INFO, TfdsSplit, listed_splits, open_tfds, open_tfds_split
+from data_tools.tfrecord.tfds import INFO, TfdsSplit, list_splits, open_tfds, open_tfds_split
 from data_tools.writing import durable
 from data_tools.writing.durable import DataError
 from data_tools.writing.split_writer import ArraySpec, SplitWriter
@@ -78,7 +78,7 @@ def convert_splits(
         if value not in known:
             raise DataError(f"{option} must be one of {', '.join(known)}, got {value!r}")
     folder, info = open_tfds(tfds, dataset, VERSION, config, preferred="256x256")
-    there = listed_splits(folder, info)
+    there = list_splits(folder, info)
     wanted = [split] if split else [name for name in SPLITS if name in there]
     if not wanted:
         raise DataError(f"{folder / INFO}: lists none of the splits {', '.join(SPLITS)}; it has {sorted(there)}")
@@ -89,21 +89,21 @@ def convert_splits(
 
 
 def convert(source: TfdsSplit, dataset: str, out: Path, *, size: int = 224, max_instances: int | None = None) -> Path:
-    """Write one split of MOVi, a row per frame; an interrupted call goes on where it was.
+    """Write one split of MOVi, a row per frame; call it again after an interruption to resume.
 
     Args:
         source: Shards to read.
-        dataset: Their name.
+        dataset: Name of the data set, for the manifest.
         out: Folder of the new split.
-        size: Side of the stored frames; see `data_tools.converters.resampling` for how they are scaled.
-        max_instances: Leave out clips with more instances than this.
+        size: Side of the stored frames in pixels; `data_tools.converters.resampling` scales them.
+        max_instances: Most instances of a clip; clips with more are left out.
 
     Returns:
         `out`.
 
     Raises:
-        DataError: Records that are damaged, miscounted or not MOVi's; no clip is left.
-        SplitWriteError: `out` exists and is something else, is being written, or the disk is full.
+        DataError: Records are damaged, not MOVi's, or not as many as listed; or no clip is left.
+        SplitWriteError: `out` holds something else, is being written, or the disk is full.
     """
     with SplitWriter(
         out,
@@ -125,7 +125,7 @@ def convert(source: TfdsSplit, dataset: str, out: Path, *, size: int = 224, max_
 
 @dataclass(frozen=True)
 class Clip:
-    """One video: T frames RGB uint8 (T, H, W, 3), masks uint8 (T, H, W), its name and its number of instances."""
+    """A video: its name, number of instances, RGB frames uint8 (T, H, W, 3) and masks uint8 (T, H, W)."""
 
     name: int
     num_instances: int
@@ -133,8 +133,8 @@ class Clip:
     segmentations: Array
 
     def scaled(self, size: int) -> dict[str, Array]:
-        """Rows of the split's arrays, one per frame."""
-        import torch  # not above: the other commands need not wait for it
+        """Return the rows of the split's arrays, one per frame, with frames and masks scaled to `size` pixels."""
+        import torch  # takes seconds, which other commands need not wait
 
         from data_tools.converters import resampling
 
@@ -150,20 +150,20 @@ class Clip:
 
 
 def parse_clip(record: bytes, pool: ThreadPoolExecutor | None = None) -> Clip:
-    """Decode one record.
+    """Decode a record.
 
     Args:
         record: A serialised `tf.train.Example`.
         pool: Threads that decode frames side by side.
 
     Raises:
-        RecordError: A feature or a frame is missing, damaged, or not what MOVi stores.
+        RecordError: A feature or a frame is missing, damaged, or of another kind than MOVi's.
     """
     return _decode(parse_example(record), pool)
 
 
 def _clips(source: TfdsSplit, max_instances: int | None, skip: int) -> Iterator[Clip]:
-    """The wanted clips but the first `skip`: whole shards of them stay shut unless clips have to be counted."""
+    """Yield the wanted clips after the first `skip`; whole shards are skipped unopened if clips need not be counted."""
     start = skip if max_instances is None else 0
     kept = start
     records = tqdm(source.records(start), desc=source.name, unit="clip", initial=start, total=len(source), disable=None)
@@ -203,16 +203,16 @@ def _images(features: Mapping[str, Feature], name: str, mode: str, pool: ThreadP
 
 
 def decode_png(data: bytes, label: str, mode: str, side: tuple[int, int]) -> Array:
-    """Pixels of a PNG, uint8 (H, W) or (H, W, 3).
+    """Decode the pixels of a PNG, uint8 (H, W) or (H, W, 3).
 
     Args:
-        data: The file.
-        label: What to call it in an error.
+        data: Bytes of the file.
+        label: Its name in an error message.
         mode: "RGB" or "L" (grey), as Pillow calls them.
-        side: Height and width that it must have.
+        side: Required height and width.
 
     Raises:
-        RecordError: It is damaged or of another kind.
+        RecordError: The file is damaged, or its mode or size is another.
     """
     try:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
@@ -227,7 +227,7 @@ def decode_png(data: bytes, label: str, mode: str, side: tuple[int, int]) -> Arr
 
 def _feature(features: Mapping[str, Feature], name: str) -> Feature:
     if name not in features:
-        raise RecordError(f"lacks the feature {name!r}; it has {sorted(features)[:8]}: is it MOVi?")
+        raise RecordError(f"feature {name!r} is missing; there are {sorted(features)[:8]}: is this MOVi?")
     return features[name]
 
 

@@ -1,4 +1,4 @@
-"""Writing a synthetic dataset: scenes are made and drawn batch by batch, and appended to a prepared split."""
+"""Makes and draws scenes of a stand-in batch by batch and writes them as a prepared split."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LICENSE = "MIT, as this project: a synthetic stand-in made by this project"
 
 Tables = Mapping[str, npt.NDArray[Any]]
 MakeScenes = Callable[[Ints], tuple[Scenes, Tables]]
-"""Scenes and per-object tables of the given scene numbers."""
+"""Maps numbers of scenes to the scenes and their per-object tables."""
 
 
 def write_stand_in(
@@ -38,23 +38,23 @@ def write_stand_in(
     size: int,
     antialias: bool,
 ) -> Path:
-    """Write scenes 0 to count - 1 as a prepared split; an interrupted call goes on where it was.
+    """Write scenes 0 to count - 1 as a prepared split; call it again after an interruption to resume.
 
     Args:
         out: Folder of the split.
-        make: Makes scenes; their number alone decides what they are.
-        name: Of the split.
-        source: What the pictures are.
-        arguments: What else decides the content, for the manifest.
-        count: Scenes.
-        size: Pixels along a side.
-        antialias: See `data_tools.stand_ins.render.render`.
+        make: Makes scenes from their numbers only.
+        name: Name of the split.
+        source: Source of the pictures, for the manifest.
+        arguments: Further arguments that determine the content, for the manifest.
+        count: Number of scenes.
+        size: Side of the pictures in pixels.
+        antialias: As for `data_tools.stand_ins.render.render`.
 
     Returns:
         `out`.
 
     Raises:
-        SplitWriteError: `out` exists and is something else, is being written, or the disk is full.
+        SplitWriteError: `out` holds something else, is being written, or the disk is full.
     """
     generator = {"renderer": RENDERER, "size": size, "antialias": antialias, **arguments}
     tables = make(np.zeros(1, np.int64))[1]
@@ -86,10 +86,10 @@ def write_stand_in(
 
 
 def check_request(count: int, size: int, seed: int, device: torch.device | str) -> None:
-    """Refuse numbers that cannot be meant.
+    """Check the arguments that all stand-ins have.
 
     Raises:
-        DataError: Naming the argument and what would be right.
+        DataError: An argument is out of range; the message names it and what would be right.
     """
     if count < 1:
         raise DataError(f"count must be at least 1, got {count}")
@@ -104,10 +104,10 @@ def check_request(count: int, size: int, seed: int, device: torch.device | str) 
 
 
 def check_objects(min_objects: int, max_objects: int, least: int, most: int) -> None:
-    """Refuse a range of object counts that a dataset does not have.
+    """Check a range of object counts, which must be within `least` to `most`.
 
     Raises:
-        DataError: Naming the argument and what would be right.
+        DataError: An argument is out of range; the message names it and what would be right.
     """
     if not least <= max_objects <= most:
         raise DataError(f"max_objects must be from {least} to {most}, got {max_objects}")

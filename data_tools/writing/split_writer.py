@@ -1,4 +1,4 @@
-"""The prepared split: a folder of `.npy` files and a manifest, written so that it is whole or absent.
+"""Writes prepared splits, folders of `.npy` files and a manifest, so that each is either whole or absent.
 
     SPLIT/manifest.json   format version, name, source, license, generator and its arguments, count, arrays
     SPLIT/<array>.npy     one file per array, items first
@@ -9,14 +9,14 @@ Names that readers know, for N scenes of H x W pixels with up to M objects; row 
 | --- | --- | --- |
 | `image` | uint8 (N, H, W, 3) | RGB |
 | `segmentation` | uint8 (N, H, W) | label k is object k, 0 the background |
-| `num_objects` | int64 (N,) | objects in the scene, the background not counted |
-| `scene_id` | int64 (N,) | where the scene comes from, e.g. its record number |
+| `num_objects` | int64 (N,) | objects in the scene, without the background |
+| `scene_id` | int64 (N,) | number of the scene in its source, such as its record number |
 | `shape`, `size`, `material`, `color` | uint8 (N, 1 + M) | class numbers from 1, 0 for none |
 | `x`, `y`, `z`, `visibility` | float32 (N, 1 + M) | centre in world units; `visibility` is zero for an absent object |
 | `features` | float16 (N, patches, D) | a frozen backbone's patch tokens |
 
-Other arrays may be added freely. While a split is being written it lives in `SPLIT.partial/`, whose progress file
-counts the items that are safely on disk: the same call goes on from there after any interruption.
+Other arrays may be added freely. An unfinished split is kept in `SPLIT.partial/`, whose progress file counts the items
+that are safely on disk; after an interruption the same call resumes from there.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ __all__ = [
 
 
 class SplitWriteError(DataError):
-    """A prepared split that cannot be written or read."""
+    """A prepared split that cannot be written, or a written one that is damaged."""
 
 
 class SplitInUseError(SplitWriteError):
@@ -68,21 +68,21 @@ class SplitInUseError(SplitWriteError):
 
 
 class SplitWriter:
-    """Write a prepared split item by item, resumably and under a lock.
+    """A writer of a prepared split, item by item, which can resume and holds a lock.
 
-    Entering takes the lock and finds the resume point; `append` makes items durable; `finish` computes checksums and
-    renames `OUT.partial` to `OUT`. Leaving without `finish` keeps the partial folder for the next run of the same
-    call, unless nothing was written or the input was bad (a `DataError`): then it is removed.
+    Entering it as a context takes the lock and finds the point to resume from; `append` makes items durable; `finish`
+    computes checksums and renames `OUT.partial` to `OUT`. Leaving without `finish` keeps the partial folder for the
+    next run of the same call. It is removed if nothing was written or the input was bad (a `DataError`).
 
     Args:
-        out: Folder of the split. One that is complete and was made by the same request is left as it is.
+        out: Folder of the split. If it holds the complete split of the same request, it is left as it is.
         name: Name of the split, e.g. "clevr_with_masks/train".
-        source: Where the content comes from: an address or the module that renders it.
+        source: Source of the content: an address or the module that renders it.
         license: License of the content.
-        generator: What makes the content and with which arguments. Must determine it: a partial folder is only
-            continued, and a complete one only re-used, when all of these are equal.
+        generator: Program and arguments that determine the content. A partial folder is continued, and a complete one
+            used again, only if name, source, license, generator, arrays and count are the same.
         arrays: Arrays of the split by name.
-        count: Number of items, or None to take what has been appended when `finish` is called.
+        count: Number of items, or None if it is not known before `finish`.
 
     >>> import tempfile
     >>> out = Path(tempfile.mkdtemp()) / "toy"
@@ -109,9 +109,9 @@ class SplitWriter:
         self.partial = self.out.with_name(self.out.name + ".partial")
         self.arrays = dict(arrays)
         self.count = count
-        #: Leading items that are durable: where to go on. 0 in a fresh folder, the count in a complete one.
+        #: Number of items that are durable, after which to resume: 0 in a new folder, the count in a complete one.
         self.written = 0
-        #: Whether `out` holds this very split already, so that there is nothing to append.
+        #: Whether `out` already holds this split, so that there is nothing to append.
         self.complete = False
         request = {
             "format_version": FORMAT_VERSION,
@@ -159,27 +159,27 @@ class SplitWriter:
         """Write the next items of every array and make them durable.
 
         Args:
-            arrays: For every array of the split, the next n items: dtype and shape (n, *item) as declared.
+            arrays: The next n items of every array of the split, with the declared dtype and shape (n, *item).
 
         Raises:
-            ValueError: Other arrays, shapes or dtypes than declared, or more items than `count`.
-            SplitWriteError: The disk is full or fails; what was durable before stays so.
+            ValueError: Arrays, shapes or dtypes differ from those declared, or there are more items than `count`.
+            SplitWriteError: The disk is full or fails. Items that were durable before stay so.
         """
         if self._files is None or self.complete:
             raise ValueError(f"{self.out}: nothing to append to: the split is complete or its writer is not entered")
         n = self._check_items(arrays)
         try:
-            self._files.put(arrays, at=self.written)
+            self._files.write(arrays, at=self.written)
             self._save_progress(self.written + n)
         except OSError as error:
             raise self._failure(error) from error
         self.written += n
 
     def finish(self) -> Path:
-        """Checksums, manifest, and the rename that makes the split appear; returns its folder.
+        """Write checksums and manifest, rename the partial folder to `out`, and return it.
 
         Raises:
-            ValueError: Items are missing.
+            ValueError: Fewer items were written than declared.
             SplitWriteError: The disk is full or fails.
         """
         if self.complete:
@@ -239,7 +239,7 @@ class SplitWriter:
             )
         self.written = progress["written"]
         self._files = NpyFiles(self.partial, self.arrays, self.count or 0)
-        for path in self._files.shorter_than(self.written):
+        for path in self._files.list_shorter_than(self.written):
             raise SplitWriteError(f"{path} is shorter than {PROGRESS} says: delete {self.partial} to start anew")
 
     def _check_items(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> int:
@@ -285,7 +285,7 @@ class SplitWriter:
         self.complete = True
 
     def _failure(self, error: OSError) -> SplitWriteError:
-        kept = f"{self.written} items are safe in {self.partial}; make room and run the same command again to go on"
+        kept = f"{self.written} items are safe in {self.partial}; make room and run the same command again to resume"
         return SplitWriteError(
             f"{self.out}: cannot write: {error.strerror}; {kept if self.written else 'nothing is kept'}"
         )
@@ -311,12 +311,12 @@ class SplitWriter:
 
 
 def verify(folder: Path) -> Manifest:
-    """Check a split completely: manifest, headers, sizes and every checksum.
+    """Check a split completely, manifest, headers, sizes and every checksum, and return its manifest.
 
     Raises:
-        SplitWriteError: Naming the file or array and what is wrong.
+        SplitWriteError: Something is wrong; the message names the file or array.
     """
-    from slotnorm.data import splits as data  # brings torch, which writers need not wait for
+    from slotnorm.data import splits as data  # imports torch, which takes seconds
 
     try:
         manifest = data.open_split(Path(folder)).manifest

@@ -94,13 +94,13 @@ def test_nothing_is_left_of_a_file_that_is_not_there(cache):
 
 @pytest.mark.parametrize("name", FEATURES)
 def test_features_of_a_stand_in_are_added_to_its_pictures(name, cache, monkeypatch):
-    monkeypatch.setattr(stand_in_features, "WEIGHTS", vit.saved(cache.parent / "vit.safetensors"))
+    monkeypatch.setattr(stand_in_features, "STAND_IN_WEIGHTS", vit.saved(cache.parent / "vit.safetensors"))
     split = open_data(name, image_size=32, scenes=3, seed=1)
     assert split["features"].shape == (3, 16, 24)
     np.testing.assert_array_equal(split["image"], open_data(FEATURES[name], image_size=32, scenes=3, seed=1)["image"])
     assert open_data(name, image_size=32, scenes=3, seed=1).folder == split.folder
     before = identity(name, image_size=32, scenes=3)
-    monkeypatch.setattr(stand_in_features, "WEIGHTS", vit.saved(cache.parent / "other.safetensors"))
+    monkeypatch.setattr(stand_in_features, "STAND_IN_WEIGHTS", vit.saved(cache.parent / "other.safetensors"))
     assert identity(name, image_size=32, scenes=3) != before
     assert open_data(name, image_size=32, scenes=3, seed=1).folder != split.folder
     with pytest.raises(DataError, match="image_size must be 32, which the stand-in backbone reads, got 64"):
@@ -108,7 +108,7 @@ def test_features_of_a_stand_in_are_added_to_its_pictures(name, cache, monkeypat
 
 
 def test_without_the_stand_in_backbone_it_says_how_to_make_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(stand_in_features, "WEIGHTS", tmp_path / "none.safetensors")
+    monkeypatch.setattr(stand_in_features, "STAND_IN_WEIGHTS", tmp_path / "none.safetensors")
     with pytest.raises(DataError, match=r"none\.safetensors: the stand-in backbone is missing: make it with"):
         open_data("synth-movi-c-features", image_size=32, scenes=3)
     (tmp_path / "none.safetensors").write_bytes(b"no weights")

@@ -1,5 +1,4 @@
-"""A batched analytic ray caster in plain torch: images and exact segmentations of
-`data_tools.stand_ins.scenes.Scenes`."""
+"""Draws images and exact segmentations of `data_tools.stand_ins.scenes.Scenes` by ray casting in plain torch."""
 
 from data_tools.stand_ins.render.caster import SIZE_RANGE, Rendered, label_maps, render, visible_pixels
 
