@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_tools.converters.clevr_scene import HEIGHT, WIDTH
+from data_tools.converters.clevr_file import HEIGHT, WIDTH
 from data_tools.tfrecord.records import masked_crc32c, read_records
 
 FIXTURE = Path(__file__).parents[1] / "tests" / "data" / "fixtures" / "clevr_with_masks_train.tfrecords"

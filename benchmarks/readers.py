@@ -88,7 +88,7 @@ def reading(file: Path, records: int, repeats: int) -> dict[str, Rate]:
 
     def convert() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            clevr.convert(file, clevr.parts(Path(folder) / "all", "all"))
+            clevr.convert(file, clevr.list_parts(Path(folder) / "all", "all"))
 
     ways: dict[str, Callable[[], object]] = {
         "gunzip": lambda: subprocess.run(["gzip", "-dc", str(file)], stdout=subprocess.DEVNULL, check=True),

@@ -1,4 +1,7 @@
-"""`python -m data_tools COMMAND`: makes and checks the prepared splits that `slotnorm.data` opens."""
+"""`python -m data_tools COMMAND` makes and checks the prepared splits that `slotnorm.data` opens.
+
+Each command imports what it needs when it is called, so that `--help` answers at once.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,10 @@ from typing import Annotated
 
 import typer
 
-from data_tools.converters import clevr_command, movi
+from data_tools.converters import command as converters
 from data_tools.features import command as features
-from data_tools.features.pretraining import command as pretrain
-from data_tools.stand_ins import command as synth_command
-from data_tools.writing.split_writer import DataError
-from data_tools.writing.split_writer import verify as verify_split
+from data_tools.features.pretraining import command as pretraining
+from data_tools.stand_ins import command as stand_ins
 
 app = typer.Typer(
     name="data_tools",
@@ -30,7 +31,9 @@ app = typer.Typer(
 def verify(
     splits: Annotated[list[Path], typer.Argument(metavar="SPLIT...", help="Folders of prepared splits.")],
 ) -> None:
-    """Check prepared splits completely, every checksum included."""
+    """Check prepared splits completely, including every checksum."""
+    from data_tools.writing.split_writer import verify as verify_split
+
     for folder in splits:
         manifest = verify_split(folder)
         size = sum(path.stat().st_size for path in folder.glob("*.npy"))
@@ -39,19 +42,20 @@ def verify(
             print(f"  {name:<12} {entry.dtype:<8} {entry.shape}")
 
 
-app.command("clevr")(clevr_command.clevr)
-app.command("movi")(movi.movi)
-app.command("features")(features.features)
-app.command("pretrain")(pretrain.pretrain)
-app.command("synth-clevr")(synth_command.synth_clevr)
-app.command("synth-movi")(synth_command.synth_movi)
+for _room in (converters, features, pretraining, stand_ins):
+    for _name, _command in _room.COMMANDS.items():
+        app.command(_name)(_command)
 
 
 def main() -> None:
-    """Run a command; what a user can mend is one line on stderr and exit status 2."""
+    """Run a command. An error that the user can correct is one line on stderr, with exit status 2."""
     try:
         app(prog_name="python -m data_tools")
-    except DataError as error:
+    except ValueError as error:
+        from data_tools.writing.durable import DataError
+
+        if not isinstance(error, DataError):
+            raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
 

@@ -1,4 +1,7 @@
-"""From what a notebook's ``data`` parameter says to a prepared split, made on first use and kept in a cache."""
+"""Opens what a chapter's ``data`` parameter names; a split that does not exist yet is made and kept in a cache.
+
+Converters, stand-ins and backbones are imported when a split is made, so that opening one does not wait for them.
+"""
 
 from __future__ import annotations
 
@@ -7,91 +10,83 @@ import json
 import os
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
-from data_tools.converters import clevr
 from data_tools.features import online
-from data_tools.stand_ins import clevr as synth_clevr
-from data_tools.stand_ins import movi as synth_movi
-from data_tools.stand_ins.writer import RENDERER
+from data_tools.stand_ins import PICTURES, RENDERER
 from data_tools.writing.split_writer import SplitInUseError
 from slotnorm.data.splits import Split, SplitError, open_split
 
-PICTURES: dict[str, Callable[..., Path]] = {
-    "synth-clevr": synth_clevr.prepare,
-    "synth-movi-c": partial(synth_movi.prepare, variant="c"),
-    "synth-movi-d": partial(synth_movi.prepare, variant="d"),
-}
-"""Name to what draws it. None of them is the data set that it stands in for."""
+__all__ = ["FEATURES", "PICTURES", "STAND_INS", "cache_folder", "identity", "makes", "open_data"]
+
 FEATURES = {f"{name}-features": name for name in ("synth-movi-c", "synth-movi-d")}
-"""Name to the pictures; features are those of the stand-in backbone."""
+"""Names of stand-ins with features of the stand-in backbone, and the pictures that these are computed from."""
 STAND_INS = (*PICTURES, *FEATURES)
-"""Every name that a ``data`` parameter may have instead of a path."""
+"""Names that a ``data`` parameter may hold instead of a path."""
 POLL_S = 0.5
-"""How often to look whether another process has finished."""
+"""Seconds between two looks whether another process has finished."""
 
 
 def cache_folder() -> Path:
-    """Where splits made on first use are kept: ``SLOTNORM_CACHE`` if it is set, else the user's cache folder."""
+    """Return the folder of splits made on first use: ``SLOTNORM_CACHE`` if it is set, else the user's cache folder."""
     return Path(os.environ.get("SLOTNORM_CACHE") or platformdirs.user_cache_dir("slotnorm"))
 
 
 def open_data(data: str | Path, *, image_size: int, scenes: int, seed: int = 0) -> Split:
-    """Open what ``data`` names, with square images of ``image_size`` pixels.
+    """Open the split that ``data`` names, with square images of ``image_size`` pixels.
 
-    Of several processes that want the same new split, one makes it and the others wait.
+    If several processes ask for the same new split, one makes it and the others wait.
 
     Args:
-        data: a prepared split, which is opened; a CLEVR-with-masks TFRecord, all of whose scenes are converted on first
-            use; a file of :mod:`data_tools.features.online`; or a name in :data:`STAND_INS`, which is drawn on first
-            use.
-        image_size: side of the images.
-        scenes: scenes of a stand-in; a file or a split has as many as it has.
-        seed: of a stand-in; of online features, which of :data:`data_tools.features.online.PARTS`.
+        data: folder of a prepared split; a CLEVR-with-masks TFRecord, which is converted completely on first use; a
+            file of :mod:`data_tools.features.online`; or a name in :data:`STAND_INS`, which is drawn on first use.
+        image_size: side of the images in pixels.
+        scenes: number of scenes of a stand-in; ignored for other data.
+        seed: seed of a stand-in; for online features, the index in :data:`data_tools.features.online.PARTS`; ignored
+            for other data.
 
     Raises:
-        DataError: the file is missing or damaged, the split cannot be read, or its images are of another size.
+        DataError: the file is missing or damaged, or a stand-in cannot be drawn so.
+        SplitError: the split cannot be read, or its images have another size.
     """
     if data in STAND_INS:
-        return open_split(_stand_in(str(data), image_size, scenes, seed))
+        return open_split(_make_stand_in(str(data), image_size, scenes, seed))
     path = Path(data)
     if path.name.endswith(online.SUFFIX):
         split = online.open_online(path, online.PARTS[seed])
     else:
-        split = open_split(path if path.is_dir() else _from_tfrecord(path, image_size))
+        split = open_split(path if path.is_dir() else _convert_tfrecord(path, image_size))
     height, width = split.arrays["image"].shape[1:3]
     if (height, width) != (image_size, image_size):
         raise SplitError(f"{split.folder / 'image.npy'}: images are {height}x{width}, but image_size is {image_size}")
     return split
 
 
-def _stand_in(name: str, image_size: int, scenes: int, seed: int) -> Path:
+def _make_stand_in(name: str, image_size: int, scenes: int, seed: int) -> Path:
+    """Draw a stand-in, unless it is in the cache, and return its folder."""
     out = cache_folder() / f"{name}-{image_size}-{scenes}-seed{seed}-v{RENDERER}"
     if name in PICTURES:
-        return _made(lambda: PICTURES[name](out, count=scenes, size=image_size, seed=seed))
-    from data_tools.features.stand_ins import (  # timm takes seconds that pictures need not wait
-        add_features,
-        fingerprint,
-    )
+        return _make_or_wait(lambda: PICTURES[name].prepare(out, count=scenes, size=image_size, seed=seed))
+    from data_tools.features.stand_ins import add_features, fingerprint
 
     out = out.with_name(f"{out.name}-{fingerprint()[:8]}")
-    pictures = _stand_in(FEATURES[name], image_size, scenes, seed)
-    return _made(lambda: add_features(pictures, out, image_size))
+    pictures = _make_stand_in(FEATURES[name], image_size, scenes, seed)
+    return _make_or_wait(lambda: add_features(pictures, out, image_size))
 
 
 def makes(data: str) -> bool:
-    """Whether :func:`open_data` makes a split of what ``data`` names: a stand-in, a TFRecord, or online features."""
+    """Return whether :func:`open_data` makes the split first: of a stand-in, a TFRecord, or online features."""
     return data in STAND_INS or ".tfrecord" in Path(data).name or data.endswith(online.SUFFIX)
 
 
 def identity(data: str, *, image_size: int, scenes: int, seed: int = 0) -> str:
-    """Hash of what determines the scenes that :func:`open_data` gives; a stand-in's is known before it is drawn.
+    """Return a hash of everything that determines the scenes of :func:`open_data`; its arguments are the same.
 
-    A stand-in's leaves the pixels out, which another processor may round otherwise.
+    The hash of a stand-in follows from its parameters, not from its pixels: it is known before the stand-in is drawn,
+    and is the same on another processor, which may round pixels differently.
     """
     if data not in STAND_INS:
         return open_data(data, image_size=image_size, scenes=scenes, seed=seed).manifest.digest
@@ -103,16 +98,19 @@ def identity(data: str, *, image_size: int, scenes: int, seed: int = 0) -> str:
     return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
 
 
-def _from_tfrecord(tfrecord: Path, image_size: int) -> Path:
+def _convert_tfrecord(tfrecord: Path, image_size: int) -> Path:
+    """Convert a CLEVR-with-masks file, unless the result is in the cache, and return its folder."""
     out = cache_folder() / f"{tfrecord.stem}-{image_size}-{_fingerprint(tfrecord)}"
     if out.exists():
         return out
+    from data_tools.converters.clevr import convert, list_parts
+
     source = f"the file {tfrecord.name}"
-    return _made(lambda: clevr.convert(tfrecord, clevr.parts(out, "all"), size=image_size, source=source)[0])
+    return _make_or_wait(lambda: convert(tfrecord, list_parts(out, "all"), size=image_size, source=source)[0])
 
 
-def _made(make: Callable[[], Path]) -> Path:
-    """What ``make`` returns; where another process is making it, that one's result."""
+def _make_or_wait(make: Callable[[], Path]) -> Path:
+    """Call ``make`` and return its folder; while another process makes the same, wait and call it again."""
     while True:
         try:
             return make()
@@ -121,7 +119,7 @@ def _made(make: Callable[[], Path]) -> Path:
 
 
 def _fingerprint(path: Path) -> str:
-    """Changes when the file does; the public file is too large to be read for that."""
+    """Return a hash of path, size and time, which changes with the file; the public file is too large to read."""
     about = path.stat() if path.exists() else None
     identity = f"{path.resolve()} {about and (about.st_size, about.st_mtime_ns)}"
     return hashlib.sha256(identity.encode()).hexdigest()[:8]

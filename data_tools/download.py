@@ -1,4 +1,4 @@
-"""Fetching large public files with pooch: retried, continued where a broken transfer stopped, checksum kept."""
+"""Downloads large public files with pooch: retries, resumes broken transfers and records checksums."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ TIMEOUT_S = 60
 
 
 def fetch(url: str, path: Path) -> Path:
-    """Download `url` to `path` unless it is there; its SHA-256 is recorded in `path` + ".sha256".
+    """Download `url` to `path`, unless the file exists, and record its SHA-256 in `path` + ".sha256".
 
-    An interrupted transfer stays in `path` + ".part" and is continued by the next call if the server allows. Where a
-    checksum was recorded by an earlier download, the new one must match it.
+    The bytes of an interrupted transfer are kept in `path` + ".part"; the next call resumes it if the server allows. If
+    an earlier download recorded a checksum, the new file must have the same.
 
     Raises:
-        DataError: The transfer failed repeatedly, or the content differs from the recorded checksum.
+        DataError: The transfer failed repeatedly, or the content does not have the recorded checksum.
     """
     path = path.absolute()
     record = path.with_name(path.name + ".sha256")
@@ -42,7 +42,7 @@ def fetch(url: str, path: Path) -> Path:
 
 
 class _Continue:
-    """A pooch downloader that asks the server for the bytes it does not have yet."""
+    """A pooch downloader that asks the server only for the bytes that are missing."""
 
     def __init__(self, part: Path) -> None:
         self._part = part
@@ -52,7 +52,7 @@ class _Continue:
         ask = {"Range": f"bytes={done}-", "Accept-Encoding": "identity"} if done else {"Accept-Encoding": "identity"}
         with requests.get(url, headers=ask, stream=True, timeout=TIMEOUT_S) as response:
             if response.status_code == requests.codes.requested_range_not_satisfiable:
-                self._part.unlink(missing_ok=True)  # as long as the server's file or longer: begin anew
+                self._part.unlink(missing_ok=True)  # as long as the server's file or longer: start again
             response.raise_for_status()
             if response.status_code != requests.codes.partial_content:
                 done = 0

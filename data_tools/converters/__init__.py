@@ -1,1 +1,1 @@
-"""Converters from CLEVR-with-masks and MOVi to prepared splits."""
+"""Converts CLEVR (with masks) and MOVi to prepared splits."""

@@ -1,4 +1,4 @@
-"""CLEVR (with masks) from the public TFRecord file to prepared splits.
+"""Converts CLEVR (with masks) from the public TFRecord file to prepared splits.
 
 Source: https://github.com/google-deepmind/multi_object_datasets, one GZIP file of about 10 GB with 100,000 scenes of up
 to 10 objects at 240 x 320. As in the paper, scenes are taken in file order, 70,000 for training, 15,000 for validation
@@ -8,7 +8,7 @@ and 15,000 for testing, cropped to rows 24:216 and columns 64:256, and scaled to
 from 192 to 128 every weight is a multiple of 1/16, so the result is exact. `nearest` (the authors' code) takes the
 pixel under the new pixel's centre. Masks are always scaled by `nearest`.
 
-*Counts.* `num_objects` counts the visible entities behind the background, before the crop: CLEVR6 is
+*Counts.* `num_objects` is the number of entities that are visible before the crop, without the background. CLEVR6 is
 `open_split(...).filter(max_objects=6)`.
 """
 
@@ -26,29 +26,20 @@ import torch
 from torch.nn.functional import interpolate
 from tqdm import tqdm
 
-from data_tools.converters.clevr_scene import (
-    CLASSES,
-    COUNTS,
-    CROP,
-    ENTITIES,
-    FLOATS,
-    LICENSE,
-    SOURCE,
-    Array,
-    Interpolation,
-    parse_scene,
-)
+from data_tools.converters.clevr_file import CROP, ENTITIES, LICENSE, SOURCE, SPLIT_COUNTS, Interpolation
+from data_tools.converters.clevr_scene import CLASS_TABLES, FLOAT_TABLES, Array, parse_scene
 from data_tools.converters.resampling import resize_masks
 from data_tools.tfrecord.example import RecordError
 from data_tools.tfrecord.records import errors_at, read_ahead, read_records
 from data_tools.writing.split_writer import ArraySpec, SplitWriter
 
-CHUNK = 256  # scenes between two safe points: about two seconds of work
+SCENES_PER_WRITE = 256
+"""Scenes between two writes, after each of which the conversion can resume: about two seconds of work."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Consecutive records of a file that become one prepared split; `count` None takes all that follow `first`."""
+    """Consecutive records of a file that become one prepared split: `count` records from `first` on, or all if None."""
 
     name: str
     out: Path
@@ -56,10 +47,15 @@ class Part:
     count: int | None = None
 
 
-def parts(out: Path, split: str | None = None, counts: Sequence[int] = COUNTS) -> list[Part]:
-    """The paper's three splits in file order, in folders of `out`; or one of them, or "all" records, as `out` itself.
+def list_parts(out: Path, split: str | None = None, counts: Sequence[int] = SPLIT_COUNTS) -> list[Part]:
+    """List the parts of the file to convert.
 
-    >>> [(part.out.name, part.first, part.count) for part in parts(Path("clevr"))]
+    Args:
+        out: Folder of the three splits' folders, or of the only split.
+        split: "train", "validation" or "test" for that split only, "all" for all records as one split, None for three.
+        counts: Scenes of the three splits, which follow each other in the file.
+
+    >>> [(part.out.name, part.first, part.count) for part in list_parts(Path("clevr"))]
     [('train', 0, 70000), ('validation', 70000, 15000), ('test', 85000, 15000)]
     """
     if split == "all":
@@ -81,22 +77,23 @@ def convert(
     source: str = SOURCE,
     license: str = LICENSE,
 ) -> list[Path]:
-    """Convert parts of a CLEVR-with-masks file, in file order, in one pass; returns the splits' folders.
+    """Convert parts of a CLEVR-with-masks file in one pass and return the splits' folders.
 
-    Memory does not grow with the file. An interrupted conversion goes on where it was when called again. A progress
-    bar is shown on terminals.
+    Memory does not grow with the file. Call it again after an interruption to resume where it stopped. Terminals show a
+    progress bar.
 
     Args:
         tfrecord: The file, GZIP or plain.
-        parts: Which records go where; ascending.
-        size: Side of the stored images; 192 keeps the crop as it is.
-        interpolation: "bilinear" or "nearest", for images.
-        source: Recorded in the manifest.
-        license: Recorded in the manifest.
+        parts: Records and the folder that each part goes to, in file order.
+        size: Side of the stored images in pixels; 192 keeps the crop as it is.
+        interpolation: How to scale images, "bilinear" or "nearest".
+        source: Source of the file, for the manifest.
+        license: License of the file, for the manifest.
 
     Raises:
+        ValueError: `size` is not between 1 and 192.
         RecordError: The file is missing, damaged, too short, or holds something else.
-        SplitError: A split cannot be written.
+        SplitWriteError: A split cannot be written.
     """
     if not 1 <= size <= CROP:
         raise ValueError(f"size must be between 1 and {CROP}, the side of the crop; got {size}")
@@ -114,7 +111,7 @@ def convert(
 
 
 def resize(image: npt.NDArray[np.uint8], size: int, interpolation: str) -> npt.NDArray[np.uint8]:
-    """Scale a square image, uint8 (H, H, 3) to uint8 (size, size, 3); see the module about the two kinds."""
+    """Scale a square image, uint8 (H, H, 3), to uint8 (size, size, 3) as the module's docstring says."""
     image_CHW = torch.from_numpy(image).permute(2, 0, 1)
     if interpolation == Interpolation.NEAREST:
         scaled_CHW = resize_masks(image_CHW, size)
@@ -126,6 +123,8 @@ def resize(image: npt.NDArray[np.uint8], size: int, interpolation: str) -> npt.N
 
 @dataclass(frozen=True)
 class _Job:
+    """A conversion: the file, and how its scenes are stored."""
+
     tfrecord: Path
     size: int
     interpolation: Interpolation
@@ -151,8 +150,8 @@ class _Job:
         square, table = (self.size, self.size), (ENTITIES,)
         arrays = {"image": ArraySpec("uint8", (*square, 3)), "segmentation": ArraySpec("uint8", square)}
         arrays |= {name: ArraySpec("int64", ()) for name in ("num_objects", "scene_id")}
-        arrays |= {name: ArraySpec("uint8", table) for name in CLASSES}
-        arrays |= {name: ArraySpec("float32", table) for name in FLOATS}
+        arrays |= {name: ArraySpec("uint8", table) for name in CLASS_TABLES}
+        arrays |= {name: ArraySpec("float32", table) for name in FLOAT_TABLES}
         return SplitWriter(
             part.out,
             name=f"clevr_with_masks/{part.name}",
@@ -171,7 +170,7 @@ def _convert_part(job: _Job, part: Part, records: Iterator[tuple[int, bytes]]) -
         ahead = dropwhile(lambda numbered: numbered[0] < part.first + writer.written, records)
         wanted = islice(ahead, None if part.count is None else part.count - writer.written)
         scenes = (job.scene(*numbered) for numbered in wanted)
-        while chunk := list(islice(scenes, CHUNK)):
+        while chunk := list(islice(scenes, SCENES_PER_WRITE)):
             writer.append(**{name: np.stack([scene[name] for scene in chunk]) for name in chunk[0]})
         if part.count is not None and writer.written < part.count:
             raise RecordError(

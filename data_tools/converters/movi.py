@@ -1,9 +1,9 @@
-"""MOVi-C and MOVi-D (Greff et al., 2022) as prepared splits of frames, from the folders that TFDS wrote (App. F, Data).
+"""Converts MOVi-C and MOVi-D (Greff et al., 2022), as TFDS stores them, to prepared splits of frames (App. F, Data).
 
     python -m data_tools movi --tfds DATA_DIR --dataset movi_c --out data/movi_c
 
-writes `data/movi_c/train`, `.../validation` and `.../test`, one row per frame; with `--split test` only that one, as
-`data/movi_c` itself. Any client of the bucket fetches the folders, e.g.
+writes `data/movi_c/train`, `.../validation` and `.../test`, one row per frame. With `--split test` it writes that
+split only, to `data/movi_c` itself. Any client of the bucket downloads the folders, such as
 `gsutil -m cp -r gs://kubric-public/tfds/movi_c/256x256/1.0.0 DATA_DIR/movi_c/256x256/`.
 
 | | |
@@ -13,11 +13,12 @@ writes `data/movi_c/train`, `.../validation` and `.../test`, one row per frame; 
 | Clips | MOVi-C: 9,737 for training, 250 for validation, 999 for testing, of 24 frames each |
 | Size | some 300 GB for MOVi-C, most of it depth, flow and normals, which are skipped; converted 4.8 MB a clip |
 | Time | 0.35 s of one core a clip, so an hour for MOVi-C, and what it takes to read the shards |
-| Checksum | every record has its own, `dataset_info.json` the number of records in every shard |
+| Checksum | every record has one; `dataset_info.json` holds the number of records in every shard |
 
-`num_objects` is the scene's number of instances, seen or not, by which the paper forms MOVi-C6. A mask's labels are the
-data's own: 0 the background, k the k-th instance. `clip_id` is the clip's `video_name`, unique within its split (TFDS
-shuffles, so it is not the record's number), `frame_id` the frame within it, and `scene_id` = 24 clip_id + frame_id.
+`num_objects` is the scene's number of instances, visible or not; the paper selects MOVi-C6 by it. The labels of a mask
+are the data set's own: 0 for the background, k for the k-th instance. `clip_id` is the clip's `video_name`, which is
+unique within its split (TFDS shuffles, so it is not the record's number), `frame_id` is the frame within the clip, and
+`scene_id` is 24 clip_id + frame_id.
 """
 
 from __future__ import annotations
@@ -27,17 +28,16 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import typer
 from PIL import Image
 from tqdm import tqdm
 
 from data_tools.tfrecord.example import Feature, RecordError, parse_example
 from data_tools.tfrecord.records import errors_at
-from data_tools.tfrecord.tfds import INFO, TfdsSplit, listed_splits, open_tfds, open_tfds_split
+from data_tools.tfrecord.tfds import INFO, TfdsSplit, list_splits, open_tfds, open_tfds_split
 from data_tools.writing import durable
 from data_tools.writing.durable import DataError
 from data_tools.writing.split_writer import ArraySpec, SplitWriter
@@ -51,46 +51,59 @@ LICENSE = "see Kubric (Apache-2.0), Google Scanned Objects (objects) and Poly Ha
 Array = npt.NDArray[Any]
 
 
-def movi(
-    tfds: Annotated[Path, typer.Option(help="Folder that TFDS wrote: DATA_DIR, or the dataset's own below it.")],
-    out: Annotated[Path, typer.Option(help="Folder of the prepared splits, train, validation and test.")],
-    dataset: Annotated[str, typer.Option(help="movi_c or movi_d.")] = "movi_c",
-    split: Annotated[str | None, typer.Option(help="Only train, validation or test, as OUT itself.")] = None,
-    size: Annotated[int, typer.Option(help="Side of the stored frames.", min=1)] = 224,
-    max_instances: Annotated[int | None, typer.Option(help="Leave out clips with more instances.", min=1)] = None,
-    config: Annotated[str | None, typer.Option(help="TFDS configuration; 256x256 if there are several.")] = None,
-) -> None:
-    """Convert MOVi-C or MOVi-D, as TFDS stores them, to prepared splits of frames."""
+def convert_splits(
+    tfds: Path,
+    dataset: str,
+    out: Path,
+    split: str | None = None,
+    *,
+    size: int = 224,
+    max_instances: int | None = None,
+    config: str | None = None,
+) -> Iterator[Path]:
+    """Convert all splits of a data set, or one of them, and yield the folder of each when it is complete.
+
+    Args:
+        tfds: Folder that TFDS wrote, its data directory or a folder below it.
+        dataset: One of `DATASETS`.
+        out: Folder of the splits' folders, or of the only split.
+        split: One of `SPLITS`, or None for all that are there.
+        size, max_instances: As for `convert`.
+        config: TFDS configuration; if there are several and it is None, "256x256".
+
+    Raises:
+        DataError: A wrong name, or a folder that TFDS did not write; otherwise as `convert`.
+    """
     for option, value, known in (("--dataset", dataset, DATASETS), ("--split", split or SPLITS[0], SPLITS)):
         if value not in known:
             raise DataError(f"{option} must be one of {', '.join(known)}, got {value!r}")
     folder, info = open_tfds(tfds, dataset, VERSION, config, preferred="256x256")
-    there = listed_splits(folder, info)
+    there = list_splits(folder, info)
     wanted = [split] if split else [name for name in SPLITS if name in there]
     if not wanted:
         raise DataError(f"{folder / INFO}: lists none of the splits {', '.join(SPLITS)}; it has {sorted(there)}")
     sources = [open_tfds_split(folder, info, name) for name in wanted]
     for source in sources:
-        folder = out if split else out / source.name
-        print(convert(source, dataset, folder, size=size, max_instances=max_instances))
+        place = out if split else out / source.name
+        yield convert(source, dataset, place, size=size, max_instances=max_instances)
 
 
 def convert(source: TfdsSplit, dataset: str, out: Path, *, size: int = 224, max_instances: int | None = None) -> Path:
-    """Write one split of MOVi, a row per frame; an interrupted call goes on where it was.
+    """Write one split of MOVi, a row per frame; call it again after an interruption to resume.
 
     Args:
         source: Shards to read.
-        dataset: Their name.
+        dataset: Name of the data set, for the manifest.
         out: Folder of the new split.
-        size: Side of the stored frames; see `data_tools.converters.resampling` for how they are scaled.
-        max_instances: Leave out clips with more instances than this.
+        size: Side of the stored frames in pixels; `data_tools.converters.resampling` scales them.
+        max_instances: Most instances of a clip; clips with more are left out.
 
     Returns:
         `out`.
 
     Raises:
-        DataError: Records that are damaged, miscounted or not MOVi's; no clip is left.
-        SplitError: `out` exists and is something else, is being written, or the disk is full.
+        DataError: Records are damaged, not MOVi's, or not as many as listed; or no clip is left.
+        SplitWriteError: `out` holds something else, is being written, or the disk is full.
     """
     with SplitWriter(
         out,
@@ -112,7 +125,7 @@ def convert(source: TfdsSplit, dataset: str, out: Path, *, size: int = 224, max_
 
 @dataclass(frozen=True)
 class Clip:
-    """One video: T frames RGB uint8 (T, H, W, 3), masks uint8 (T, H, W), its name and its number of instances."""
+    """A video: its name, number of instances, RGB frames uint8 (T, H, W, 3) and masks uint8 (T, H, W)."""
 
     name: int
     num_instances: int
@@ -120,8 +133,8 @@ class Clip:
     segmentations: Array
 
     def scaled(self, size: int) -> dict[str, Array]:
-        """Rows of the split's arrays, one per frame."""
-        import torch  # not above: the other commands need not wait for it
+        """Return the rows of the split's arrays, one per frame, with frames and masks scaled to `size` pixels."""
+        import torch  # takes seconds, which other commands need not wait
 
         from data_tools.converters import resampling
 
@@ -137,20 +150,20 @@ class Clip:
 
 
 def parse_clip(record: bytes, pool: ThreadPoolExecutor | None = None) -> Clip:
-    """Decode one record.
+    """Decode a record.
 
     Args:
         record: A serialised `tf.train.Example`.
         pool: Threads that decode frames side by side.
 
     Raises:
-        RecordError: A feature or a frame is missing, damaged, or not what MOVi stores.
+        RecordError: A feature or a frame is missing, damaged, or of another kind than MOVi's.
     """
     return _decode(parse_example(record), pool)
 
 
 def _clips(source: TfdsSplit, max_instances: int | None, skip: int) -> Iterator[Clip]:
-    """The wanted clips but the first `skip`: whole shards of them stay shut unless clips have to be counted."""
+    """Yield the wanted clips after the first `skip`; whole shards are skipped unopened if clips need not be counted."""
     start = skip if max_instances is None else 0
     kept = start
     records = tqdm(source.records(start), desc=source.name, unit="clip", initial=start, total=len(source), disable=None)
@@ -190,16 +203,16 @@ def _images(features: Mapping[str, Feature], name: str, mode: str, pool: ThreadP
 
 
 def decode_png(data: bytes, label: str, mode: str, side: tuple[int, int]) -> Array:
-    """Pixels of a PNG, uint8 (H, W) or (H, W, 3).
+    """Decode the pixels of a PNG, uint8 (H, W) or (H, W, 3).
 
     Args:
-        data: The file.
-        label: What to call it in an error.
+        data: Bytes of the file.
+        label: Its name in an error message.
         mode: "RGB" or "L" (grey), as Pillow calls them.
-        side: Height and width that it must have.
+        side: Required height and width.
 
     Raises:
-        RecordError: It is damaged or of another kind.
+        RecordError: The file is damaged, or its mode or size is another.
     """
     try:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
@@ -214,7 +227,7 @@ def decode_png(data: bytes, label: str, mode: str, side: tuple[int, int]) -> Arr
 
 def _feature(features: Mapping[str, Feature], name: str) -> Feature:
     if name not in features:
-        raise RecordError(f"lacks the feature {name!r}; it has {sorted(features)[:8]}: is it MOVi?")
+        raise RecordError(f"feature {name!r} is missing; there are {sorted(features)[:8]}: is this MOVi?")
     return features[name]
 
 

@@ -1,11 +1,13 @@
-"""Scaling of frames and masks, shared by the converters that scale bicubically.
+"""Scales frames bicubically and masks by nearest neighbour.
 
-*Which bicubic.* Cubic convolution with a = -0.75 on half-pixel centres, border pixels repeated and no antialiasing:
-what `torch.nn.functional.interpolate(mode="bicubic", align_corners=False)` computes and the paper's code uses. Pillow's
-bicubic differs: a = -0.5, and the kernel widens when it shrinks an image. Stored frames are rounded to the nearest grey
-level and clipped to 0...255 after scaling. Masks take the label under the pixel's centre, so that they stay aligned
-with the frames, and the later pixel where the centre is a border (every seventh from 256 to 224); torch's `nearest`
-would shift them by up to half a pixel, and Pillow takes now one, now the other on a border.
+*Which bicubic.* Cubic convolution with a = -0.75 on half-pixel centres, with repeated border pixels and without
+antialiasing, as `torch.nn.functional.interpolate(mode="bicubic", align_corners=False)` computes and as the paper's code
+uses. Pillow's bicubic differs: a = -0.5, and its kernel widens when an image shrinks. Stored frames are rounded to the
+nearest grey level and clipped to 0...255 after scaling.
+
+*Which nearest.* A mask's pixel takes the label under its centre, so that masks stay aligned with frames. If the centre
+is on the border of two pixels (every seventh from 256 to 224), it takes the later one. torch's `nearest` would shift
+masks by up to half a pixel, and Pillow takes sometimes one and sometimes the other pixel on a border.
 
 Shape letters: B batch, C channels, H W image, S new side.
 """
@@ -21,7 +23,7 @@ NEAREST = "nearest, half-pixel centres, the later pixel on a tie"
 
 
 def bicubic(image: Tensor, size: int) -> Tensor:
-    """Scale float images (B, C, H, W) to (B, C, S, S), neither rounded nor clipped; the same tensor if it fits already.
+    """Scale float images (B, C, H, W) to (B, C, S, S) without rounding or clipping.
 
     >>> bicubic(torch.ones(1, 3, 8, 8), 7).shape
     torch.Size([1, 3, 7, 7])
@@ -44,7 +46,7 @@ def resize_images(image: Tensor, size: int) -> Tensor:
 
 
 def resize_masks(masks: Tensor, size: int) -> Tensor:
-    """Scale uint8 masks (B, H, W) to uint8 (B, S, S): every pixel takes the label under its centre.
+    """Scale uint8 masks (B, H, W) to uint8 (B, S, S) by nearest neighbour.
 
     >>> resize_masks(torch.tensor([[[1, 2], [3, 4]]], dtype=torch.uint8), 1)
     tensor([[[4]]], dtype=torch.uint8)
@@ -56,5 +58,5 @@ def resize_masks(masks: Tensor, size: int) -> Tensor:
 
 
 def _nearest(length: int, size: int) -> Tensor:
-    """Index of the source pixel under the centre of each of `size` pixels; the later one where it is a border."""
+    """Return the index of the source pixel under the centre of each of `size` pixels; the later one on a border."""
     return (2 * torch.arange(size) + 1) * length // (2 * size)

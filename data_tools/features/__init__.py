@@ -1,1 +1,1 @@
-"""Features of a frozen ViT for scenes."""
+"""Computes features of scenes with a frozen vision transformer (ViT)."""

@@ -1,7 +1,6 @@
-"""A frozen vision transformer of the timm library: images in, patch features out.
+"""Computes patch features of images with a frozen vision transformer of the timm library.
 
-`python -m data_tools features` stores what it returns; inside a training step it gives `online` features, so that a
-split needs no array of them.
+`python -m data_tools features` stores the features. With `--online` a training step computes them, and none are stored.
 
 Shape letters: B batch, H W image, N patches, F feature dimension.
 """
@@ -24,26 +23,26 @@ from data_tools.writing import durable
 from data_tools.writing.durable import DataError
 
 ORDERS = ("resize_first", "normalize_first")
-"""`resize_first`: scale the image, round it to grey levels, then normalize (the paper). `normalize_first`: normalize,
-then scale without rounding or clipping (the paper's code). They differ by the rounding and clipping alone."""
+"""`resize_first` scales the image, rounds it to grey levels, then normalizes (the paper). `normalize_first` normalizes,
+then scales without rounding or clipping (the paper's code). They differ only by rounding and clipping."""
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 class FrozenBackbone(nn.Module):
-    """Patch features of a pretrained ViT after its final layer normalization; never trained, never in training mode.
+    """A pretrained ViT that gives its patch features after the final layer normalization and is never trained.
 
     Args:
         model: A timm ViT.
-        size: Side of the images that it reads.
-        mean, std: Statistics by which its inputs are normalized, for RGB in [0, 1].
+        size: Side of the images that the ViT reads, in pixels.
+        mean, std: Mean and deviation to normalize the input with, for RGB in [0, 1].
         order: One of `ORDERS`.
-        precision: One of `PRECISIONS`, the type of its products; features are float32 whatever it is.
+        precision: One of `PRECISIONS`, the type of products; features are float32 in any case.
 
     Raises:
-        ValueError: Another order or precision.
+        ValueError: `order` or `precision` is not one of these.
 
-    Use `FrozenBackbone.load` to make one from a name and a file.
+    `FrozenBackbone.load` makes one from a name and a file.
     """
 
     mean: Tensor
@@ -82,17 +81,17 @@ class FrozenBackbone(nn.Module):
         order: str = "resize_first",
         precision: str = "float32",
     ) -> Self:
-        """The backbone that timm knows by `name`, with the weights of a file.
+        """Load a backbone of timm with the weights of a file.
 
         Args:
-            name: Such as "vit_base_patch8_224.dino", or "standin" for the one made here.
+            name: Name in timm, such as "vit_base_patch8_224.dino", or "standin" for this project's own.
             weights: A `.safetensors` file; None for the stand-in that comes with this package.
-            size: Side of the images, if not the one it was trained with; its position embeddings are then resampled.
+            size: Side of the images in pixels; None for the one in training, any other resamples position embeddings.
             order: One of `ORDERS`.
             precision: One of `PRECISIONS`.
 
         Raises:
-            DataError: An unknown name, no file, or a file that holds another network.
+            DataError: The name is unknown, or the file is missing or holds another network.
         """
         _check_name(name)
         if size is not None and size < 1:
@@ -114,18 +113,18 @@ class FrozenBackbone(nn.Module):
         return backbone
 
     def train(self, mode: bool = True) -> Self:
-        """Does nothing to a frozen network: it stays in evaluation mode inside a model that trains."""
+        """Keep evaluation mode, whatever `mode` is, also inside a model that trains."""
         return super().train(False)
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> Tensor:
-        """Features of a batch of images.
+        """Compute the features of a batch of images.
 
         Args:
-            image: RGB in [-1, 1] as `slotnorm.data` delivers it, shape (B, 3, H, W); scaled to `size` if need be.
+            image: RGB in [-1, 1] as `slotnorm.data` delivers it, shape (B, 3, H, W); scaled to `size` if necessary.
 
         Returns:
-            Features float32, shape (B, N, F), patches row by row, class and register tokens dropped.
+            Features float32, shape (B, N, F), patches row by row, without class and register tokens.
         """
         with torch.autocast(image.device.type, self.precision, enabled=self.precision != torch.float32):
             tokens: Tensor = self.model.forward_features(self.prepare(image))
@@ -134,7 +133,7 @@ class FrozenBackbone(nn.Module):
         return tokens[:, self.model.num_prefix_tokens :].float()
 
     def prepare(self, image: Tensor) -> Tensor:
-        """Images in [-1, 1], shape (B, 3, H, W), as the network reads them, shape (B, 3, size, size)."""
+        """Scale and normalize images in [-1, 1], (B, 3, H, W), to the network's input, (B, 3, size, size)."""
         grey = (image + 1) * 127.5
         if self.order == "resize_first" and image.shape[-2:] != (self.size, self.size):
             grey = bicubic(grey, self.size).round().clamp(0, 255)
@@ -160,12 +159,12 @@ def _create(name: str, kwargs: Mapping[str, Any]) -> Any:
 def _input_size(model: Any) -> int:
     size, grid, patch = (tuple(getattr(model.patch_embed, key)) for key in ("img_size", "grid_size", "patch_size"))
     if size[0] < patch[0] or size[0] != size[1] or size != (grid[0] * patch[0], grid[1] * patch[1]):
-        raise DataError(f"images must be square and a multiple of the patch {patch}, the size asked for is {size}")
+        raise DataError(f"size must be square and a positive multiple of the patch {patch}, got {size}")
     return int(size[0])
 
 
 def _fill(model: Any, tensors: dict[str, Tensor], path: Path, name: str) -> None:
-    """Load every tensor or fail: timm itself skips what does not fit when it drops a classifier."""
+    """Load every tensor or fail; timm itself skips tensors that do not fit when it drops a classifier."""
     adapt = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
     state = {key: value for key, value in tensors.items() if not is_head(key)}
     try:
@@ -173,8 +172,8 @@ def _fill(model: Any, tensors: dict[str, Tensor], path: Path, name: str) -> None
     except RuntimeError as error:
         raise DataError(f"{path}: does not fit {name}: {str(error).splitlines()[-1].strip()}") from None
     if missing or unexpected:
-        what = f"lacks {missing[0]!r}" if missing else f"has {unexpected[0]!r}"
-        raise DataError(f"{path}: does not fit {name}: it {what}, among {len(missing) + len(unexpected)} differences")
+        what = f"{missing[0]!r} is missing" if missing else f"{unexpected[0]!r} is unknown"
+        raise DataError(f"{path}: does not fit {name}: {what}; {len(missing) + len(unexpected)} tensors differ")
 
 
 def _triple(values: Any) -> tuple[float, float, float]:

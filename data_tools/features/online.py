@@ -1,9 +1,9 @@
-"""Features that are computed in the training step: a small file names a prepared split, a backbone and its weights.
+"""Opens splits whose features the training step computes: a small file names split, backbone and weights.
 
     python -m data_tools features --online --split data/movi_c --weights dino.safetensors --out data/movi_c-dino
 
-writes `data/movi_c-dino.online.json`, which a chapter or a recipe takes as its data. Frames are then
-all that has to be on the disk, 47 GB instead of 328 GB for MOVi-C's training, and every step runs the backbone once.
+writes `data/movi_c-dino.online.json`, which a chapter or a recipe takes as its data. Only frames are then on the disk,
+47 GB instead of 328 GB for MOVi-C's training split, and every step runs the backbone once.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ KEYS = ("split", "backbone", "weights", "size", "order", "precision")
 def write_online(
     path: Path, split: Path, backbone: str, weights: Path, size: int | None, order: str, precision: str
 ) -> Path:
-    """Write the file; paths in it are relative to where it lies, so that a folder can be moved as a whole.
+    """Write the file, with paths relative to its folder, so that the folder can be moved as a whole.
 
     Args:
-        path: The file, whose name ends in `SUFFIX`.
-        split: A prepared split, or a folder with some of `PARTS`.
-        backbone: timm's name.
+        path: Path of the file; its name ends in `SUFFIX`.
+        split: Folder of a prepared split, or a folder of splits named as in `PARTS`.
+        backbone: Name of the backbone in timm, or "standin".
         weights: A `.safetensors` file.
-        size: Side of the images that the backbone reads, if not its own.
+        size: Side of the images that the backbone reads, in pixels; None for the one it was trained with.
         order: One of `data_tools.features.backbone.ORDERS`.
         precision: One of `data_tools.features.backbone.PRECISIONS`.
 
     Raises:
-        DataError: Another suffix, or no split there.
+        DataError: The suffix is another, or `split` holds no split.
     """
     if not path.name.endswith(SUFFIX):
         raise DataError(f"{path}: the file's name must end in {SUFFIX}")
@@ -51,13 +51,17 @@ def write_online(
 
 
 def open_online(path: Path, part: str) -> Split:
-    """Open the split that the file names, or its part, with `features` that the backbone computes from its images.
+    """Open the split that the file names, with `features` that the backbone computes from the images of each batch.
+
+    Args:
+        path: File that `write_online` wrote.
+        part: One of `PARTS`, if the file names a folder of splits.
 
     Raises:
         DataError: The file, the weights or the backbone cannot be used.
-        SplitError: The split cannot.
+        SplitError: The split cannot be read.
     """
-    from data_tools.features.backbone import FrozenBackbone  # timm takes seconds that other data need not wait for
+    from data_tools.features.backbone import FrozenBackbone  # timm takes seconds
 
     request = _read(path)
     folder = path.parent / request["split"]

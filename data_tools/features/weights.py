@@ -1,7 +1,7 @@
-"""Weights of frozen backbones: `.safetensors` files, and where to get them. Nothing is ever unpickled.
+"""Reads, writes and downloads weights of frozen backbones, as `.safetensors` files only: nothing is ever unpickled.
 
-Files written by `save_backbone` also hold what timm does not know: the sizes of a network of one's own and the
-statistics of its inputs.
+Files written by `save_backbone` also hold what timm does not know of a network made here: its sizes and the mean and
+deviation of its inputs.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from data_tools.writing.durable import DataError
 
 METADATA_KEY = "backbone"
 STAND_IN = "standin"
-"""Name of the backbone that `python -m data_tools pretrain` makes: its file says what it is."""
+"""Name of the backbone that `python -m data_tools pretrain` makes; its file holds its architecture."""
 STAND_IN_WEIGHTS = Path(__file__).parents[1] / "standin_vit.safetensors"
-"""The one that comes with this package; its loss curve and provenance lie beside it."""
+"""The stand-in backbone of this package; its loss curve (.csv) and provenance (.json) are in the same folder."""
 
 
 def read_weights(name: str, path: Path | None) -> tuple[Path, dict[str, Tensor], dict[str, Any]]:
-    """The path, the tensors and, of a file made by `save_backbone`, its description (else an empty dict).
+    """Read a file of weights: its path, its tensors and the description that `save_backbone` wrote, or an empty one.
 
     Args:
-        name: timm's name, or `STAND_IN`.
-        path: A `.safetensors` file; None for the stand-in's own.
+        name: Name of the backbone in timm, or `STAND_IN`.
+        path: A `.safetensors` file; None for the stand-in of this package.
 
     Raises:
-        DataError: No file, a damaged one, or one made for another architecture; the message says where to get it.
+        DataError: The file is missing, damaged or of another architecture; the message says where to get it.
     """
     path = _existing(name, STAND_IN_WEIGHTS if name == STAND_IN and path is None else path)
     try:
@@ -61,14 +61,14 @@ def save_backbone(
     mean: tuple[float, float, float],
     std: tuple[float, float, float],
 ) -> Path:
-    """Write a timm network and what is needed to build it again, in one step.
+    """Write the weights of a timm network and the arguments that build it again, in one step.
 
     Args:
-        model: What `timm.create_model(name, **kwargs)` made; its classifier is left out.
+        model: A network made by `timm.create_model(name, **kwargs)`; its classifier is left out.
         path: A `.safetensors` file.
-        name: timm's name of the architecture.
-        kwargs: Sizes in which it differs from that, as JSON can hold them.
-        mean, std: Statistics by which its inputs were normalized, for RGB in [0, 1].
+        name: Name of the architecture in timm.
+        kwargs: Sizes that differ from the architecture's own, as JSON values.
+        mean, std: Mean and deviation to normalize its input with, for RGB in [0, 1].
     """
     about = json.dumps({"name": name, "kwargs": dict(kwargs), "mean": list(mean), "std": list(std)})
     tensors = {key: value.contiguous() for key, value in model.state_dict().items() if not is_head(key)}
@@ -86,16 +86,16 @@ def save_backbone(
 
 def _existing(name: str, weights: Path | None) -> Path:
     if weights is None:
-        raise DataError(how_to_get(name))
+        raise DataError(explain_how_to_get(name))
     if weights.suffix != ".safetensors":
-        raise DataError(f"{weights}: weights are read from .safetensors files only; {how_to_get(name)}")
+        raise DataError(f"{weights}: weights are read from .safetensors files only; {explain_how_to_get(name)}")
     if not weights.is_file():
-        raise DataError(f"{weights}: no such file; {how_to_get(name)}")
+        raise DataError(f"{weights}: no such file; {explain_how_to_get(name)}")
     return weights
 
 
-def how_to_get(name: str) -> str:
-    """A sentence that says where the weights of a backbone are."""
+def explain_how_to_get(name: str) -> str:
+    """Return a sentence that says how to get the weights of a backbone."""
     if name == STAND_IN:
         return "the stand-in backbone is made by python -m data_tools pretrain"
     config = get_pretrained_cfg(name) if timm.is_model(name) else None
@@ -109,16 +109,16 @@ def how_to_get(name: str) -> str:
 
 
 def download(name: str) -> Path:
-    """Fetch the weights of a backbone from the Hugging Face Hub into its cache; returns the file.
+    """Download the weights of a backbone from the Hugging Face Hub into its cache and return the file.
 
     Raises:
-        DataError: There are none, or no network.
+        DataError: The Hub has no such weights, or cannot be reached.
     """
     from huggingface_hub import hf_hub_download
 
     hub = getattr(get_pretrained_cfg(name) if timm.is_model(name) else None, "hf_hub_id", None)
     if not hub:
-        raise DataError(f"backbone {name!r}: timm knows of no weights to download; {how_to_get(name)}")
+        raise DataError(f"backbone {name!r}: timm knows of no weights to download; {explain_how_to_get(name)}")
     try:
         return Path(hf_hub_download(hub, "model.safetensors"))
     except Exception as error:
@@ -126,5 +126,5 @@ def download(name: str) -> Path:
 
 
 def is_head(key: str) -> bool:
-    """Whether a tensor belongs to the classifier, which features do without."""
+    """Return whether a tensor belongs to the classifier, which features do not need."""
     return key.startswith(("head.", "head_dist.", "fc."))

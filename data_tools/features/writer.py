@@ -21,20 +21,20 @@ Array = npt.NDArray[Any]
 
 
 def write_features(source: Split, backbone: FrozenBackbone, out: Path, *, batch: int = 32) -> Path:
-    """Write a prepared split with `features` beside the arrays of `source`; an interrupted call goes on where it was.
+    """Write a prepared split with `features` and the arrays of `source`; call it again after an interruption to resume.
 
     Args:
-        source: A split with `image`; `features` that it has already are left out.
-        backbone: On the device that is to compute.
+        source: A split with `image`; old `features` of it are not copied.
+        backbone: The backbone, on the device that computes.
         out: Folder of the new split.
-        batch: Images at a time.
+        batch: Images in a batch.
 
     Returns:
         `out`.
 
     Raises:
-        DataError: The images are not of the kind that the backbone's order needs, or features that float16 cannot hold.
-        SplitError: `out` exists and is something else, is being written, or the disk is full.
+        DataError: The images do not suit the backbone's order, or features are too large for float16.
+        SplitWriteError: `out` holds something else, is being written, or the disk is full.
     """
     _check_images(source, backbone)
     device = backbone.mean.device
@@ -80,10 +80,9 @@ def _arrays(source: Split, backbone: FrozenBackbone) -> dict[str, ArraySpec]:
 
 
 def _chunks(source: Split, backbone: FrozenBackbone, start: int, batch: int) -> Iterator[dict[str, Array]]:
-    """The arrays as they are to be stored, a batch at a time, and under `input` the images that the backbone gets.
+    """Yield the arrays to store, batch by batch, and as `input` the images for the backbone.
 
-    That is the stored image, so that `online` features of it are the same, unless it has to be normalized before it is
-    scaled.
+    These are the stored images, so that online features are the same, unless images are normalized before scaling.
     """
     for first in range(start, len(source), batch):
         rows = source.index[first : first + batch]

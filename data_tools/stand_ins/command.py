@@ -1,76 +1,48 @@
-"""The commands `synth-clevr` and `synth-movi`; see `data_tools.stand_ins.clevr` and `data_tools.stand_ins.movi`."""
+"""The commands that draw stand-ins, one for each name in `data_tools.stand_ins.PICTURES`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from data_tools.stand_ins import PICTURES
+
 Out = Annotated[Path, typer.Option(help="Folder of the new split.")]
-Count = Annotated[int, typer.Option(help="Scenes.")]
-Seed = Annotated[int, typer.Option(help="Of the dataset: another seed gives other scenes.")]
+Count = Annotated[int, typer.Option(help="Number of scenes.")]
+Size = Annotated[int, typer.Option(help="Side of the pictures in pixels.")]
+Seed = Annotated[int, typer.Option(help="Seed of the data set; another seed gives other scenes.")]
+MinObjects = Annotated[int | None, typer.Option(help="Fewest objects in a scene; by default as few as above.")]
+MaxObjects = Annotated[int | None, typer.Option(help="Most objects in a scene; by default as many as above.")]
 Antialias = Annotated[bool, typer.Option(help="Average 2 x 2 rays per pixel.")]
 Device = Annotated[str, typer.Option(help="Where to draw: cpu, cuda, ...")]
 
 
-def synth_clevr(
-    out: Out,
-    count: Count,
-    size: Annotated[int, typer.Option(help="Side of the pictures in pixels.")] = 64,
-    seed: Seed = 0,
-    min_objects: Annotated[int, typer.Option(help="Fewest objects of a scene.")] = 3,
-    max_objects: Annotated[int, typer.Option(help="Most objects of a scene, at most 10.")] = 10,
-    antialias: Antialias = True,
-    device: Device = "cpu",
-) -> None:
-    """Draw a stand-in for CLEVR: spheres, cubes and cylinders on a grey plane.
+def make_command(name: str) -> Callable[..., None]:
+    """Return the command that draws the stand-in `name`."""
+    stand_in = PICTURES[name]
 
-    It is made here and is not CLEVR. When interrupted, the same command goes on where it was.
-    """
-    from data_tools.stand_ins import clevr as clevr  # not above: torch takes seconds to import, for every command
+    def draw(
+        out: Out,
+        count: Count,
+        size: Size = stand_in.size,
+        seed: Seed = 0,
+        min_objects: MinObjects = None,
+        max_objects: MaxObjects = None,
+        antialias: Antialias = True,
+        device: Device = "cpu",
+    ) -> None:
+        objects = {"min_objects": min_objects, "max_objects": max_objects}
+        chosen = {key: value for key, value in objects.items() if value is not None}
+        print(stand_in.prepare(out, count=count, size=size, seed=seed, antialias=antialias, device=device, **chosen))
 
-    print(
-        clevr.prepare(
-            out,
-            count=count,
-            size=size,
-            seed=seed,
-            min_objects=min_objects,
-            max_objects=max_objects,
-            antialias=antialias,
-            device=device,
-        )
+    draw.__doc__ = (
+        f"Draw a stand-in: {stand_in.shows}.\n\n"
+        "The pictures are drawn on this machine. When interrupted, the same command resumes where it stopped."
     )
+    return draw
 
 
-def synth_movi(
-    out: Out,
-    count: Count,
-    variant: Annotated[str, typer.Option(help="c: 3 to 10 large objects; d: 11 to 23 smaller ones.")] = "c",
-    size: Annotated[int, typer.Option(help="Side of the pictures in pixels.")] = 128,
-    seed: Seed = 0,
-    min_objects: Annotated[int | None, typer.Option(help="Fewest objects of a scene.")] = None,
-    max_objects: Annotated[int | None, typer.Option(help="Most objects of a scene.")] = None,
-    antialias: Antialias = True,
-    device: Device = "cpu",
-) -> None:
-    """Draw a stand-in for MOVi-C or MOVi-D: textured objects that lie on or fall towards a textured floor.
-
-    It is made here and is not MOVi. When interrupted, the same command goes on where it was.
-    """
-    from data_tools.stand_ins import movi as movi  # not above: torch takes seconds to import, for every command
-
-    print(
-        movi.prepare(
-            out,
-            count=count,
-            variant=variant,
-            size=size,
-            seed=seed,
-            min_objects=min_objects,
-            max_objects=max_objects,
-            antialias=antialias,
-            device=device,
-        )
-    )
+COMMANDS = {name: make_command(name) for name in PICTURES}

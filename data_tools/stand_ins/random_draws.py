@@ -1,4 +1,4 @@
-"""Random numbers that depend on where they are used and on nothing else.
+"""Draws random numbers that depend only on where they are used.
 
 A scene's numbers come from hashing (seed, scene, attempt, stream, index) with the finaliser of SplitMix64, so scene i
 of a seed is the same in any batch, in any order and after any interruption.
@@ -20,12 +20,12 @@ _INDEX_BITS = np.uint64(32)
 
 
 class Draws:
-    """The random numbers of some scenes: numbers of different streams or indices are independent.
+    """The random numbers of some scenes; those of different streams or indices are independent.
 
     Args:
-        seed: Of the whole dataset, 0 <= seed < 2^63.
-        scene: int64 (B,), the scenes' numbers.
-        attempt: int64 (B,), which of the layouts tried for each scene.
+        seed: Seed of the data set, 0 <= seed < 2^63.
+        scene: Numbers of the scenes, int64 (B,).
+        attempt: Number of the layout that is tried for each scene, int64 (B,).
 
     >>> one, two = Draws(0, np.arange(4), np.zeros(4)), Draws(0, np.arange(2, 4), np.zeros(2))
     >>> bool((one.uniform(7, 3)[2:] == two.uniform(7, 3)).all())
@@ -39,28 +39,28 @@ class Draws:
         self._state = state
 
     def __getitem__(self, chosen: Bools | Ints) -> Draws:
-        """The numbers of some of the scenes."""
+        """Select the random numbers of some of the scenes."""
         part = object.__new__(Draws)
         part._state = self._state[chosen]
         return part
 
     def uniform(self, stream: int, *shape: int) -> Floats:
-        """Numbers in [0, 1): (B, *shape)."""
+        """Draw numbers in [0, 1), of shape (B, *shape)."""
         size = math.prod(shape)
         counter = (np.uint64(stream) << _INDEX_BITS) + np.arange(1, size + 1, dtype=np.uint64)
         bits = _mix(_mix(self._state[:, None] + counter * _STEP) + counter)
         return ((bits >> np.uint64(11)).astype(np.float64) * 2.0**-53).reshape(-1, *shape)
 
     def between(self, stream: int, low: float, high: float, *shape: int) -> Floats:
-        """Numbers in [low, high): (B, *shape)."""
+        """Draw numbers in [low, high), of shape (B, *shape)."""
         return low + (high - low) * self.uniform(stream, *shape)
 
     def choice(self, stream: int, options: int, *shape: int) -> Ints:
-        """Integers from 0 to options - 1: (B, *shape)."""
+        """Draw integers from 0 to options - 1, of shape (B, *shape)."""
         return (self.uniform(stream, *shape) * options).astype(np.int64)
 
     def rotation(self, stream: int, *shape: int) -> Floats:
-        """Uniformly distributed rotation matrices (B, *shape, 3, 3), from random unit quaternions."""
+        """Draw uniformly distributed rotation matrices (B, *shape, 3, 3) from random unit quaternions."""
         u, a, b = np.moveaxis(self.uniform(stream, *shape, 3), -1, 0)
         s, t = np.sqrt(1 - u), np.sqrt(u)
         x, y = s * np.sin(2 * np.pi * a), s * np.cos(2 * np.pi * a)

@@ -1,4 +1,4 @@
-"""What a synthetic scene is made of: the description that the ray caster draws.
+"""Describes synthetic scenes, objects, surfaces and lamps, for the ray caster to draw.
 
 Legend: B scenes, M object places of a scene. World units, z up, the floor is z = 0; colours are linear RGB.
 """
@@ -13,12 +13,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-MAX_OBJECTS = 30
-"""Most objects in one scene: the caster keeps an object's number in five bits, and one value is the background."""
+RENDERER_MAX_OBJECTS = 30
+"""Most objects in a scene: the caster keeps an object's number in five bits, and one value is the background."""
 
 
 class Shape(enum.IntEnum):
-    """Kinds of objects; each fills the unit ball or the cube [-1, 1]^3 before it is scaled."""
+    """A kind of object; each fills the unit ball or the cube [-1, 1]^3 before it is scaled."""
 
     SPHERE = 1
     BOX = 2
@@ -28,7 +28,7 @@ class Shape(enum.IntEnum):
 
 
 class Texture(enum.IntEnum):
-    """Procedural solid textures: each mixes two colours by a function of the point in space."""
+    """A procedural solid texture, which mixes two colours by a function of the point in space."""
 
     PLAIN = 0
     NOISE = 1
@@ -40,7 +40,7 @@ class Texture(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Surface:
-    """How something looks. The leading axes are those of what it covers: (B, M) for objects, (B,) for a floor."""
+    """The look of objects, with leading axes (B, M), or of a floor or backdrop, with leading axis (B,)."""
 
     color_a: Tensor
     """(..., 3), the colour of a plain texture."""
@@ -49,11 +49,11 @@ class Surface:
     texture: Tensor
     """int64 (...), a `Texture`."""
     frequency: Tensor
-    """(...), periods per world unit."""
+    """(...), periods of the texture per world unit."""
     offset: Tensor
-    """(..., 3), where in the texture the object's centre lies, in periods."""
+    """(..., 3), position of the object's centre in the texture, in periods."""
     metal: Tensor
-    """(...), 0 dull, 1 mirror-like."""
+    """(...), from 0, dull, to 1, like a mirror."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Lighting:
     fog: Tensor
     """(B,), optical density per world unit."""
     falloff: Tensor
-    """(B,), how fast the floor darkens away from the middle, per squared world unit."""
+    """(B,), darkening of the floor with the squared distance from the middle, per squared world unit."""
     vignette: Tensor
     """(B,), share of light lost in the picture's corners."""
 
@@ -117,16 +117,16 @@ class Scenes:
         return self.shape.shape[1]
 
     def __getitem__(self, index: Tensor | slice) -> Scenes:
-        """Some of the scenes."""
+        """Select some of the scenes."""
         return cast(Scenes, _map(self, lambda tensor: tensor[index]))
 
     def to(self, device: torch.device | str) -> Scenes:
-        """The same scenes on another device."""
+        """Copy the scenes to a device."""
         return cast(Scenes, _map(self, lambda tensor: tensor.to(device)))
 
 
 def plain_surface(color: Tensor, metal: Tensor) -> Surface:
-    """A surface of one colour (..., 3)."""
+    """Return a surface of one colour (..., 3), with `metal` (...)."""
     shape = color.shape[:-1]
     texture = torch.full(shape, int(Texture.PLAIN), device=color.device)
     return Surface(color, color, texture, torch.ones_like(metal), torch.zeros_like(color), metal)

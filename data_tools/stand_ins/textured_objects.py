@@ -1,4 +1,4 @@
-"""The textured world of `synth-movi`: its objects, floors, backdrops and lamps, drawn from a scene's random numbers.
+"""Draws the textured objects, floors, backdrops and lamps of the MOVi stand-ins from a scene's random numbers.
 
 Legend: B scenes, M object places.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from data_tools.stand_ins.layout import lamp, linear, tensor, upright
+from data_tools.stand_ins.layout import lamp_direction, rotations_about_vertical, to_linear_color, to_tensor
 from data_tools.stand_ins.random_draws import Draws, Floats, Ints
 from data_tools.stand_ins.scenes import Lighting, Shape, Surface, Texture
 
@@ -26,17 +26,17 @@ PALETTE = np.array(
         [122, 60, 160], [226, 130, 170], [120, 78, 44], [232, 230, 222], [46, 44, 48],
     ]
 )  # fmt: skip
-"""sRGB of `COLORS`, before every object's own tint."""
-KINDS = np.array([Shape.SPHERE, Shape.BOX, Shape.CYLINDER, Shape.CONE, Shape.CAPSULE, Shape.SPHERE])
-PATTERNS = np.array([Texture.NOISE, Texture.MARBLE, Texture.STRIPES, Texture.CHECKS, Texture.DOTS])
-EVEN = np.isin(TEXTURES, ("noise", "stripes", "checks"))
-"""Textures whose two colours play the same part: theirs are in the order of `COLORS`, so that the first is defined."""
+"""sRGB of `COLORS`, to which every object adds a tint."""
+SHAPE_KINDS = np.array([Shape.SPHERE, Shape.BOX, Shape.CYLINDER, Shape.CONE, Shape.CAPSULE, Shape.SPHERE])
+TEXTURE_KINDS = np.array([Texture.NOISE, Texture.MARBLE, Texture.STRIPES, Texture.CHECKS, Texture.DOTS])
+SYMMETRIC_TEXTURES = np.isin(TEXTURES, ("noise", "stripes", "checks"))
+"""Whether a texture looks the same with its two colours exchanged: these are put in the order of `COLORS`."""
 DOME = 14.0
 """Radius of the backdrop in world units."""
 
 
 class Stream(enum.IntEnum):
-    """Independent streams of a scene's random numbers."""
+    """An independent stream of a scene's random numbers."""
 
     COUNT = 1
     SHAPE = 2
@@ -59,7 +59,7 @@ class Stream(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Things:
-    """Objects before they have a place; all arrays begin with (B, M)."""
+    """Objects that have no place yet; the first axes of all arrays are (B, M)."""
 
     shape: Ints
     texture: Ints
@@ -71,40 +71,42 @@ class Things:
     rotation: Floats
     """(B, M, 3, 3), world to object"""
     below: Floats
-    """how far the object reaches below its centre"""
+    """distance from the centre to the lowest point"""
     room: Floats
-    """radius of the ball that it keeps free of others"""
+    """radius of the ball that no other object may enter"""
 
 
-def classes(draws: Draws, places: int) -> tuple[Ints, Ints, Ints, Ints]:
-    """Shape, texture and the two different colours of every object, (B, M) from 0."""
+def draw_classes(draws: Draws, places: int) -> tuple[Ints, Ints, Ints, Ints]:
+    """Draw class numbers of shape, texture and two different colours of every object, each (B, M) from 0."""
     shape = draws.choice(Stream.SHAPE, len(SHAPES), places)
     texture = draws.choice(Stream.TEXTURE, len(TEXTURES), places)
     u = draws.uniform(Stream.COLOR, places, 2)
     first = (u[..., 0] * len(COLORS)).astype(np.int64)
     second = (first + 1 + (u[..., 1] * (len(COLORS) - 1)).astype(np.int64)) % len(COLORS)
-    swap = EVEN[texture] & (first > second)
+    swap = SYMMETRIC_TEXTURES[texture] & (first > second)
     return shape, texture, np.where(swap, second, first), np.where(swap, first, second)
 
 
-def make_things(draws: Draws, places: int, radius: tuple[float, float]) -> Things:
-    """Objects of random shape, size, texture and pose.
+def draw_things(draws: Draws, places: int, radius: tuple[float, float]) -> Things:
+    """Draw objects of random shape, size, texture and pose.
 
     Args:
-        draws: Of B scenes.
-        places: M.
-        radius: Smallest and largest radius of a ball; other shapes have about its volume.
+        draws: Random numbers of B scenes.
+        places: Object places of a scene, M.
+        radius: Smallest and largest radius of a ball in world units; other shapes have about its volume.
     """
-    shape, texture, first, second = classes(draws, places)
+    shape, texture, first, second = draw_classes(draws, places)
     scale = _scales(shape, draws.between(Stream.SIZE, *radius, places), draws.uniform(Stream.ASPECT, places, 3))
     pose = draws.uniform(Stream.POSE, places, 2)
     turned = draws.rotation(Stream.TURN, places)
-    rotation = np.where((pose[..., 1] < 0.5)[..., None, None], upright(2 * np.pi * pose[..., 0]), turned)
+    rotation = np.where(
+        (pose[..., 1] < 0.5)[..., None, None], rotations_about_vertical(2 * np.pi * pose[..., 0]), turned
+    )
     return Things(shape, texture, first, second, scale, rotation, _below(shape, scale, rotation), _room(shape, scale))
 
 
 def _scales(shape: Ints, radius: Floats, aspect: Floats) -> Floats:
-    """Half extents (B, M, 3), in proportions that suit each shape."""
+    """Return half extents (B, M, 3) in proportions that suit each shape."""
     a, b, c = np.moveaxis(aspect, -1, 0)
     round_ = (np.ones_like(a), np.ones_like(a), np.ones_like(a))
     box = (0.6 + 0.35 * a, 0.6 + 0.35 * b, 0.6 + 0.35 * c)
@@ -117,7 +119,7 @@ def _scales(shape: Ints, radius: Floats, aspect: Floats) -> Floats:
 
 
 def _below(shape: Ints, scale: Floats, rotation: Floats) -> Floats:
-    """Distance of each shape's lowest point below its centre: (B, M)."""
+    """Return the distance from each object's centre to its lowest point, (B, M)."""
     sx, sy, sz = np.moveaxis(scale, -1, 0)
     x, y, z = np.moveaxis(rotation[..., 2], -1, 0)
     flat = np.sqrt((1 - z * z).clip(0))
@@ -131,53 +133,53 @@ def _below(shape: Ints, scale: Floats, rotation: Floats) -> Floats:
 
 
 def _room(shape: Ints, scale: Floats) -> Floats:
-    """Somewhat less than the bounding radius where corners stick out: they seldom meet another object's."""
+    """Return the radius that no other object may enter; less than the bounding radius, as corners seldom meet."""
     sx, sy, sz = np.moveaxis(scale, -1, 0)
     corner, rim = np.sqrt(sx**2 + sy**2 + sz**2), np.hypot(sx, sz)
     room: Floats = np.choose(shape, [sx, 0.85 * corner, 0.9 * rim, 0.8 * rim, 0.9 * sz, 0.95 * sz])
     return room
 
 
-def surfaces(draws: Draws, things: Things) -> Surface:
-    """Two tinted colours, texture, and a little gloss for some."""
+def draw_surfaces(draws: Draws, things: Things) -> Surface:
+    """Draw surfaces of objects: two tinted colours, a texture, and a little gloss for some."""
     places = things.shape.shape[1]
     tint = draws.between(Stream.TINT, 0.88, 1.12, places, 2, 3)
     pattern = draws.uniform(Stream.PATTERN, places, 4)
     return Surface(
-        color_a=tensor(linear(PALETTE[things.color] * tint[:, :, 0])),
-        color_b=tensor(linear(PALETTE[things.second_color] * tint[:, :, 1])),
-        texture=torch.from_numpy(PATTERNS[things.texture]),
-        frequency=tensor((0.9 + 0.7 * pattern[..., 3]) / things.scale.mean(-1)),
-        offset=tensor(pattern[..., :3]),
-        metal=tensor(0.5 * draws.uniform(Stream.METAL, places) ** 3),
+        color_a=to_tensor(to_linear_color(PALETTE[things.color] * tint[:, :, 0])),
+        color_b=to_tensor(to_linear_color(PALETTE[things.second_color] * tint[:, :, 1])),
+        texture=torch.from_numpy(TEXTURE_KINDS[things.texture]),
+        frequency=to_tensor((0.9 + 0.7 * pattern[..., 3]) / things.scale.mean(-1)),
+        offset=to_tensor(pattern[..., :3]),
+        metal=to_tensor(0.5 * draws.uniform(Stream.METAL, places) ** 3),
     )
 
 
-def ground(draws: Draws, stream: Stream, frequency: float) -> Surface:
-    """A floor or backdrop of two related, rather grey colours."""
+def draw_ground(draws: Draws, stream: Stream, frequency: float) -> Surface:
+    """Draw the surface of a floor or backdrop, of two similar greyish colours."""
     u = draws.uniform(stream, 11)
     gray = 60 + 130 * u[:, :1]
     return Surface(
-        color_a=tensor(linear(gray * (0.85 + 0.3 * u[:, 1:4]))),
-        color_b=tensor(linear(gray * (0.7 + 0.5 * u[:, 4:7]))),
-        texture=torch.from_numpy(PATTERNS[(u[:, 7] * len(PATTERNS)).astype(np.int64)]),
-        frequency=tensor(frequency * (0.7 + 0.6 * u[:, 8])),
-        offset=tensor(np.stack([u[:, 9], u[:, 10], np.full(len(u), 0.25)], -1)),
+        color_a=to_tensor(to_linear_color(gray * (0.85 + 0.3 * u[:, 1:4]))),
+        color_b=to_tensor(to_linear_color(gray * (0.7 + 0.5 * u[:, 4:7]))),
+        texture=torch.from_numpy(TEXTURE_KINDS[(u[:, 7] * len(TEXTURE_KINDS)).astype(np.int64)]),
+        frequency=to_tensor(frequency * (0.7 + 0.6 * u[:, 8])),
+        offset=to_tensor(np.stack([u[:, 9], u[:, 10], np.full(len(u), 0.25)], -1)),
         metal=torch.zeros(len(u)),
     )
 
 
-def lamps(draws: Draws) -> Lighting:
-    """A key lamp from anywhere above, sharp or soft, and a weak one."""
+def draw_lamps(draws: Draws) -> Lighting:
+    """Draw a key lamp from anywhere above, with sharp or soft shadows, and a weak lamp."""
     u = draws.uniform(Stream.LAMPS, 8).T
     zero = torch.zeros(u.shape[1])
     return Lighting(
-        key=tensor(lamp(360 * u[0], 40 + 30 * u[1])),
-        fill=tensor(lamp(360 * u[2], 30 + 30 * u[3])),
-        key_strength=tensor(0.8 + 0.3 * u[4]),
-        fill_strength=tensor(0.2 + 0.15 * u[5]),
-        ambient=tensor(0.45 + 0.15 * u[6]),
-        softness=tensor(0.05 + 0.15 * u[7]),
+        key=to_tensor(lamp_direction(360 * u[0], 40 + 30 * u[1])),
+        fill=to_tensor(lamp_direction(360 * u[2], 30 + 30 * u[3])),
+        key_strength=to_tensor(0.8 + 0.3 * u[4]),
+        fill_strength=to_tensor(0.2 + 0.15 * u[5]),
+        ambient=to_tensor(0.45 + 0.15 * u[6]),
+        softness=to_tensor(0.05 + 0.15 * u[7]),
         fog=zero,
         falloff=zero,
         vignette=zero + 0.3,

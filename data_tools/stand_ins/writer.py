@@ -1,4 +1,4 @@
-"""Writing a synthetic dataset: scenes are made and drawn batch by batch, and appended to a prepared split."""
+"""Makes and draws scenes of a stand-in batch by batch and writes them as a prepared split."""
 
 from __future__ import annotations
 
@@ -11,26 +11,25 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
+from data_tools.stand_ins import RENDERER
 from data_tools.stand_ins.random_draws import Ints
-from data_tools.stand_ins.render import SIZES, render
+from data_tools.stand_ins.render import SIZE_RANGE, render
 from data_tools.stand_ins.scenes import Scenes
 from data_tools.writing.durable import DataError
 from data_tools.writing.split_writer import ArraySpec, SplitWriter
 
-RENDERER = 1
-"""Version of everything that decides a pixel: raised when the same arguments give another picture."""
-PIXELS = 1 << 24
+PIXELS_PER_WRITE = 1 << 24
 """Most pixels drawn between two writes."""
 LICENSE = "MIT, as this project: a synthetic stand-in made by this project"
 
 Tables = Mapping[str, npt.NDArray[Any]]
-Make = Callable[[Ints], tuple[Scenes, Tables]]
-"""Scenes and per-object tables of the given scene numbers."""
+MakeScenes = Callable[[Ints], tuple[Scenes, Tables]]
+"""Maps numbers of scenes to the scenes and their per-object tables."""
 
 
-def write(
+def write_stand_in(
     out: Path,
-    make: Make,
+    make: MakeScenes,
     *,
     name: str,
     source: str,
@@ -39,23 +38,23 @@ def write(
     size: int,
     antialias: bool,
 ) -> Path:
-    """Write scenes 0 to count - 1 as a prepared split; an interrupted call goes on where it was.
+    """Write scenes 0 to count - 1 as a prepared split; call it again after an interruption to resume.
 
     Args:
         out: Folder of the split.
-        make: Makes scenes; their number alone decides what they are.
-        name: Of the split.
-        source: What the pictures are.
-        arguments: What else decides the content, for the manifest.
-        count: Scenes.
-        size: Pixels along a side.
-        antialias: See `data_tools.stand_ins.render.render`.
+        make: Makes scenes from their numbers only.
+        name: Name of the split.
+        source: Source of the pictures, for the manifest.
+        arguments: Further arguments that determine the content, for the manifest.
+        count: Number of scenes.
+        size: Side of the pictures in pixels.
+        antialias: As for `data_tools.stand_ins.render.render`.
 
     Returns:
         `out`.
 
     Raises:
-        SplitError: `out` exists and is something else, is being written, or the disk is full.
+        SplitWriteError: `out` holds something else, is being written, or the disk is full.
     """
     generator = {"renderer": RENDERER, "size": size, "antialias": antialias, **arguments}
     tables = make(np.zeros(1, np.int64))[1]
@@ -69,7 +68,7 @@ def write(
     with SplitWriter(
         out, name=name, source=source, license=LICENSE, generator=generator, arrays=arrays, count=count
     ) as writer:
-        step = max(1, min(256, PIXELS // (size * size)))
+        step = max(1, min(256, PIXELS_PER_WRITE // (size * size)))
         with tqdm(total=count, initial=writer.written, unit="scene", desc=name, disable=None) as bar:
             while writer.written < count:
                 scene_id = np.arange(writer.written, min(count, writer.written + step))
@@ -87,15 +86,15 @@ def write(
 
 
 def check_request(count: int, size: int, seed: int, device: torch.device | str) -> None:
-    """Refuse numbers that cannot be meant.
+    """Check the arguments that all stand-ins have.
 
     Raises:
-        DataError: Naming the argument and what would be right.
+        DataError: An argument is out of range; the message names it and what would be right.
     """
     if count < 1:
         raise DataError(f"count must be at least 1, got {count}")
-    if not SIZES[0] <= size <= SIZES[1]:
-        raise DataError(f"size must be from {SIZES[0]} to {SIZES[1]} pixels, got {size}")
+    if not SIZE_RANGE[0] <= size <= SIZE_RANGE[1]:
+        raise DataError(f"size must be from {SIZE_RANGE[0]} to {SIZE_RANGE[1]} pixels, got {size}")
     if not 0 <= seed < 2**63:
         raise DataError(f"seed must be from 0 to 2^63 - 1, got {seed}")
     try:
@@ -105,10 +104,10 @@ def check_request(count: int, size: int, seed: int, device: torch.device | str) 
 
 
 def check_objects(min_objects: int, max_objects: int, least: int, most: int) -> None:
-    """Refuse a range of object counts that a dataset does not have.
+    """Check a range of object counts, which must be within `least` to `most`.
 
     Raises:
-        DataError: Naming the argument and what would be right.
+        DataError: An argument is out of range; the message names it and what would be right.
     """
     if not least <= max_objects <= most:
         raise DataError(f"max_objects must be from {least} to {most}, got {max_objects}")

@@ -1,1 +1,1 @@
-"""TFRecord files, the Examples in them, and what TensorFlow Datasets writes, all without TensorFlow."""
+"""Reads TFRecord files, their Examples and the folders of TensorFlow Datasets, without TensorFlow."""

@@ -1,7 +1,7 @@
-"""The `tf.train.Example` in a TFRecord, parsed from the wire.
+"""Parses the `tf.train.Example` of a TFRecord.
 
-An Example maps names to lists of byte strings, floats or integers; of Protocol Buffers' wire format only what these
-lists need is understood here.
+An Example maps names to lists of byte strings, floats or integers. This parser knows only the part of Protocol Buffers'
+wire format that these lists use.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ import numpy.typing as npt
 from data_tools.writing.durable import DataError
 
 VARINT, FIXED64, LENGTH_DELIMITED, FIXED32 = 0, 1, 2, 5
-KINDS = {1: "bytes", 2: "float", 3: "int64"}
+LIST_KINDS = {1: "bytes", 2: "float", 3: "int64"}
 # A list of one-byte strings is a row of (tag, length, byte); here 1,024 of them.
 _PATTERN = np.tile(np.array([1 << 3 | LENGTH_DELIMITED, 1, 0], np.uint8), 1024)
 _MASK = np.tile(np.array([0xFF, 0xFF, 0], np.uint8), 1024)
 
 
 class RecordError(DataError):
-    """A TFRecord file, or a record in it, that is damaged or not what was expected."""
+    """A TFRecord file or a record that is damaged or holds something unexpected."""
 
 
 @dataclass(frozen=True)
 class Feature:
-    """One named list of an Example; decoded on request."""
+    """A named list of an Example, which is decoded on request."""
 
     name: str
     kind: str
@@ -36,7 +36,7 @@ class Feature:
     payload: memoryview
 
     def strings(self) -> list[bytes]:
-        """The byte strings of a bytes list."""
+        """Return the byte strings of a bytes list."""
         self._expect("bytes")
         fields = list(_fields(self.payload))
         if any((number, wire_type) != (1, LENGTH_DELIMITED) for number, wire_type, _ in fields):
@@ -44,10 +44,10 @@ class Feature:
         return [bytes(value) for _, _, value in fields]
 
     def one_byte_strings(self) -> npt.NDArray[np.uint8]:
-        """The values of a list whose strings all hold one byte: a strided view of the record, not a copy. Shape (n,).
+        """Return the bytes of a list of one-byte strings, a strided view of the record without a copy. Shape (n,).
 
         Raises:
-            RecordError: Some string has another length.
+            RecordError: A string has another length.
         """
         self._expect("bytes")
         wire = np.frombuffer(self.payload, np.uint8)
@@ -62,7 +62,7 @@ class Feature:
         return wire[2::3]
 
     def floats(self) -> npt.NDArray[np.float32]:
-        """The values of a float list. Shape (n,)."""
+        """Return the values of a float list. Shape (n,)."""
         self._expect("float")
         parts = []
         for number, wire_type, value in _fields(self.payload):
@@ -72,7 +72,7 @@ class Feature:
         return np.concatenate(parts).astype(np.float32) if parts else np.empty(0, np.float32)
 
     def ints(self) -> npt.NDArray[np.int64]:
-        """The values of an integer list. Shape (n,)."""
+        """Return the values of an integer list. Shape (n,)."""
         self._expect("int64")
         values: list[int] = []
         for number, wire_type, value in _fields(self.payload):
@@ -87,10 +87,10 @@ class Feature:
 
 
 def parse_example(record: bytes) -> dict[str, Feature]:
-    """The named features of a serialised `tf.train.Example`, not decoded yet.
+    """Return the features of a serialised `tf.train.Example` by name, not decoded yet.
 
     Raises:
-        RecordError: The record is something else.
+        RecordError: The record is not a `tf.train.Example`.
     """
     features: dict[str, Feature] = {}
     for map_field in _messages(memoryview(record), 1):
@@ -108,8 +108,8 @@ def parse_example(record: bytes) -> dict[str, Feature]:
 def _feature(name: str, message: memoryview) -> Feature:
     kind, payload = "empty", memoryview(b"")
     for number, wire_type, value in _fields(message):
-        if number in KINDS and wire_type == LENGTH_DELIMITED:
-            kind, payload = KINDS[number], value
+        if number in LIST_KINDS and wire_type == LENGTH_DELIMITED:
+            kind, payload = LIST_KINDS[number], value
     return Feature(name, kind, payload)
 
 

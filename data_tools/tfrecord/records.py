@@ -1,7 +1,7 @@
-"""TFRecord files without TensorFlow: streamed, with every checksum compared.
+"""Reads TFRecord files without TensorFlow, record by record, and compares every checksum.
 
-A TFRecord is a row of `uint64 length, uint32 masked CRC-32C of it, data, uint32 masked CRC-32C of the data`, little
-endian, plain or within GZIP.
+A TFRecord file is a sequence of `uint64 length, uint32 masked CRC-32C of the length, data, uint32 masked CRC-32C of the
+data`, little endian, plain or compressed with GZIP.
 
     for index, record in enumerate(read_records("clevr_with_masks_train.tfrecords")):
         with errors_at(path, index):
@@ -30,10 +30,10 @@ _BLOCK_BYTES = 1 << 20  # larger reads from a GZIP stream cost twice the time, i
 
 
 def read_records(path: str | Path) -> Iterator[bytes]:
-    """Stream the records of a TFRecord file, plain or GZIP, with every checksum compared. Memory: one record.
+    """Yield the records of a TFRecord file, plain or GZIP, after comparing their checksums. Keeps one in memory.
 
     Raises:
-        RecordError: Naming the file and the record (counted from 0): missing, empty, truncated, damaged.
+        RecordError: The file is missing, empty, truncated or damaged; the message names file and record, from 0.
     """
     path = Path(path)
     index = 0
@@ -59,7 +59,7 @@ def read_records(path: str | Path) -> Iterator[bytes]:
 
 @contextmanager
 def errors_at(path: str | Path, index: int) -> Iterator[None]:
-    """Let a `RecordError` raised inside say in which file and record it arose."""
+    """Add the file and the number of the record to the message of a `RecordError` that is raised inside."""
     try:
         yield
     except RecordError as error:
@@ -67,7 +67,7 @@ def errors_at(path: str | Path, index: int) -> Iterator[None]:
 
 
 def read_ahead(items: Iterable[bytes]) -> Generator[bytes, None, None]:
-    """The same items, the next one being made in a thread while the current one is used."""
+    """Yield the same items, and make the next one in a thread while the current one is used."""
     iterator = iter(items)
     with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as pool:
         pending = pool.submit(next, iterator, None)
@@ -77,7 +77,7 @@ def read_ahead(items: Iterable[bytes]) -> Generator[bytes, None, None]:
 
 
 def masked_crc32c(data: bytes) -> int:
-    """TFRecord's checksum: CRC-32C, rotated right by 15 bits, plus a constant."""
+    """Return TFRecord's checksum of `data`: CRC-32C, rotated right by 15 bits, plus a constant."""
     crc = int(google_crc32c.value(data))
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 

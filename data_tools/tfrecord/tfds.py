@@ -1,7 +1,7 @@
-"""Folders that TensorFlow Datasets wrote, read without it: which shards a split has, and their records.
+"""Reads folders that TensorFlow Datasets (TFDS) wrote, without it: the shards of a split and their records.
 
 DATA_DIR/movi_c/256x256/1.0.0/dataset_info.json                      name, version, splits, records per shard
-DATA_DIR/movi_c/256x256/1.0.0/features.json                          the features, not needed to read them
+DATA_DIR/movi_c/256x256/1.0.0/features.json                          the features, not read here
 DATA_DIR/movi_c/256x256/1.0.0/movi_c-train.tfrecord-00000-of-01024   a shard
 """
 
@@ -23,7 +23,7 @@ DEFAULT_TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
 
 @dataclass(frozen=True)
 class TfdsSplit:
-    """The shards of one split and how many records each must hold."""
+    """The shards of a split and the number of records that each must hold."""
 
     folder: Path
     config: str
@@ -35,10 +35,10 @@ class TfdsSplit:
         return sum(self.lengths)
 
     def records(self, start: int = 0) -> Iterator[tuple[Path, int, bytes]]:
-        """Records from number `start` on: shard, number within the shard, data. Shards before it are not opened.
+        """Yield the records from number `start` on as (shard, number in the shard, data); skips whole shards unopened.
 
         Raises:
-            RecordError: A shard that is damaged or holds another number of records than `dataset_info.json` says.
+            RecordError: A shard is damaged, or its number of records differs from that in `dataset_info.json`.
         """
         for shard, length in zip(self.shards, self.lengths, strict=True):
             if start >= length:
@@ -62,17 +62,17 @@ def open_tfds(
     """Find a dataset's folder and read its `dataset_info.json`.
 
     Args:
-        folder: The folder of that version, or one above it, up to the data directory.
-        dataset: TFDS's name of it.
+        folder: The folder of the version, or one above it, up to the data directory.
+        dataset: Name of the data set in TFDS.
         version: The version that the caller can read.
         config: Configuration, such as "256x256".
-        preferred: The one to take if there are several and `config` is None.
+        preferred: Configuration to take if there are several and `config` is None.
 
     Returns:
         The folder that holds `dataset_info.json`, and its content.
 
     Raises:
-        DataError: No such folder, or one of another dataset, configuration or version.
+        DataError: The folder is missing or is of another data set, configuration or version.
     """
     base = folder / dataset if (folder / dataset).is_dir() else folder
     paths = [path for depth in ("", "*/", "*/*/") for path in sorted(base.glob(depth + INFO))]
@@ -97,19 +97,19 @@ def open_tfds(
 
 
 def open_tfds_split(folder: Path, info: dict[str, Any], split: str) -> TfdsSplit:
-    """The shards of one split, all of them there.
+    """Return the shards of a split, after checking that all exist.
 
     Args:
         folder, info: As `open_tfds` returns them.
         split: Such as "train".
 
     Raises:
-        DataError: No such split, a missing shard, or shards that are not TFRecord files.
+        DataError: There is no such split, a shard is missing, or shards are not TFRecord files.
     """
     path = folder / INFO
     if (form := info.get("fileFormat", "tfrecord")) != "tfrecord":
         raise DataError(f"{path}: its shards are {form} files, this program reads tfrecord")
-    splits = listed_splits(folder, info)
+    splits = list_splits(folder, info)
     if split not in splits:
         raise DataError(f"{path}: has no split {split!r}; it has {sorted(splits)}")
     listed = splits[split].get("shardLengths", [])
@@ -117,7 +117,7 @@ def open_tfds_split(folder: Path, info: dict[str, Any], split: str) -> TfdsSplit
         raise DataError(f"{path}: shardLengths of split {split!r} must be a list of counts, got {listed!r}")
     lengths = tuple(map(int, listed))
     if not lengths:
-        raise DataError(f"{path}: lists no shards of split {split!r}: was its making finished?")
+        raise DataError(f"{path}: lists no shards of split {split!r}: was it written completely?")
     template = splits[split].get("filepathTemplate") or DEFAULT_TEMPLATE
     shards = tuple(folder / _shard_name(template, info["name"], split, i, len(lengths)) for i in range(len(lengths)))
     if missing := [shard for shard in shards if not shard.is_file()]:
@@ -126,14 +126,14 @@ def open_tfds_split(folder: Path, info: dict[str, Any], split: str) -> TfdsSplit
     return TfdsSplit(folder, _config(folder, info), split, shards, lengths)
 
 
-def listed_splits(folder: Path, info: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What `dataset_info.json` lists of every split, by name.
+def list_splits(folder: Path, info: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the entries of `dataset_info.json` about splits, by name of the split.
 
     Args:
         folder, info: As `open_tfds` returns them.
 
     Raises:
-        DataError: It lists them in another form than TFDS does.
+        DataError: The entries do not have the form that TFDS writes.
     """
     splits = info.get("splits", [])
     if not isinstance(splits, list) or not all(isinstance(e, dict) and isinstance(e.get("name"), str) for e in splits):

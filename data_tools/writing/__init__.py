@@ -1,1 +1,1 @@
-"""Writing prepared splits so that a crash leaves them whole, absent or resumable."""
+"""Writes prepared splits so that a crash leaves them whole, absent or ready to be resumed."""

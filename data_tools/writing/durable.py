@@ -1,54 +1,44 @@
-"""Files that survive being interrupted: locks that die with their process, atomic JSON, writes at an offset."""
+"""Writes files that survive an interruption: locks, JSON files replaced in one step, bytes at an offset."""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 
 class DataError(ValueError):
-    """Input that cannot be used or output that cannot be made; the message is one line meant for the user."""
+    """An input that cannot be used or an output that cannot be written; the message is one line for the user."""
 
 
 class LockedError(DataError):
-    """Another process holds the lock."""
+    """A lock that another process holds."""
 
 
-def lock(path: Path) -> int:
-    """Take the operating system's lock on a file made for it; returns the descriptor to give to `unlock`.
+def take_lock(path: Path) -> FileLock:
+    """Take the operating system's lock on `path`, a file made for it. A process that dies frees its locks.
 
     Raises:
-        LockedError: Another process holds it. A dead process holds nothing.
+        LockedError: Another process holds the lock.
     """
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
-                with suppress(OSError):  # a full disk; the name of the owner is a courtesy
-                    os.pwrite(descriptor, str(os.getpid()).encode().ljust(20), 0)
-                return descriptor
-        except BlockingIOError:
-            owner = os.pread(descriptor, 20, 0).decode().strip() or "unknown"
-            os.close(descriptor)
-            raise LockedError(f"process {owner}") from None
-        except FileNotFoundError:
-            pass
-        os.close(descriptor)  # its owner removed it between our open and our lock
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise LockedError(f"{path}: another process holds this lock") from None
+    return lock
 
 
-def unlock(path: Path, descriptor: int) -> None:
-    """Remove the lock file while it is still ours, then let go."""
-    path.unlink(missing_ok=True)
-    os.close(descriptor)
+def release_lock(lock: FileLock) -> None:
+    """Release a lock and remove its file, which filelock would leave behind."""
+    Path(lock.lock_file).unlink(missing_ok=True)  # first, so that no process can lock a file about to be removed
+    lock.release()
 
 
 def write_at(descriptor: int, array: np.ndarray[Any, Any], offset: int) -> None:
@@ -60,7 +50,7 @@ def write_at(descriptor: int, array: np.ndarray[Any, Any], offset: int) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Replace a JSON file by a new one that is on disk, in one step."""
+    """Write a JSON file that replaces the old one in one step, when its bytes are safely on disk."""
     temporary = path.with_name(path.name + ".tmp")
     with temporary.open("w", encoding="utf-8") as file:
         json.dump(content, file, indent=1, allow_nan=False)
@@ -71,10 +61,10 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file.
+    """Read a JSON object from a file.
 
     Raises:
-        DataError: Naming the file, when it is missing or something else.
+        DataError: The file is missing or holds something else; the message names it.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -86,7 +76,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
+    """Make the names in a folder durable, such as after a rename in it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -95,6 +85,6 @@ def fsync_folder(folder: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Checksum of a file, in hexadecimal."""
+    """Return the SHA-256 checksum of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""A folder of `.npy` files that grow together: one per array, items first, every append durable."""
+"""Writes the `.npy` files of a split, one per array, which grow together item by item."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from data_tools.writing.durable import write_at
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """dtype and per-item shape of one array of a split: `ArraySpec("uint8", (128, 128, 3))`."""
+    """The dtype of an array of a split and the shape of one item: `ArraySpec("uint8", (128, 128, 3))`."""
 
     dtype: str
     shape: tuple[int, ...]
 
     @property
     def item_bytes(self) -> int:
-        """Size of one item in bytes."""
+        """Return the size of one item in bytes."""
         return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
 
     def header(self, count: int) -> bytes:
-        """The `.npy` header of `count` items; numpy keeps its length the same for every count."""
+        """Return the `.npy` header of `count` items; numpy gives it the same length for every count."""
         stream = io.BytesIO()
         descr = npy_format.dtype_to_descr(np.dtype(self.dtype))
         npy_format.write_array_header_1_0(
@@ -37,17 +37,17 @@ class ArraySpec:
         return stream.getvalue()
 
     def file_bytes(self, count: int) -> int:
-        """Size of the file that holds `count` items."""
+        """Return the size in bytes of the file that holds `count` items."""
         return len(self.header(count)) + count * self.item_bytes
 
 
 class NpyFiles:
-    """The open files of some arrays; the caller keeps count of the items that are safe.
+    """The open files of some arrays. The caller counts the items that are safely on disk.
 
     Args:
-        folder: Where the files are, or will be.
-        arrays: What they hold.
-        count: The number of items that the headers announce until `seal` writes the true one.
+        folder: Folder of the files.
+        arrays: The arrays by name.
+        count: Number of items in the headers until `seal` writes the true one.
     """
 
     def __init__(self, folder: Path, arrays: Mapping[str, ArraySpec], count: int) -> None:
@@ -63,29 +63,29 @@ class NpyFiles:
             raise
 
     def path(self, name: str) -> Path:
-        """The file of an array."""
+        """Return the path of an array's file."""
         return self._folder / f"{name}.npy"
 
-    def shorter_than(self, count: int) -> list[Path]:
-        """Files that cannot hold `count` items."""
+    def list_shorter_than(self, count: int) -> list[Path]:
+        """List the files that are too short for `count` items."""
         sizes = {name: os.fstat(descriptor).st_size for name, descriptor in self._descriptors.items()}
         return [self.path(name) for name, spec in self._arrays.items() if sizes[name] < spec.file_bytes(count)]
 
-    def put(self, arrays: Mapping[str, np.ndarray[Any, Any]], at: int) -> None:
-        """Write the next items of every array behind the first `at` ones, and wait until they are on disk."""
+    def write(self, arrays: Mapping[str, np.ndarray[Any, Any]], at: int) -> None:
+        """Write the next items of every array after the first `at` ones, and wait until they are on disk."""
         for name, array in arrays.items():
             write_at(self._descriptors[name], np.ascontiguousarray(array), self._arrays[name].file_bytes(at))
         self._sync()
 
     def seal(self, count: int) -> None:
-        """Cut the files behind `count` items and write it into their headers."""
+        """Cut the files after `count` items and write that count into their headers."""
         for name, spec in self._arrays.items():
             os.ftruncate(self._descriptors[name], spec.file_bytes(count))
             os.pwrite(self._descriptors[name], spec.header(count), 0)
         self._sync()
 
     def close(self) -> None:
-        """Close the files; nothing is lost by not calling it."""
+        """Close the files; items that were written are safe without it."""
         while self._descriptors:
             os.close(self._descriptors.popitem()[1])
 

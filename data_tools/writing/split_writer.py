@@ -1,4 +1,4 @@
-"""The prepared split: a folder of `.npy` files and a manifest, written so that it is whole or absent.
+"""Writes prepared splits, folders of `.npy` files and a manifest, so that each is either whole or absent.
 
     SPLIT/manifest.json   format version, name, source, license, generator and its arguments, count, arrays
     SPLIT/<array>.npy     one file per array, items first
@@ -9,14 +9,14 @@ Names that readers know, for N scenes of H x W pixels with up to M objects; row 
 | --- | --- | --- |
 | `image` | uint8 (N, H, W, 3) | RGB |
 | `segmentation` | uint8 (N, H, W) | label k is object k, 0 the background |
-| `num_objects` | int64 (N,) | objects in the scene, the background not counted |
-| `scene_id` | int64 (N,) | where the scene comes from, e.g. its record number |
+| `num_objects` | int64 (N,) | objects in the scene, without the background |
+| `scene_id` | int64 (N,) | number of the scene in its source, such as its record number |
 | `shape`, `size`, `material`, `color` | uint8 (N, 1 + M) | class numbers from 1, 0 for none |
 | `x`, `y`, `z`, `visibility` | float32 (N, 1 + M) | centre in world units; `visibility` is zero for an absent object |
 | `features` | float16 (N, patches, D) | a frozen backbone's patch tokens |
 
-Other arrays may be added freely. While a split is being written it lives in `SPLIT.partial/`, whose progress file
-counts the items that are safely on disk: the same call goes on from there after any interruption.
+Other arrays may be added freely. An unfinished split is kept in `SPLIT.partial/`, whose progress file counts the items
+that are safely on disk; after an interruption the same call resumes from there.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ from data_tools.writing.durable import DataError
 from data_tools.writing.npy_files import ArraySpec, NpyFiles
 
 if TYPE_CHECKING:
+    from filelock import FileLock
+
     from slotnorm.data.splits import Manifest
 
 FORMAT_VERSION = 1
@@ -45,33 +47,42 @@ PROGRESS = "progress.json"
 
 JSON = None | bool | int | float | str | list[Any] | dict[str, Any]
 
-__all__ = ["FORMAT_VERSION", "JSON", "ArraySpec", "DataError", "SplitError", "SplitInUseError", "SplitWriter", "verify"]
+__all__ = [
+    "FORMAT_VERSION",
+    "JSON",
+    "ArraySpec",
+    "DataError",
+    "SplitWriteError",
+    "SplitInUseError",
+    "SplitWriter",
+    "verify",
+]
 
 
-class SplitError(DataError):
-    """A prepared split that cannot be written or read."""
+class SplitWriteError(DataError):
+    """A prepared split that cannot be written, or a written one that is damaged."""
 
 
-class SplitInUseError(SplitError):
+class SplitInUseError(SplitWriteError):
     """A prepared split that another process is writing."""
 
 
 class SplitWriter:
-    """Write a prepared split item by item, resumably and under a lock.
+    """A writer of a prepared split, item by item, which can resume and holds a lock.
 
-    Entering takes the lock and finds the resume point; `append` makes items durable; `finish` computes checksums and
-    renames `OUT.partial` to `OUT`. Leaving without `finish` keeps the partial folder for the next run of the same
-    call, unless nothing was written or the input was bad (a `DataError`): then it is removed.
+    Entering it as a context takes the lock and finds the point to resume from; `append` makes items durable; `finish`
+    computes checksums and renames `OUT.partial` to `OUT`. Leaving without `finish` keeps the partial folder for the
+    next run of the same call. It is removed if nothing was written or the input was bad (a `DataError`).
 
     Args:
-        out: Folder of the split. One that is complete and was made by the same request is left as it is.
+        out: Folder of the split. If it holds the complete split of the same request, it is left as it is.
         name: Name of the split, e.g. "clevr_with_masks/train".
-        source: Where the content comes from: an address or the module that renders it.
+        source: Source of the content: an address or the module that renders it.
         license: License of the content.
-        generator: What makes the content and with which arguments. Must determine it: a partial folder is only
-            continued, and a complete one only re-used, when all of these are equal.
+        generator: Program and arguments that determine the content. A partial folder is continued, and a complete one
+            used again, only if name, source, license, generator, arrays and count are the same.
         arrays: Arrays of the split by name.
-        count: Number of items, or None to take what has been appended when `finish` is called.
+        count: Number of items, or None if it is not known before `finish`.
 
     >>> import tempfile
     >>> out = Path(tempfile.mkdtemp()) / "toy"
@@ -98,9 +109,9 @@ class SplitWriter:
         self.partial = self.out.with_name(self.out.name + ".partial")
         self.arrays = dict(arrays)
         self.count = count
-        #: Leading items that are durable: where to go on. 0 in a fresh folder, the count in a complete one.
+        #: Number of items that are durable, after which to resume: 0 in a new folder, the count in a complete one.
         self.written = 0
-        #: Whether `out` holds this very split already, so that there is nothing to append.
+        #: Whether `out` already holds this split, so that there is nothing to append.
         self.complete = False
         request = {
             "format_version": FORMAT_VERSION,
@@ -113,23 +124,22 @@ class SplitWriter:
         }
         self._request: dict[str, Any] = json.loads(json.dumps(request, allow_nan=False))
         self._files: NpyFiles | None = None
-        self._lock_path = self.partial.with_name(self.partial.name + ".lock")
-        self._lock: int | None = None
+        self._lock: FileLock | None = None
         self._made_parent = False
 
     def __enter__(self) -> Self:
         try:
             self._made_parent = not self.out.parent.exists()
             self.out.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = durable.lock(self._lock_path)
+            self._lock = durable.take_lock(self.partial.with_name(self.partial.name + ".lock"))
             self._find_resume_point()
-        except durable.LockedError as owner:
+        except durable.LockedError:
             raise SplitInUseError(
-                f"{self.partial} is being written by {owner}: wait for it or choose another folder"
+                f"{self.partial} is being written by another process: wait for it or choose another folder"
             ) from None
         except OSError as error:
             self._release()
-            raise SplitError(f"{self.out}: cannot be written: {error}") from error
+            raise SplitWriteError(f"{self.out}: cannot be written: {error}") from error
         except BaseException:
             self._release()
             raise
@@ -138,7 +148,7 @@ class SplitWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        bad_input = isinstance(error, DataError) and not isinstance(error, SplitError)
+        bad_input = isinstance(error, DataError) and not isinstance(error, SplitWriteError)
         try:
             if self.partial.exists() and (bad_input or (error is not None and self.written == 0)):
                 shutil.rmtree(self.partial)
@@ -149,28 +159,28 @@ class SplitWriter:
         """Write the next items of every array and make them durable.
 
         Args:
-            arrays: For every array of the split, the next n items: dtype and shape (n, *item) as declared.
+            arrays: The next n items of every array of the split, with the declared dtype and shape (n, *item).
 
         Raises:
-            ValueError: Other arrays, shapes or dtypes than declared, or more items than `count`.
-            SplitError: The disk is full or fails; what was durable before stays so.
+            ValueError: Arrays, shapes or dtypes differ from those declared, or there are more items than `count`.
+            SplitWriteError: The disk is full or fails. Items that were durable before stay so.
         """
         if self._files is None or self.complete:
             raise ValueError(f"{self.out}: nothing to append to: the split is complete or its writer is not entered")
         n = self._check_items(arrays)
         try:
-            self._files.put(arrays, at=self.written)
+            self._files.write(arrays, at=self.written)
             self._save_progress(self.written + n)
         except OSError as error:
             raise self._failure(error) from error
         self.written += n
 
     def finish(self) -> Path:
-        """Checksums, manifest, and the rename that makes the split appear; returns its folder.
+        """Write checksums and manifest, rename the partial folder to `out`, and return it.
 
         Raises:
-            ValueError: Items are missing.
-            SplitError: The disk is full or fails.
+            ValueError: Fewer items were written than declared.
+            SplitWriteError: The disk is full or fails.
         """
         if self.complete:
             return self.out
@@ -214,21 +224,23 @@ class SplitWriter:
             for key, entry in manifest.get("arrays", {}).items()
         }
         if made != self._request:
-            raise SplitError(f"{folder} exists and was made by another request: delete it or choose another folder")
+            raise SplitWriteError(
+                f"{folder} exists and was made by another request: delete it or choose another folder"
+            )
         self.written = manifest["count"]
         self.complete = True
 
     def _resume(self) -> None:
         progress = self._read(self.partial / PROGRESS)
         if progress.get("request") != self._request:
-            raise SplitError(
+            raise SplitWriteError(
                 f"{self.partial} was begun with other arguments: delete it, choose another folder, "
                 "or run the command that began it to finish it"
             )
         self.written = progress["written"]
         self._files = NpyFiles(self.partial, self.arrays, self.count or 0)
-        for path in self._files.shorter_than(self.written):
-            raise SplitError(f"{path} is shorter than {PROGRESS} says: delete {self.partial} to start anew")
+        for path in self._files.list_shorter_than(self.written):
+            raise SplitWriteError(f"{path} is shorter than {PROGRESS} says: delete {self.partial} to start anew")
 
     def _check_items(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> int:
         if arrays.keys() != self.arrays.keys():
@@ -246,7 +258,9 @@ class SplitWriter:
         needed = (self.count or 0) * sum(spec.item_bytes for spec in self.arrays.values())
         free = shutil.disk_usage(self.out.parent).free
         if free < needed:
-            raise SplitError(f"{self.out} needs {needed / 1e9:.2f} GB, {free / 1e9:.2f} GB are free: make room first")
+            raise SplitWriteError(
+                f"{self.out} needs {needed / 1e9:.2f} GB, {free / 1e9:.2f} GB are free: make room first"
+            )
 
     def _save_progress(self, written: int) -> None:
         durable.write_json(self.partial / PROGRESS, {"written": written, "request": self._request})
@@ -270,22 +284,26 @@ class SplitWriter:
         durable.fsync_folder(self.out.parent)
         self.complete = True
 
-    def _failure(self, error: OSError) -> SplitError:
-        kept = f"{self.written} items are safe in {self.partial}; make room and run the same command again to go on"
-        return SplitError(f"{self.out}: cannot write: {error.strerror}; {kept if self.written else 'nothing is kept'}")
+    def _failure(self, error: OSError) -> SplitWriteError:
+        kept = f"{self.written} items are safe in {self.partial}; make room and run the same command again to resume"
+        return SplitWriteError(
+            f"{self.out}: cannot write: {error.strerror}; {kept if self.written else 'nothing is kept'}"
+        )
 
     def _read(self, path: Path) -> dict[str, Any]:
         try:
             return durable.read_json(path)
         except DataError as error:
-            raise SplitError(f"{error}: delete {path.parent} if you do not need it, or choose another folder") from None
+            raise SplitWriteError(
+                f"{error}: delete {path.parent} if you do not need it, or choose another folder"
+            ) from None
 
     def _release(self) -> None:
         if self._files is not None:
             self._files.close()
             self._files = None
         if self._lock is not None:
-            durable.unlock(self._lock_path, self._lock)
+            durable.release_lock(self._lock)
             self._lock = None
         if self._made_parent:
             with suppress(OSError):  # not empty: it has become useful
@@ -293,19 +311,21 @@ class SplitWriter:
 
 
 def verify(folder: Path) -> Manifest:
-    """Check a split completely: manifest, headers, sizes and every checksum.
+    """Check a split completely, manifest, headers, sizes and every checksum, and return its manifest.
 
     Raises:
-        SplitError: Naming the file or array and what is wrong.
+        SplitWriteError: Something is wrong; the message names the file or array.
     """
-    from slotnorm.data import splits as data  # brings torch, which writers need not wait for
+    from slotnorm.data import splits as data  # imports torch, which takes seconds
 
     try:
         manifest = data.open_split(Path(folder)).manifest
     except data.SplitError as error:
-        raise SplitError(str(error)) from None
+        raise SplitWriteError(str(error)) from None
     for key, entry in manifest.arrays.items():
         path = Path(folder) / f"{key}.npy"
         if durable.sha256(path) != entry.sha256:
-            raise SplitError(f"{path}: not the content that {MANIFEST} records (sha256 differs): make the split again")
+            raise SplitWriteError(
+                f"{path}: not the content that {MANIFEST} records (sha256 differs): make the split again"
+            )
     return manifest

@@ -1,5 +1,6 @@
 """What a chapter's data parameter may say, and what comes of it."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -44,8 +45,7 @@ def test_a_file_that_changed_is_converted_anew(tmp_path):
     copy = tmp_path / "scenes.tfrecords"
     copy.write_bytes(FIXTURE.read_bytes())
     before = open_data(copy, image_size=16, scenes=1).folder
-    copy.write_bytes(FIXTURE.read_bytes() + b"")
-    copy.touch()
+    os.utime(copy, (0, 0))  # some file systems count whole seconds, so that writing it again may leave its time
     assert open_data(copy, image_size=16, scenes=1).folder != before
 
 
@@ -74,12 +74,12 @@ def test_who_comes_second_waits_for_the_first(cache, monkeypatch, data):
     folder = open_data(data, image_size=16, scenes=2).folder
     folder.rename(cache / "made")
     lock = cache / f"{folder.name}.partial.lock"
-    held, waits = durable.lock(lock), []
+    held, waits = durable.take_lock(lock), []
 
     def the_first_finishes(_: float) -> None:
         waits.append(1)
         (cache / "made").rename(folder)
-        durable.unlock(lock, held)
+        durable.release_lock(held)
 
     monkeypatch.setattr("time.sleep", the_first_finishes)
     assert open_data(data, image_size=16, scenes=2).folder == folder
@@ -94,13 +94,13 @@ def test_nothing_is_left_of_a_file_that_is_not_there(cache):
 
 @pytest.mark.parametrize("name", FEATURES)
 def test_features_of_a_stand_in_are_added_to_its_pictures(name, cache, monkeypatch):
-    monkeypatch.setattr(stand_in_features, "WEIGHTS", vit.saved(cache.parent / "vit.safetensors"))
+    monkeypatch.setattr(stand_in_features, "STAND_IN_WEIGHTS", vit.saved(cache.parent / "vit.safetensors"))
     split = open_data(name, image_size=32, scenes=3, seed=1)
     assert split["features"].shape == (3, 16, 24)
     np.testing.assert_array_equal(split["image"], open_data(FEATURES[name], image_size=32, scenes=3, seed=1)["image"])
     assert open_data(name, image_size=32, scenes=3, seed=1).folder == split.folder
     before = identity(name, image_size=32, scenes=3)
-    monkeypatch.setattr(stand_in_features, "WEIGHTS", vit.saved(cache.parent / "other.safetensors"))
+    monkeypatch.setattr(stand_in_features, "STAND_IN_WEIGHTS", vit.saved(cache.parent / "other.safetensors"))
     assert identity(name, image_size=32, scenes=3) != before
     assert open_data(name, image_size=32, scenes=3, seed=1).folder != split.folder
     with pytest.raises(DataError, match="image_size must be 32, which the stand-in backbone reads, got 64"):
@@ -108,7 +108,7 @@ def test_features_of_a_stand_in_are_added_to_its_pictures(name, cache, monkeypat
 
 
 def test_without_the_stand_in_backbone_it_says_how_to_make_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(stand_in_features, "WEIGHTS", tmp_path / "none.safetensors")
+    monkeypatch.setattr(stand_in_features, "STAND_IN_WEIGHTS", tmp_path / "none.safetensors")
     with pytest.raises(DataError, match=r"none\.safetensors: the stand-in backbone is missing: make it with"):
         open_data("synth-movi-c-features", image_size=32, scenes=3)
     (tmp_path / "none.safetensors").write_bytes(b"no weights")

@@ -7,7 +7,8 @@ import pytest
 
 from data_tools import __main__ as cli
 from data_tools import download
-from data_tools.converters import clevr_command
+from data_tools.converters import clevr_file
+from data_tools.stand_ins import PICTURES
 from slotnorm.data.splits import open_split
 from tests.data_tools.converters.test_clevr import FILE
 from tests.helpers.paths import ROOT
@@ -86,7 +87,7 @@ def test_download_comes_first_when_asked_for(run, tmp_path: Path, monkeypatch: p
         "clevr", "--tfrecord", file, "--out", tmp_path / "o", "--split", "all", "--size", 16, "--download"
     )
     assert (status, err) == (0, "")
-    assert asked == [clevr_command.URL]
+    assert asked == [clevr_file.URL]
 
 
 def test_as_a_program(tmp_path: Path):
@@ -97,10 +98,9 @@ def test_as_a_program(tmp_path: Path):
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize(("command", "name"), [("synth-clevr", "synth-clevr"), ("synth-movi", "synth-movi-d")])
-def test_stand_ins_are_drawn_and_verified(run, tmp_path: Path, command: str, name: str):
-    variant = ("--variant", "d") if command == "synth-movi" else ()
-    status, printed, err = run(command, "--out", tmp_path / "s", "--count", 2, "--size", 16, *variant)
+@pytest.mark.parametrize("name", PICTURES)
+def test_stand_ins_are_drawn_and_verified(run, tmp_path: Path, name: str):
+    status, printed, err = run(name, "--out", tmp_path / "s", "--count", 2, "--size", 16)
     assert (status, printed, err) == (0, f"{tmp_path / 's'}\n", "")
     status, printed, _ = run("verify", tmp_path / "s")
     assert status == 0
@@ -112,8 +112,8 @@ def test_stand_ins_are_drawn_and_verified(run, tmp_path: Path, command: str, nam
     [
         ("synth-clevr", ("--count", "0"), "count must be at least 1, got 0"),
         ("synth-clevr", ("--max-objects", "12"), "max_objects must be from 1 to 10, got 12"),
-        ("synth-movi", ("--variant", "x"), "variant must be one of c, d, got 'x'"),
-        ("synth-movi", ("--device", "warp"), "device 'warp' cannot be used"),
+        ("synth-movi-c", ("--min-objects", "11"), "min_objects must be from 1 to max_objects = 10, got 11"),
+        ("synth-movi-d", ("--device", "warp"), "device 'warp' cannot be used"),
     ],
 )
 def test_stand_ins_that_cannot_be_meant(run, tmp_path: Path, command: str, wrong: tuple[str, str], message: str):
@@ -125,5 +125,5 @@ def test_stand_ins_that_cannot_be_meant(run, tmp_path: Path, command: str, wrong
 
 def test_help_lists_every_command(run):
     _, out, _ = run("--help")
-    for command in ("verify", "clevr", "movi", "features", "synth-clevr", "synth-movi"):
+    for command in ("verify", "clevr", "movi", "features", "pretrain", *PICTURES):
         assert command in out.split()

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from data_tools.writing.split_writer import ArraySpec, SplitError, SplitWriter
+from data_tools.writing.split_writer import ArraySpec, SplitWriteError, SplitWriter
 
 COUNT = 10
 SPECS = {
@@ -109,7 +109,7 @@ def fill_up(folder: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))
         try:
             make(folder / "split", chunk=2)
-        except SplitError as error:
+        except SplitWriteError as error:
             print(error)
             os._exit(7)
 

@@ -1,1 +1,1 @@
-"""Pretraining of the small ViT that stands in for DINO."""
+"""Trains the small ViT that stands in for DINO."""

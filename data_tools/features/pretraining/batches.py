@@ -1,4 +1,4 @@
-"""Batches of pictures of single objects, drawn once and kept in memory.
+"""Draws pictures of single objects once, keeps them in memory and forms batches.
 
 Legend: B pictures.
 """
@@ -12,27 +12,27 @@ import torch
 from torch import Tensor
 from tqdm import trange
 
-from data_tools.features.pretraining.single_objects import single_objects
+from data_tools.features.pretraining.single_objects import draw_single_objects
 
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
-"""By which pictures are normalized."""
+"""Mean and deviation to normalize pictures with."""
 DRAWN_AT_ONCE = 128
 Batch = tuple[Tensor, dict[str, Tensor]]
 """Normalized pictures (B, 3, size, size), and their labels, each int64 (B,)."""
 
 
 class Pictures:
-    """Pictures `start` to `start + count - 1` of a seed, see `data_tools.features.pretraining.single_objects`.
+    """The pictures `start` to `start + count - 1` of `data_tools.features.pretraining.single_objects`.
 
     Args:
-        seed: of the series, and of the order of batches.
-        start, count: which pictures.
+        seed: seed of the pictures and of the order of batches.
+        start, count: number of the first picture, and how many follow.
         size: pixels along a side.
     """
 
     def __init__(self, seed: int, start: int, count: int, size: int) -> None:
         parts = [
-            single_objects(seed, first, min(DRAWN_AT_ONCE, start + count - first), size)
+            draw_single_objects(seed, first, min(DRAWN_AT_ONCE, start + count - first), size)
             for first in trange(start, start + count, DRAWN_AT_ONCE, desc="drawing", unit="batch", disable=None)
         ]
         self.seed = seed
@@ -43,7 +43,7 @@ class Pictures:
         return len(self.image)
 
     def batch(self, step: int, size: int) -> Batch:
-        """The batch of a step, half of it mirrored: a function of seed and step alone."""
+        """Return the batch of a step; pictures are mirrored at random. Depends on seed and step only."""
         epoch, place = divmod(step, len(self) // size)
         rng = np.random.default_rng((self.seed, epoch))
         rows = torch.from_numpy(rng.permutation(len(self)))[place * size : (place + 1) * size]
@@ -52,7 +52,7 @@ class Pictures:
         return torch.where(mirrored[:, None, None, None], image.flip(-1), image), labels
 
     def in_order(self, size: int) -> Iterator[Batch]:
-        """All pictures, `size` at a time."""
+        """Yield all pictures in order, in batches of `size`."""
         for first in range(0, len(self), size):
             yield self._rows(torch.arange(first, min(first + size, len(self))))
 

@@ -1,4 +1,4 @@
-"""Makes the stand-in backbone: a small vision transformer trained on pictures of single objects, then frozen."""
+"""Trains the stand-in backbone, a small vision transformer, on pictures of single objects."""
 
 from __future__ import annotations
 
@@ -17,32 +17,33 @@ from torch import Tensor, nn
 from tqdm import trange
 
 from data_tools.features.pretraining.batches import MEAN, STD, Pictures
-from data_tools.features.pretraining.pretext_task import CLASSES, Pretext, pretext_loss
+from data_tools.features.pretraining.pretext_task import LABEL_CLASSES, Pretext, pretext_loss
 from data_tools.features.weights import save_backbone
-from data_tools.stand_ins.writer import RENDERER, check_request
+from data_tools.stand_ins import RENDERER
+from data_tools.stand_ins.writer import check_request
 from data_tools.writing import durable
 from data_tools.writing.durable import DataError, LockedError
 from slotnorm.atomic_files import write_whole
 from slotnorm.training.checkpoint import CheckpointError, Curve, load_checkpoint, save_checkpoint
 
 ARCHITECTURE = "vit_tiny_patch16_224"
-"""timm's name; the sizes are those of `Pretraining`."""
+"""Name in timm; `Pretraining` has the sizes."""
 HELD_OUT = 512
-"""Pictures of which the accuracy is measured; they follow those of the training."""
+"""Number of pictures to measure accuracy on; they come after those of the training."""
 CHECKPOINT_EVERY = 100
 
 
 @dataclass(frozen=True)
 class Pretraining:
-    """Everything that decides the weights.
+    """The settings of a pretraining; they determine the weights.
 
     Args:
         steps, batch: updates, and pictures in each.
-        pictures: different ones, each also mirrored.
-        seed: of pictures, order and initial weights.
+        pictures: number of different pictures, each also used mirrored.
+        seed: seed of pictures, order and initial weights.
         rate, warmup: peak learning rate of AdamW, reached after that many steps, then a half cosine down to 0.
         size, patch: sides of a picture and of a patch in pixels.
-        width, depth, heads: of the transformer; F is its width.
+        width, depth, heads: sizes of the transformer; its width is F.
         place_scale: see `data_tools.features.pretraining.pretext_task.Pretext`.
 
     Raises:
@@ -79,7 +80,7 @@ class Pretraining:
 
     @property
     def kwargs(self) -> dict[str, Any]:
-        """What timm makes the network with."""
+        """Return the arguments of `timm.create_model`."""
         sizes = {"img_size": self.size, "patch_size": self.patch, "embed_dim": self.width, "depth": self.depth}
         return sizes | {
             "num_heads": self.heads,
@@ -90,32 +91,32 @@ class Pretraining:
         }
 
     def learning_rate(self, step: int) -> float:
-        """Learning rate of the update number `step`, counted from 0."""
+        """Return the learning rate of update `step`, counted from 0."""
         warm = min(1.0, (step + 1) / max(1, self.warmup))
         return self.rate * warm * (1 + math.cos(math.pi * step / self.steps)) / 2
 
 
 def pretrain(settings: Pretraining, out: Path) -> dict[str, Any]:
-    """Train a backbone and write its weights, `out`, its loss curve, `.csv`, and where they come from, `.json`.
+    """Train a backbone and write its weights to `out`, its loss curve to `.csv` and its provenance to `.json`.
 
-    An interrupted call goes on where it was, and ends with the same weights on the same machine.
+    Call it again after an interruption to resume; on the same machine the weights are the same as without one.
 
     Args:
-        settings: What to train.
-        out: A `.safetensors` file.
+        settings: Settings of the pretraining.
+        out: File for the weights; ends in `.safetensors`.
 
     Returns:
-        What the `.json` file holds.
+        The content of the `.json` file.
 
     Raises:
-        DataError: `out` is there already or is being written, or its checkpoint is damaged or of other settings.
+        DataError: `out` exists or is being written, or its checkpoint is damaged or of other settings.
     """
     if out.suffix != ".safetensors":
         raise DataError(f"{out}: must be a .safetensors file")
     out.parent.mkdir(parents=True, exist_ok=True)
     with _locked(out):
         if out.exists():
-            raise DataError(f"{out}: is there already; remove it to make it anew")
+            raise DataError(f"{out}: already exists: remove it to train again")
         checkpoint = out.with_suffix(".checkpoint")
         model, curve, seconds = _train(settings, checkpoint)
         rows = [f"{step},{loss:.5f}" for step, loss in enumerate(curve.loss.tolist(), start=1)]
@@ -131,19 +132,18 @@ def pretrain(settings: Pretraining, out: Path) -> dict[str, Any]:
 
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    path = out.with_suffix(".lock")
     try:
-        descriptor = durable.lock(path)
-    except LockedError as error:
-        raise DataError(f"{out}: is being written by {error}") from None
+        lock = durable.take_lock(out.with_suffix(".lock"))
+    except LockedError:
+        raise DataError(f"{out}: is being written by another process: wait for it or choose another file") from None
     try:
         yield
     finally:
-        durable.unlock(path, descriptor)
+        durable.release_lock(lock)
 
 
 def _train(settings: Pretraining, checkpoint: Path) -> tuple[Pretext, Curve, float]:
-    """The network after all steps, its curve, and the seconds they took."""
+    """Train, and return the network, its loss curve and the seconds it took."""
     torch.manual_seed(settings.seed)
     model = Pretext(timm.create_model(ARCHITECTURE, num_classes=0, **settings.kwargs), settings.place_scale)
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.05)
@@ -176,7 +176,7 @@ def _resumed(checkpoint: Path, state: dict[str, Any]) -> tuple[int, Curve, float
 def _update(
     model: Pretext, optimizer: torch.optim.Optimizer, rate: float, image: Tensor, labels: dict[str, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """One step; its loss and the norm of its gradient, each of shape (1,)."""
+    """Do one update and return its loss and gradient norm, each of shape (1,)."""
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
@@ -207,7 +207,7 @@ def _about(settings: Pretraining, model: Pretext, weights: Path, seconds: float)
 
 @torch.no_grad()
 def measure(model: Pretext, pictures: Pictures) -> dict[str, float]:
-    """Accuracy of every label, and the error of the places relative to their variance, of pictures never trained on."""
+    """Measure the accuracy of every label, and the places' error relative to their variance, on held-out pictures."""
     parts = [(model(image), labels) for image, labels in pictures.in_order(64)]
 
     def accuracy(name: str) -> float:
@@ -215,4 +215,4 @@ def measure(model: Pretext, pictures: Pictures) -> dict[str, float]:
         return round(right.float().mean().item(), 4)
 
     place_error = torch.stack([error for (_, error), _ in parts]).mean().item()
-    return {name: accuracy(name) for name in CLASSES} | {"place_error": round(place_error, 4)}
+    return {name: accuracy(name) for name in LABEL_CLASSES} | {"place_error": round(place_error, 4)}

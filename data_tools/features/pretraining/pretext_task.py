@@ -1,4 +1,4 @@
-"""What the stand-in backbone learns: to name the one object of a picture, and to keep every patch's place.
+"""Defines what the stand-in backbone learns: the classes of a picture's object, and the place of every patch.
 
 Legend: B pictures, N patches row by row, F features.
 """
@@ -14,23 +14,23 @@ from torch.nn.functional import cross_entropy, mse_loss
 
 from data_tools.stand_ins.textured_objects import COLORS, SHAPES, TEXTURES
 
-CLASSES = {"texture": len(TEXTURES), "color": len(COLORS), "second_color": len(COLORS), "shape": len(SHAPES)}
-"""The labels of `data_tools.features.pretraining.single_objects`, and how many values each of them has."""
+LABEL_CLASSES = {"texture": len(TEXTURES), "color": len(COLORS), "second_color": len(COLORS), "shape": len(SHAPES)}
+"""Labels of `data_tools.features.pretraining.single_objects`, and the number of classes of each."""
 
 
 class Pretext(nn.Module):
     """A vision transformer with linear classifiers on a weighted average of its patch features.
 
-    What is averaged is each patch's difference from the mean patch, with one learned weight per patch. Features that
-    all patches share are then of no use to the classifiers, and the object's class stays where the object is. With a
-    plain average it spreads over the whole picture, and little is left by which slots could tell patches apart.
+    The average is over each patch's difference from the mean patch, with a learned weight for each patch. Features that
+    all patches share then do not help the classifiers, so that the object's class stays in the object's patches. With a
+    plain average it spreads over all patches, and slots have little to distinguish patches by.
 
     Args:
         vit: A timm ViT without class token and classifier.
-        place_scale: Standard deviation of the first two features, which are asked to be the patch's row and column.
+        place_scale: Standard deviation of the first two features, which are trained to be the patch's row and column.
 
     Raises:
-        ValueError: A network with a class token.
+        ValueError: The network has a class token.
     """
 
     places: Tensor
@@ -41,11 +41,11 @@ class Pretext(nn.Module):
             raise ValueError("the network must have no class token")
         self.vit = vit
         self.weigh = nn.Linear(vit.embed_dim, 1)
-        self.classify = nn.ModuleDict({name: nn.Linear(vit.embed_dim, count) for name, count in CLASSES.items()})
+        self.classify = nn.ModuleDict({name: nn.Linear(vit.embed_dim, count) for name, count in LABEL_CLASSES.items()})
         self.register_buffer("places", place_scale * patch_places(*vit.patch_embed.grid_size), persistent=False)
 
     def forward(self, image: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Class logits, and the mean squared error of the places relative to their variance.
+        """Return class logits, and the mean squared error of the places relative to their variance.
 
         Args:
             image: Normalized pictures, shape (B, 3, H, W).
@@ -62,12 +62,12 @@ class Pretext(nn.Module):
 
 
 def pretext_loss(logits: Mapping[str, Tensor], place_error: Tensor, labels: Mapping[str, Tensor]) -> Tensor:
-    """Sum of the cross entropies of all labels (B,) and of the places' error."""
-    return torch.stack([cross_entropy(logits[name], labels[name]) for name in CLASSES]).sum() + place_error
+    """Return the sum of the cross entropies of all labels (B,) and of the places' error."""
+    return torch.stack([cross_entropy(logits[name], labels[name]) for name in LABEL_CLASSES]).sum() + place_error
 
 
 def patch_places(rows: int, columns: int) -> Tensor:
-    """Row and column of every patch, each with mean 0 and variance 1, shape (N, 2)."""
+    """Return row and column of every patch, each with mean 0 and variance 1, shape (N, 2)."""
     row_N, column_N = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
     place_N2 = torch.stack([row_N.flatten(), column_N.flatten()], dim=-1).float()
     return (place_N2 - place_N2.mean(dim=0)) / place_N2.std(dim=0, correction=0)

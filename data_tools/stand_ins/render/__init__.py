@@ -1,6 +1,5 @@
-"""A batched analytic ray caster in plain torch: images and exact segmentations of
-`data_tools.stand_ins.scenes.Scenes`."""
+"""Draws images and exact segmentations of `data_tools.stand_ins.scenes.Scenes` by ray casting in plain torch."""
 
-from data_tools.stand_ins.render.caster import SIZES, Rendered, label_maps, render, visible_pixels
+from data_tools.stand_ins.render.caster import SIZE_RANGE, Rendered, label_maps, render, visible_pixels
 
-__all__ = ["SIZES", "Rendered", "label_maps", "render", "visible_pixels"]
+__all__ = ["SIZE_RANGE", "Rendered", "label_maps", "render", "visible_pixels"]

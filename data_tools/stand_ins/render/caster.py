@@ -1,4 +1,4 @@
-"""Pictures, segmentations and pixel counts of scenes, tile by tile.
+"""Computes pictures, segmentations and pixel counts of scenes, tile by tile.
 
 Legend: B scenes, M object places, N tiles, T rays of a tile.
 """
@@ -15,23 +15,23 @@ from data_tools.stand_ins.render.casting import NOTHING, background, nearest, pl
 from data_tools.stand_ins.render.shading import World, shade
 from data_tools.stand_ins.render.shadows import place_casters
 from data_tools.stand_ins.render.tiles import SIDE, Tiles, make_tiles, untile
-from data_tools.stand_ins.scenes import MAX_OBJECTS, Scenes
+from data_tools.stand_ins.scenes import RENDERER_MAX_OBJECTS, Scenes
 
-SIZES = (8, 1024)
+SIZE_RANGE = (8, 1024)
 """Smallest and largest picture, in pixels along a side."""
 CPU_RAYS, GPU_RAYS = 1 << 16, 1 << 22
-"""Rays in flight: on a CPU few enough to stay in cache, many enough that the cost of starting an operation fades."""
+"""Rays at once: on a CPU few enough to stay in the cache, and enough that starting an operation costs little."""
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """Pictures of B scenes."""
+    """The pictures of B scenes."""
 
     image: Tensor
     """uint8 (B, size, size, 3), RGB with a display gamma of 2"""
     segmentation: Tensor
-    """uint8 (B, size, size), object k of a scene is k + 1, 0 the background: what the ray through a pixel's centre
-    meets first"""
+    """uint8 (B, size, size): k + 1 for object k of a scene, 0 for the background, whichever the ray through a pixel's
+    centre meets first"""
 
 
 def render(scenes: Scenes, size: int, antialias: bool = True) -> Rendered:
@@ -39,7 +39,7 @@ def render(scenes: Scenes, size: int, antialias: bool = True) -> Rendered:
 
     Args:
         scenes: B scenes, on any device.
-        size: Pixels along a side.
+        size: Side of the pictures in pixels.
         antialias: Average 2 x 2 rays per pixel. The segmentation is the same with and without.
 
     Raises:
@@ -54,7 +54,7 @@ def render(scenes: Scenes, size: int, antialias: bool = True) -> Rendered:
 
 
 def label_maps(scenes: Scenes, size: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    """Segmentations alone, uint8 (B, size, size).
+    """Compute segmentations only, uint8 (B, size, size).
 
     Raises:
         ValueError: `size` or the number of object places is out of range.
@@ -71,23 +71,23 @@ def label_maps(scenes: Scenes, size: int, dtype: torch.dtype = torch.float64) ->
 
 
 def visible_pixels(scenes: Scenes, size: int) -> Tensor:
-    """Pixels that show each object: int64 (B, M), computed in float64 so that rounding does not decide.
+    """Count the pixels that show each object: int64 (B, M), computed in float64 so that rounding does not decide.
 
     Raises:
         ValueError: `size` or the number of object places is out of range.
     """
     labels = label_maps(scenes, size).flatten(1).long()
-    index = labels + torch.arange(len(scenes), device=labels.device)[:, None] * (MAX_OBJECTS + 1)
-    return torch.bincount(index.flatten(), minlength=len(scenes) * (MAX_OBJECTS + 1)).view(len(scenes), -1)[
+    index = labels + torch.arange(len(scenes), device=labels.device)[:, None] * (RENDERER_MAX_OBJECTS + 1)
+    return torch.bincount(index.flatten(), minlength=len(scenes) * (RENDERER_MAX_OBJECTS + 1)).view(len(scenes), -1)[
         :, 1 : scenes.places + 1
     ]
 
 
 def _check(scenes: Scenes, size: int) -> None:
-    if not SIZES[0] <= size <= SIZES[1]:
-        raise ValueError(f"size must be from {SIZES[0]} to {SIZES[1]} pixels, got {size}")
-    if scenes.places > MAX_OBJECTS:
-        raise ValueError(f"a scene holds at most {MAX_OBJECTS} objects, these have room for {scenes.places}")
+    if not SIZE_RANGE[0] <= size <= SIZE_RANGE[1]:
+        raise ValueError(f"size must be from {SIZE_RANGE[0]} to {SIZE_RANGE[1]} pixels, got {size}")
+    if scenes.places > RENDERER_MAX_OBJECTS:
+        raise ValueError(f"a scene holds at most {RENDERER_MAX_OBJECTS} objects, these have room for {scenes.places}")
 
 
 def _chunks(tiles: Tiles) -> Iterator[Tiles]:

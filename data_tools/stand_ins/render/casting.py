@@ -1,4 +1,4 @@
-"""Primary rays: the nearest surface along each.
+"""Finds the nearest surface along every primary ray.
 
 Legend: B scenes, M object places, N tiles, T rays of a tile, P pairs of a tile and an object.
 """
@@ -18,13 +18,13 @@ from data_tools.stand_ins.scenes import Scenes, Shape
 NOTHING = 31
 """Object number of the background."""
 SURELY_INSIDE = 0.25
-"""A floor nearer than this share of the dome's radius is inside the dome; see `Scenes.dome`."""
+"""Share of the dome's radius within which a floor point is certainly inside the dome; see `Scenes.dome`."""
 _BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
 
 
 @dataclass(frozen=True)
 class Objects:
-    """What the rays need to know of every object place of every scene, flattened to (B M, ...)."""
+    """The object places of all scenes, flattened to (B M, ...), as the rays need them."""
 
     origin: Tensor
     """(B M, 3), the camera in the object's unit space; the next three are the view's axes there"""
@@ -44,11 +44,11 @@ class Objects:
 
 
 def bounding_radius(shape: Tensor, scale: Tensor) -> Tensor:
-    """Radius of a sphere around the object's centre that contains it.
+    """Return the radius of a sphere around the object's centre that contains the object.
 
     Args:
-        shape: int64 (...), `Shape`.
-        scale: (..., 3), half extents.
+        shape: Kinds of objects, int64 (...), as in `Shape`.
+        scale: Half extents (..., 3).
     """
     x, y, z = split(scale)
     longest, rim = torch.maximum(torch.maximum(x, y), z), (x * x + z * z).sqrt()
@@ -85,7 +85,7 @@ def place_objects(scenes: Scenes, dtype: torch.dtype) -> Objects:
 
 
 def overlaps(tiles: Tiles, objects: Objects) -> Tensor:
-    """Whether the cone of a tile's rays meets the cone around an object's bounding sphere: bool (N, M)."""
+    """Return whether the cone of a tile's rays meets the cone around an object's bounding sphere: bool (N, M)."""
     half = 0.5 * (SIDE - 1) * tiles.step
     u, v, reach = tiles.u + half, tiles.v + half, 0.71 * SIDE * tiles.step
     length = (u * u + v * v + 1).rsqrt()
@@ -98,7 +98,7 @@ def overlaps(tiles: Tiles, objects: Objects) -> Tensor:
 
 
 def view_rays(tiles: Tiles, scenes: Scenes, dtype: torch.dtype) -> tuple[Vec, Vec]:
-    """The camera (N, 1) and the rays (N, T) in the world; a ray's depth is its multiple of the forward vector."""
+    """Return camera (N, 1) and rays (N, T) in the world; depth along a ray is in units of the forward vector."""
     view, step = scenes.view.to(dtype)[tiles.scene], tiles.step[:, None]
     right, down = view[:, 0], view[:, 1]
     first = view[:, 2] + tiles.u[:, None] * right + tiles.v[:, None] * down
@@ -106,10 +106,10 @@ def view_rays(tiles: Tiles, scenes: Scenes, dtype: torch.dtype) -> tuple[Vec, Ve
 
 
 def background(camera: Vec, rays: Vec, dome: Tensor) -> tuple[Tensor | None, Tensor]:
-    """Where a ray ends on the floor or on the dome of radius `dome` (N, 1).
+    """Find where every ray ends on the floor or on the dome of radius `dome` (N, 1).
 
     Returns:
-        bool (N, T), whether it is the floor, or None if it is for all; and the depth (N, T).
+        bool (N, T), true for the floor, or None if all rays end there; and the depth (N, T).
     """
     ground = -camera[2] / rays[2]
     if bool((ground.amin() > 0) & (ground.amax() < SURELY_INSIDE * dome.amin())):
@@ -121,19 +121,19 @@ def background(camera: Vec, rays: Vec, dome: Tensor) -> tuple[Tensor | None, Ten
 
 
 def nearest(tiles: Tiles, objects: Objects, behind: Tensor) -> tuple[Tensor, Tensor, Pairs | None]:
-    """Depth and object number of the first thing that every ray meets.
+    """Find depth and number of the object that every ray meets first.
 
-    Depth and number travel together in one integer, the number in the lowest bits of the depth: the bits of positive
-    floats are ordered like the floats, so the smallest integer is the nearest surface (and a NaN, once its sign is
-    removed, the farthest). Rounding the depth so is a relative error of at most 4e-6 in float32.
+    Depth and number are kept in one integer, with the number in the lowest bits of the depth. The bits of positive
+    floats are ordered like the floats, so the smallest integer is the nearest surface (and a NaN without its sign the
+    farthest). The depth is thereby rounded, with a relative error of at most 4e-6 in float32.
 
     Args:
         tiles: N tiles.
-        objects: Of all scenes.
-        behind: (N, T), depth of what is behind all objects.
+        objects: Objects of all scenes.
+        behind: Depth of the background, (N, T).
 
     Returns:
-        depth (N, T), number (N, T), an integer tensor with `NOTHING` for the background, and the pairs looked at.
+        Depth (N, T); number (N, T), integers with `NOTHING` for the background; and the pairs that were tested.
     """
     bits = _BITS[behind.dtype]
     keys = behind.view(bits) | NOTHING
@@ -147,7 +147,7 @@ def nearest(tiles: Tiles, objects: Objects, behind: Tensor) -> tuple[Tensor, Ten
 
 
 def _unit_rays(tiles: Tiles, objects: Objects, pairs: Pairs) -> tuple[Vec, Vec, Tensor]:
-    """Origins (P, 1), directions (P, T) and stretch (P, 1) in the objects' unit spaces."""
+    """Return origins (P, 1), directions (P, T) and stretch (P, 1) in the objects' unit spaces."""
     u, v, step = (part[pairs.tile, None] for part in (tiles.u, tiles.v, tiles.step))
     right, down = objects.right[pairs.row], objects.down[pairs.row]
     first = objects.forward[pairs.row] + u * right + v * down
@@ -156,7 +156,7 @@ def _unit_rays(tiles: Tiles, objects: Objects, pairs: Pairs) -> tuple[Vec, Vec, 
 
 
 def spread(tiles: Tiles, first: Tensor, across: Tensor, down: Tensor) -> Vec:
-    """Vectors (n, T) that grow linearly over a tile from its first one: three tensors of (n, 3) by columns."""
+    """Return vectors (n, T) that grow linearly over a tile, from the first one and two steps, each (n, 3)."""
     parts = zip(columns(first), columns(across), columns(down), strict=True)
     x, y, z = (start + tiles.across * right + tiles.down * below for start, right, below in parts)
     return x, y, z

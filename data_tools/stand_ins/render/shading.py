@@ -1,4 +1,4 @@
-"""Colour of every ray: lamps, shadows, textures and reflections.
+"""Computes the colour of every ray from lamps, shadows, textures and reflections.
 
 Legend: N tiles, T rays of a tile, P pairs of a tile and an object.
 """
@@ -24,7 +24,7 @@ HAZE = 0.5
 
 @dataclass(frozen=True)
 class World:
-    """Scenes with all that is computed once per batch of them."""
+    """Scenes with everything that is computed once per batch."""
 
     scenes: Scenes
     objects: Objects
@@ -32,7 +32,7 @@ class World:
 
 
 def shade(tiles: Tiles, world: World) -> Tensor:
-    """Linear red, green and blue of every ray: (N, 3, T)."""
+    """Compute linear red, green and blue of every ray: (N, 3, T)."""
     scenes, scene = world.scenes, tiles.scene
     camera, rays = view_rays(tiles, scenes, torch.float32)
     floor, behind = background(camera, rays, scenes.dome[scene, None])
@@ -52,7 +52,7 @@ def shade(tiles: Tiles, world: World) -> Tensor:
 
 
 def _seen(pairs: Pairs, tiles: Tiles, number: Tensor, world: World) -> Pairs | None:
-    """The pairs of which something is visible."""
+    """Return the pairs whose object is visible in their tile."""
     hits = (number.index_select(0, pairs.tile) - pairs.slot.unsqueeze(1)).abs_().amin(1) == 0
     seen = torch.zeros(len(tiles), world.scenes.places, dtype=torch.bool, device=number.device)
     seen[pairs.tile[hits], pairs.slot[hits]] = True
@@ -79,7 +79,7 @@ def _shade_background(world: World, tiles: Tiles, points: Vec, floor: Tensor | N
 
 
 def _albedo(surface: Surface, row: Tensor, points: Vec) -> Tensor:
-    """Colour (N, 3, T) of a floor or backdrop at points (N, T)."""
+    """Return the colour (N, 3, T) of a floor or backdrop at points (N, T)."""
     color = surface.color_a[row].unsqueeze(2)
     if not bool(surface.texture.any()):
         return color
@@ -92,7 +92,7 @@ def _albedo(surface: Surface, row: Tensor, points: Vec) -> Tensor:
 def _shade_objects(
     world: World, tiles: Tiles, pairs: Pairs, points: Vec, rays: Vec, number: Tensor, dark: Tensor
 ) -> Tensor:
-    """Colours (P, 3, T) of the objects where they are visible, 0 elsewhere."""
+    """Return colours (P, 3, T) of objects where they are visible, 0 elsewhere."""
     scenes, scene = world.scenes, tiles.scene[pairs.tile]
     x, y, z, rx, ry, rz, owner = (part.index_select(0, pairs.tile) for part in (*points, *rays, number))
     cx, cy, cz = columns(scenes.center.flatten(0, 1)[pairs.row])
@@ -114,7 +114,7 @@ def _shade_objects(
 def _glossy(
     scenes: Scenes, pairs: Pairs, scene: Tensor, albedo: Tensor, diffuse: Tensor, mirror: Vec, lit: Tensor
 ) -> Tensor:
-    """Dull surfaces with a broad weak highlight; metal that mirrors lamps, floor and a darker surrounding."""
+    """Add gloss: a broad weak highlight on dull surfaces; on metal, mirrored lamps, floor and darker surroundings."""
     lighting, metal = scenes.lighting, scenes.surface.metal.flatten()[pairs.row, None]
     key = torch.exp((dot(mirror, columns(lighting.key[scene])) - 1) * (9 + 111 * metal))
     fill = torch.exp((dot(mirror, columns(lighting.fill[scene])) - 1) * 30)
@@ -128,7 +128,7 @@ def _glossy(
 
 
 def _object_albedo(scenes: Scenes, pairs: Pairs, offset: Vec) -> Tensor:
-    """Colour (P, 3, T or 1) of objects at points given by their offset from the centre."""
+    """Return the colour (P, 3, T or 1) of objects at points given by their offset from the centre."""
     surface, row = scenes.surface, pairs.row
     color = surface.color_a.flatten(0, 1)[row].unsqueeze(2)
     texture = surface.texture.flatten()[row]
@@ -142,7 +142,7 @@ def _object_albedo(scenes: Scenes, pairs: Pairs, offset: Vec) -> Tensor:
 
 
 def _normals(objects: Objects, pairs: Pairs, offset: Vec) -> Vec:
-    """Outward unit normals in the world at points (P, T) given by their offset from the object's centre."""
+    """Return outward unit normals in the world at points (P, T) given by their offset from the object's centre."""
     matrix, stretch = objects.to_unit[pairs.row], objects.stretch[pairs.row, None]
     x, y, z = (dot(offset, columns(matrix[:, i])) for i in range(3))
     parts = [NORMAL[kind](cut((x, y, z), part), stretch[part]) for kind, part in pairs.segments]
@@ -152,7 +152,7 @@ def _normals(objects: Objects, pairs: Pairs, offset: Vec) -> Vec:
 
 
 def _through_air(color: Tensor, tiles: Tiles, depth: Tensor, lighting: Lighting) -> Tensor:
-    """Fog and vignette."""
+    """Apply fog and vignette."""
     step = tiles.step[:, None]
     u, v = tiles.u[:, None] + tiles.across * step, tiles.v[:, None] + tiles.down * step
     dim = 1 - lighting.vignette[tiles.scene, None] * (u * u + v * v)

@@ -1,9 +1,8 @@
-"""How much of the key lamp, and of the light from everywhere, other objects keep away from a point.
+"""Computes how much light of the key lamp, and of the surroundings, other objects keep from a point.
 
 Seen from a lamp at infinity every object is a flat silhouette, and a point is in its shadow if it lies behind that
-silhouette. The signed distance to the silhouette's outline, divided by the width that the lamp's penumbra has at that
-distance, gives a soft edge at the price of one test. Points are given in light coordinates: (a, b) across, s towards
-the lamp.
+silhouette. The signed distance to the silhouette's outline, divided by the width of the lamp's penumbra there, gives a
+soft edge for the cost of one test. Points are in light coordinates: (a, b) across, s towards the lamp.
 
 Legend: B scenes, M object places, N tiles, T rays of a tile, P pairs of a tile and an object.
 """
@@ -22,7 +21,7 @@ from data_tools.stand_ins.render.vectors import Vec, by_kind, columns, cross, do
 from data_tools.stand_ins.scenes import Scenes, Shape
 
 REACH = 2.2
-"""Contact darkening ends this many object radii from the centre."""
+"""Distance from an object's centre, in its radii, at which contact darkening ends."""
 SHARPEST = 0.02
 """Least half width of a penumbra in world units."""
 
@@ -74,13 +73,13 @@ def _unit(a: Vec) -> Vec:
 
 
 def blocked(tiles: Tiles, points: Vec, number: Tensor, casters: Casters) -> Tensor:
-    """The share of the key lamp and of the ambient light that is kept from each point: (N, 2, T) in [0, 1].
+    """Return the shares of key light and ambient light that do not reach each point: (N, 2, T) in [0, 1].
 
     Args:
         tiles: N tiles.
-        points: (N, T) in light coordinates.
-        number: (N, T), the object that a point lies on: it casts no shadow on itself, being convex.
-        casters: Of all scenes.
+        points: Points (N, T) in light coordinates.
+        number: Number of the object that a point is on, (N, T); a convex object casts no shadow on itself.
+        casters: Objects of all scenes.
     """
     pairs = pair_up(_in_reach(tiles, points, casters), tiles.scene, casters.shape)
     if pairs is None:
@@ -99,7 +98,7 @@ def blocked(tiles: Tiles, points: Vec, number: Tensor, casters: Casters) -> Tens
 
 
 def _in_reach(tiles: Tiles, points: Vec, casters: Casters) -> Tensor:
-    """Whether an object may darken a tile, from the box around the tile's points in light coordinates: (N, M)."""
+    """Return whether an object may darken a tile, by the box around its points in light coordinates: bool (N, M)."""
     center, radius = split(casters.center[tiles.scene]), casters.radius[tiles.scene]
     beyond = []
     for coordinate, middle in zip(points, center, strict=True):
@@ -114,7 +113,7 @@ def _in_reach(tiles: Tiles, points: Vec, casters: Casters) -> Tensor:
 
 
 def _outline_ellipsoid(turned: list[list[Tensor]], scale: Vec) -> Tensor:
-    """Coefficients of A a^2 + 2 B ab + C b^2 = 1, and the mean radius."""
+    """Return the coefficients of A a^2 + 2 B ab + C b^2 = 1, and the mean radius."""
     unit = [[turned[i][j] / scale[i] for i in range(3)] for j in range(3)]
     u, v, w = ((unit[j][0], unit[j][1], unit[j][2]) for j in range(3))
     uw, vw, ww = dot(u, w), dot(v, w), dot(w, w)
@@ -133,7 +132,7 @@ def _outside_ellipsoid(a: Tensor, b: Tensor, outline: Tensor) -> Tensor:
 
 
 def _outline_box(turned: list[list[Tensor]], scale: Vec) -> Tensor:
-    """Three strips (normal, half width): a box's silhouette is a hexagon with edges along the projected box edges."""
+    """Return three strips (normal, half width), whose intersection is the hexagonal silhouette of a box."""
     edges = [(turned[i][0] * scale[i], turned[i][1] * scale[i]) for i in range(3)]
     terms: list[Tensor] = []
     for x, y in edges:
@@ -151,7 +150,7 @@ def _outside_box(a: Tensor, b: Tensor, outline: Tensor) -> Tensor:
 
 
 def _outline_round(turned: list[list[Tensor]], scale: Vec) -> Tensor:
-    """The axis' direction across, radius, half length across, and the caps' half thickness."""
+    """Return the axis' direction across, radius, half length across, and the caps' half thickness."""
     x, y, toward = turned[2]
     across = (x * x + y * y).clamp_min(1e-8).sqrt()
     return _padded([x / across, y / across, scale[0], scale[2] * across, scale[0] * toward.abs(), across])
@@ -165,7 +164,7 @@ def _outside_cylinder(a: Tensor, b: Tensor, outline: Tensor) -> Tensor:
 
 
 def _outside_cone(a: Tensor, b: Tensor, outline: Tensor) -> Tensor:
-    """Outline of an ellipse (the base) and a point (the tip), in coordinates that make the ellipse a circle."""
+    """Return the distance to the hull of an ellipse (the base) and a point (the tip); the ellipse is made a circle."""
     x, y, radius, half, cap = _parameters(outline, 5)
     flat = (cap / radius).clamp_min(0.05)
     side, along = (a * y - b * x).abs_(), (a * x + b * y + half) / flat

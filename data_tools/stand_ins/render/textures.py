@@ -1,4 +1,4 @@
-"""Solid textures: how much of the second colour there is at a point of space, in [0, 1].
+"""Computes solid textures: the share of the second colour, in [0, 1], at points in space.
 
 Points are in periods of the texture. All are sums and products of sines, so they need no tables and look the same at
 every size and on every device.
@@ -28,17 +28,17 @@ _WAVES = (
 
 
 def plain(p: Vec) -> Tensor:
-    """The first colour only."""
+    """Return the share for the first colour only, 0."""
     return torch.zeros_like(p[0])
 
 
 def noise(p: Vec) -> Tensor:
-    """Soft irregular patches."""
+    """Return soft irregular patches."""
     return (0.5 + 0.55 * _noise(p)).clamp_(0, 1)
 
 
 def marble(p: Vec) -> Tensor:
-    """Thin wavy veins."""
+    """Return thin wavy veins."""
     x, y, z = (0.7 * part for part in p)
     vein = torch.sin(TURN * x + 2.6 * _noise((x, y, z))).abs_()
     rest = 1 - vein
@@ -46,17 +46,17 @@ def marble(p: Vec) -> Tensor:
 
 
 def stripes(p: Vec) -> Tensor:
-    """Straight bands across the first axis."""
+    """Return straight bands across the first axis."""
     return _step(torch.sin(TURN * p[0]), 5)
 
 
 def checks(p: Vec) -> Tensor:
-    """Cubes of alternating colour, half a period wide."""
+    """Return cubes of alternating colour, half a period wide."""
     return _step(torch.sin(TURN * p[0]) * torch.sin(TURN * p[1]) * torch.sin(TURN * p[2]), 7)
 
 
 def dots(p: Vec) -> Tensor:
-    """Balls on a cubic lattice."""
+    """Return balls on a cubic lattice."""
     x, y, z = (part - part.floor() - 0.5 for part in p)
     return _step(0.11 - (x * x + y * y + z * z), 14)
 
@@ -87,7 +87,7 @@ PATTERN: dict[int, Callable[[Vec], Tensor]] = {
 
 
 def share(texture: Tensor, p: Vec) -> Tensor:
-    """Share of the second colour at every point.
+    """Return the share of the second colour at every point.
 
     Args:
         texture: int64 (n,), a `Texture` per row.

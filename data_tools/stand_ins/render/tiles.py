@@ -1,4 +1,4 @@
-"""Tiles of rays, and which objects matter in which tile.
+"""Arranges rays in tiles, and finds the objects that matter in each tile.
 
 Legend: N tiles, T rays of a tile, M object places of a scene, P pairs of a tile and an object.
 """
@@ -14,7 +14,7 @@ from torch import Tensor
 from data_tools.stand_ins.scenes import Scenes
 
 SIDE = 8
-"""Rays along a tile's side: 64 rays are enough for vectorised loops and few enough to leave most objects out."""
+"""Rays along a tile's side: 64 rays suffice for vectorised loops, and few objects matter in a tile."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class Tiles:
 
 
 def make_tiles(scenes: Scenes, size: int, sub: int, dtype: torch.dtype) -> Tiles:
-    """All tiles of all scenes, scene by scene and row by row, for pictures of size x size pixels.
+    """Make the tiles of all scenes, scene by scene and row by row, for pictures of size x size pixels.
 
     Args:
-        scenes: What to look at.
-        size: Pixels along a side. The last tiles hang over the border if it is no multiple of SIDE / sub.
+        scenes: Scenes to look at.
+        size: Side of the pictures in pixels. The last tiles extend beyond it if it is no multiple of SIDE / sub.
         sub: Rays along a pixel's side, 1 or 2.
-        dtype: Of the coordinates.
+        dtype: Type of the coordinates.
     """
     device, tangent = scenes.count.device, scenes.tangent.to(dtype)
     side = tiles_per_side(size, sub)
@@ -64,12 +64,12 @@ def make_tiles(scenes: Scenes, size: int, sub: int, dtype: torch.dtype) -> Tiles
 
 
 def tiles_per_side(size: int, sub: int) -> int:
-    """Tiles along a picture's side."""
+    """Return the number of tiles along a picture's side."""
     return -(-size * sub // SIDE)
 
 
 def untile(values: Tensor, size: int, sub: int) -> Tensor:
-    """(B, tiles, pixels of a tile, ...) as pictures (B, size, size, ...)."""
+    """Arrange values (B, tiles, pixels of a tile, ...) as pictures (B, size, size, ...)."""
     side, pixels = tiles_per_side(size, sub), SIDE // sub
     grid = values.view(len(values), side, side, pixels, pixels, *values.shape[3:]).transpose(2, 3)
     return grid.reshape(len(values), side * pixels, side * pixels, *values.shape[3:])[:, :size, :size]
@@ -82,7 +82,7 @@ def _subsample_major(coordinate: Tensor, sub: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Pairs:
-    """The objects to be considered in each tile, sorted by kind, so that a kind's pairs are one slice.
+    """The pairs of a tile and an object that may be seen in it, sorted by kind, so that each kind is one slice.
 
     Combining the objects of a tile needs no scatter: layer r holds the r-th object of every tile that has one, with
     the tiles in order of falling number of objects, so that each layer covers the leading tiles of the one before.
@@ -123,12 +123,12 @@ class Pairs:
 
 
 def pair_up(overlap: Tensor, scene: Tensor, kinds: Tensor) -> Pairs | None:
-    """The pairs of tiles and objects that concern each other, or None if there are none.
+    """Return the pairs of tiles and objects that overlap, or None if there are none.
 
     Args:
-        overlap: bool (N, M).
-        scene: int64 (N,), the tiles' scenes.
-        kinds: int64 (B M,), of every object place.
+        overlap: Whether object and tile overlap, bool (N, M).
+        scene: Scenes of the tiles, int64 (N,).
+        kinds: Kind of every object place, int64 (B M,).
     """
     tile, slot = overlap.nonzero(as_tuple=True)
     if not len(tile):

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_tools.converters import clevr
-from data_tools.converters.clevr import convert, parts, resize
-from data_tools.converters.clevr_scene import labels, parse_scene
+from data_tools.converters.clevr import convert, list_parts, resize
+from data_tools.converters.clevr_scene import label_pixels, parse_scene
 from data_tools.tfrecord.example import RecordError
 from data_tools.tfrecord.records import read_records
-from data_tools.writing.split_writer import SplitError, verify
+from data_tools.writing.split_writer import SplitWriteError, verify
 from slotnorm.data.splits import open_split
 from tests.data_tools.tfrecord import tfrecord_files as files
 from tests.helpers.paths import FIXTURES
@@ -32,13 +32,13 @@ def expected() -> dict[str, np.ndarray[Any, Any]]:
 
 @pytest.fixture(scope="module")
 def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    (folder,) = convert(FILE, parts(tmp_path_factory.mktemp("clevr") / "crops", "all"), size=192)
+    (folder,) = convert(FILE, list_parts(tmp_path_factory.mktemp("clevr") / "crops", "all"), size=192)
     return folder
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    (folder,) = convert(FILE, parts(tmp_path_factory.mktemp("clevr") / "small", "all"), size=32)
+    (folder,) = convert(FILE, list_parts(tmp_path_factory.mktemp("clevr") / "small", "all"), size=32)
     return folder
 
 
@@ -83,7 +83,7 @@ def test_the_manifest_tells_how_it_was_made(small: Path):
 
 
 def test_three_splits_are_consecutive_scenes_of_one_pass(tmp_path: Path, small: Path):
-    folders = convert(FILE, parts(tmp_path, counts=(4, 1, 2)), size=32)
+    folders = convert(FILE, list_parts(tmp_path, counts=(4, 1, 2)), size=32)
     assert [folder.name for folder in folders] == ["train", "validation", "test"]
     whole = open_split(small)
     for folder, wanted in zip(folders, ([0, 1, 2, 3], [4], [5, 6]), strict=True):
@@ -91,18 +91,18 @@ def test_three_splits_are_consecutive_scenes_of_one_pass(tmp_path: Path, small: 
         assert split.manifest.name == f"clevr_with_masks/{folder.name}"
         for name in whole.arrays:
             np.testing.assert_array_equal(split[name], whole[name][wanted])
-    (alone,) = convert(FILE, parts(tmp_path / "alone", "validation", (4, 1, 2)), size=32)
+    (alone,) = convert(FILE, list_parts(tmp_path / "alone", "validation", (4, 1, 2)), size=32)
     assert content(alone) == content(folders[1])
 
 
 def test_the_public_file_is_split_as_in_the_paper():
-    ranges = [(part.name, part.out, part.first, part.count) for part in parts(Path("d"))]
+    ranges = [(part.name, part.out, part.first, part.count) for part in list_parts(Path("d"))]
     assert ranges == [
         ("train", Path("d/train"), 0, 70_000),
         ("validation", Path("d/validation"), 70_000, 15_000),
         ("test", Path("d/test"), 85_000, 15_000),
     ]
-    assert [(part.out, part.first) for part in parts(Path("d"), "test")] == [(Path("d"), 85_000)]
+    assert [(part.out, part.first) for part in list_parts(Path("d"), "test")] == [(Path("d"), 85_000)]
 
 
 def bilinear_by_hand(image: np.ndarray[Any, Any], size: int) -> np.ndarray[Any, Any]:
@@ -147,7 +147,7 @@ def test_scaling_keeps_left_and_right_alike(size: int, interpolation: str):
 
 
 def test_masks_take_the_pixel_under_the_centre(crops: Path, tmp_path: Path):
-    (folder,) = convert(FILE, parts(tmp_path / "a", "all"), size=128, interpolation="nearest")
+    (folder,) = convert(FILE, list_parts(tmp_path / "a", "all"), size=128, interpolation="nearest")
     places = ((np.arange(128) + 0.5) * 1.5).astype(int)
     full, scaled = open_split(crops), open_split(folder)
     for name in ("image", "segmentation"):
@@ -158,13 +158,13 @@ def test_masks_take_the_pixel_under_the_centre(crops: Path, tmp_path: Path):
 def test_labels_of_masks_that_are_one_hot():
     wanted = np.random.default_rng(0).integers(0, 11, (9, 7), dtype=np.uint8)
     masks = (np.arange(11)[:, None, None] == wanted) * np.uint8(255)
-    np.testing.assert_array_equal(labels(masks), wanted)
+    np.testing.assert_array_equal(label_pixels(masks), wanted)
 
 
 @given(st.integers(0, 100), st.sampled_from([[0, 255], [0, 1, 127, 128, 254, 255], list(range(256))]))
 def test_labels_of_masks_that_are_not(seed: int, values: list[int]):
     masks = np.random.default_rng(seed).choice(np.array(values, np.uint8), (11, 3, 2))
-    np.testing.assert_array_equal(labels(masks), masks.argmax(0))
+    np.testing.assert_array_equal(label_pixels(masks), masks.argmax(0))
 
 
 def features_of(scene: int = 0) -> dict[str, bytes]:
@@ -179,8 +179,8 @@ def features_of(scene: int = 0) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"mask": None}, r"not a CLEVR \(with masks\) scene: it lacks \['mask'\]; it has \['color', 'image'"),
-        ({"visibility": None, "material": None}, r"it lacks \['material', 'visibility'\]"),
+        ({"mask": None}, r"not a CLEVR \(with masks\) scene: \['mask'\] missing; it has \['color', 'image'"),
+        ({"visibility": None, "material": None}, r"\['material', 'visibility'\] missing"),
         ({"mask": files.delimited(1, b"\n\x01\x00" * 1000)}, "'mask' holds 1000 values, expected 844800"),
         ({"image": files.strings([b"a whole PNG"])}, "'image' is not a list of one-byte strings"),
         ({"x": files.floats([1.0] * 10)}, "'x' holds 10 values, expected 11"),
@@ -194,7 +194,7 @@ def test_a_wrong_feature_set_is_refused(tmp_path: Path, change: dict[str, bytes 
     wrong = files.example({name: value for name, value in (features_of() | change).items() if value is not None})
     path = files.write(tmp_path / "wrong.tfrecords", [good, wrong], compress=False)
     with pytest.raises(RecordError, match=rf"wrong\.tfrecords: record 1: .*{message}"):
-        convert(path, parts(tmp_path / "out", "all"), size=16)
+        convert(path, list_parts(tmp_path / "out", "all"), size=16)
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -212,7 +212,7 @@ def test_a_scene_does_not_keep_its_record_in_memory(records: list[bytes]):
 
 def nothing_is_made(tmp_path: Path, file: Path, message: str, **options: Any) -> None:
     with pytest.raises(RecordError, match=message) as caught:
-        convert(file, parts(tmp_path / "made" / "out", **options), size=16)
+        convert(file, list_parts(tmp_path / "made" / "out", **options), size=16)
     assert str(file) in str(caught.value)
     assert not (tmp_path / "made").exists()
 
@@ -254,7 +254,7 @@ def test_a_file_with_too_few_scenes(tmp_path: Path):
     nothing_is_made(tmp_path, FILE, message, split="train")
     nothing_is_made(tmp_path, FILE, r"'test' is records 85000 to 99999", split="test")
     with pytest.raises(RecordError, match="ends after 8 records, but 'validation' is records 5 to 9"):
-        convert(FILE, parts(tmp_path / "out", counts=(5, 5, 5)), size=16)
+        convert(FILE, list_parts(tmp_path / "out", counts=(5, 5, 5)), size=16)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["train"]  # whole, so it stays
     verify(tmp_path / "out" / "train")
 
@@ -270,13 +270,13 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
             raise KeyboardInterrupt
         return parse_scene(record)
 
-    monkeypatch.setattr(clevr, "CHUNK", 2)
+    monkeypatch.setattr(clevr, "SCENES_PER_WRITE", 2)
     monkeypatch.setattr(clevr, "parse_scene", counting)
     return seen
 
 
 def test_an_interrupted_conversion_goes_on(tmp_path: Path, small: Path, parsed: list[int]):
-    request = parts(tmp_path / "out", "all")
+    request = list_parts(tmp_path / "out", "all")
     with pytest.raises(KeyboardInterrupt):
         convert(FILE, request, size=32)
     assert [path.name for path in tmp_path.iterdir()] == ["out.partial"]
@@ -290,8 +290,8 @@ def test_an_interrupted_conversion_goes_on(tmp_path: Path, small: Path, parsed: 
 def test_the_second_of_three_splits_is_resumed(
     tmp_path: Path, small: Path, parsed: list[int], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(clevr, "CHUNK", 1)
-    request = parts(tmp_path, counts=(4, 3, 1))
+    monkeypatch.setattr(clevr, "SCENES_PER_WRITE", 1)
+    request = list_parts(tmp_path, counts=(4, 3, 1))
     with pytest.raises(KeyboardInterrupt):
         convert(FILE, request, size=32)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["train", "validation.partial"]
@@ -303,13 +303,13 @@ def test_the_second_of_three_splits_is_resumed(
 
 def test_other_arguments_do_not_continue_it(tmp_path: Path, parsed: list[int]):
     with pytest.raises(KeyboardInterrupt):
-        convert(FILE, parts(tmp_path / "out", "all"), size=32)
-    with pytest.raises(SplitError, match="begun with other arguments"):
-        convert(FILE, parts(tmp_path / "out", "all"), size=64)
+        convert(FILE, list_parts(tmp_path / "out", "all"), size=32)
+    with pytest.raises(SplitWriteError, match="begun with other arguments"):
+        convert(FILE, list_parts(tmp_path / "out", "all"), size=64)
     assert len(parsed) == 6
 
 
 @pytest.mark.parametrize("size", [0, 193])
 def test_sizes_beyond_the_crop_are_refused(tmp_path: Path, size: int):
     with pytest.raises(ValueError, match="size must be between 1 and 192"):
-        convert(FILE, parts(tmp_path, "all"), size=size)
+        convert(FILE, list_parts(tmp_path, "all"), size=size)

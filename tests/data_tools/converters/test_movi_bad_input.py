@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from data_tools.converters import movi
+from data_tools.converters.command import movi as movi_command
 from data_tools.tfrecord import tfds
 from data_tools.tfrecord.example import RecordError
 from data_tools.tfrecord.records import read_records
@@ -78,9 +79,9 @@ def test_the_hand_made_record_is_a_good_one() -> None:
         (example(segmentations=[png("RGB")] * 24), "'segmentations' frame 0 is RGB"),
         (example(video=[png(side=64)] * 24), r"'video' frame 0 is RGB \(64, 64\), expected RGB \(128, 128\)"),
         (example(video=[png()] * 23), "'video' has 23 frames, MOVi's clips have 24"),
-        (example(video=None), "lacks the feature 'video'"),
-        (example(segmentations=None), "lacks the feature 'segmentations'"),
-        (example(metadata__num_instances=None), "lacks the feature 'metadata/num_instances'"),
+        (example(video=None), "feature 'video' is missing"),
+        (example(segmentations=None), "feature 'segmentations' is missing"),
+        (example(metadata__num_instances=None), "feature 'metadata/num_instances' is missing"),
         (example(metadata__num_instances=[b"3"]), "'metadata/num_instances' is a list of bytes, expected int64"),
         (example(metadata__video_name=[b"kitchen"]), "metadata/video_name is .*kitchen.*, expected one number"),
         (b"", "not a tf.train.Example"),
@@ -138,15 +139,15 @@ def test_splits_that_are_not_listed_as_tfds_does_are_refused(
 ) -> None:
     edit_info(folder, splits=splits)
     with pytest.raises(DataError, match=f"{tfds.INFO}: {re.escape(message)}"):
-        movi.movi(tfds=folder, out=tmp_path / "out")
+        movi_command(tfds=folder, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_an_unknown_dataset_or_split_option_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="--dataset must be one of movi_c, movi_d, got 'movi_z'"):
-        movi.movi(tfds=DATA_DIR, out=tmp_path / "out", dataset="movi_z")
+        movi_command(tfds=DATA_DIR, out=tmp_path / "out", dataset="movi_z")
     with pytest.raises(DataError, match="--split must be one of train, validation, test, got 'val'"):
-        movi.movi(tfds=DATA_DIR, out=tmp_path / "out", split="val")
+        movi_command(tfds=DATA_DIR, out=tmp_path / "out", split="val")
 
 
 def remove(shard: Path) -> None:

@@ -65,9 +65,10 @@ def test_masks_stay_aligned_with_images() -> None:
     image = np.repeat(255 * mask[..., None], 3, axis=-1)
     scaled = resize_images(torch.from_numpy(image), 224)[..., 0]
     inside = resize_masks(torch.from_numpy(mask), 224).bool()
-    # The interpolated edge crosses half of the contrast at the mask's border.
-    assert (scaled[inside] >= 128).all()
-    assert (scaled[~inside] < 128).all()
+    # The interpolated edge crosses half of the contrast at the mask's border. A centre on the border, which belongs to
+    # the mask, gives 127.5 but for float32 rounding, so it may be stored as 127 or as 128.
+    assert (scaled[inside] >= 127).all()
+    assert (scaled[~inside] < 127).all()
 
 
 @pytest.mark.parametrize("size", [1, 7, 224])

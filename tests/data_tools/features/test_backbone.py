@@ -158,10 +158,10 @@ def test_weights_of_another_network_are_refused_whole(tmp_path: Path) -> None:
         FrozenBackbone.load(NAME, path)
     state = timm.create_model(NAME, num_classes=0).state_dict()
     safetensors.torch.save_file({key: value for key, value in state.items() if key != "norm.bias"}, path)
-    with pytest.raises(DataError, match=r"does not fit vit_tiny_patch16_224: it lacks 'norm.bias', among 1 diff"):
+    with pytest.raises(DataError, match=r"does not fit vit_tiny_patch16_224: 'norm.bias' is missing; 1 tensors differ"):
         FrozenBackbone.load(NAME, path)
     safetensors.torch.save_file(state | {"extra": torch.zeros(1)}, path)
-    with pytest.raises(DataError, match="it has 'extra', among 1 differences"):
+    with pytest.raises(DataError, match="'extra' is unknown; 1 tensors differ"):
         FrozenBackbone.load(NAME, path)
     with pytest.raises(DataError, match="holds weights of 'vit_tiny_patch16_224', not of 'vit_small_patch16_224'"):
         FrozenBackbone.load("vit_small_patch16_224", saved(tmp_path / "tiny.safetensors"))
@@ -192,7 +192,7 @@ def test_saving_leaves_nothing_behind_and_no_classifier(tmp_path: Path) -> None:
     assert not any("head" in key for key in safetensors.torch.load_file(path))
 
 
-def test_a_download_happens_on_request_only_and_its_failure_is_told(
+def test_a_download_happens_on_request_only_and_its_failure_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []

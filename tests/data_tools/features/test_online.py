@@ -36,7 +36,7 @@ def test_they_are_the_stored_ones(file: Path) -> None:
     online = open_data(file)
     for step in range(3):
         here, there = (s.loader(batch_size=4, seed=1, fields=("features",))[step] for s in (online, stored))
-        torch.testing.assert_close(here["features"], there["features"], atol=1e-3, rtol=1e-3)  # stored as float16
+        torch.testing.assert_close(here["features"], there["features"], **vit.HALF_PRECISION)
     assert "features" not in online.arrays
 
 

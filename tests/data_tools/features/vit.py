@@ -13,6 +13,9 @@ from data_tools.writing.split_writer import ArraySpec, SplitWriter
 NAME = "vit_tiny_patch16_224"
 SIZES = {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 2}
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
+HALF_PRECISION = {"rtol": 2**-10, "atol": 1e-5}
+"""How far the same features may differ once stored: for another batch size or memory layout, float32 products are
+summed in another order, an error of about 1e-6, which can tip the rounding to the eleven bits of float16."""
 
 
 def vit(name: str = NAME, **kwargs: Any) -> Any:

@@ -6,7 +6,7 @@ import torch
 
 from data_tools.stand_ins import clevr as synth_clevr
 from data_tools.stand_ins.clevr import COLORS, MATERIALS, PALETTE, SHAPES, SIZES, make_scenes
-from data_tools.stand_ins.layout import linear
+from data_tools.stand_ins.layout import to_linear_color
 from data_tools.stand_ins.render import render
 from data_tools.stand_ins.scenes import Shape
 from data_tools.writing.durable import DataError
@@ -26,7 +26,7 @@ def test_classes_are_those_of_the_scene() -> None:
     for axis in range(3):
         np.testing.assert_allclose(scenes.scale.numpy()[present][:, axis], half, rtol=1e-6)  # float32
     np.testing.assert_array_equal(scenes.surface.metal.numpy()[present], material)
-    np.testing.assert_allclose(scenes.surface.color_a.numpy()[present], linear(PALETTE[color]), rtol=1e-6)
+    np.testing.assert_allclose(scenes.surface.color_a.numpy()[present], to_linear_color(PALETTE[color]), rtol=1e-6)
     np.testing.assert_allclose(scenes.center.numpy()[present][:, 2], half, rtol=1e-6)  # they stand on the floor
 
 
@@ -51,8 +51,8 @@ def test_objects_look_like_their_color(color: int) -> None:
     assert rows.any()
     drawn = render(scenes[torch.from_numpy(rows)], 64)
     for picture, label in zip(drawn.image.numpy(), drawn.segmentation.numpy(), strict=True):
-        light = linear(picture[label == 1].astype(float)).mean(0)
-        hues = linear(PALETTE[1:].astype(float))
+        light = to_linear_color(picture[label == 1].astype(float)).mean(0)
+        hues = to_linear_color(PALETTE[1:].astype(float))
         likeness = hues @ light / np.linalg.norm(hues, axis=1)
         assert 1 + likeness.argmax() == color
 

@@ -7,7 +7,7 @@ import torch
 from data_tools.stand_ins import movi as synth_movi
 from data_tools.stand_ins.movi import VARIANTS
 from data_tools.stand_ins.scenes import Scenes, Texture
-from data_tools.stand_ins.textured_objects import COLORS, KINDS, PATTERNS, SHAPES, TEXTURES
+from data_tools.stand_ins.textured_objects import COLORS, SHAPE_KINDS, SHAPES, TEXTURE_KINDS, TEXTURES
 from data_tools.writing.durable import DataError
 
 SCENES = np.arange(120)
@@ -24,8 +24,8 @@ def test_classes_are_those_of_the_scene(variant: str) -> None:
     scenes, tables = make(variant)
     present = np.arange(scenes.places) < scenes.count.numpy()[:, None]
     shape, texture = (tables[key][:, 1:][present].astype(int) - 1 for key in ("shape", "texture"))
-    np.testing.assert_array_equal(KINDS[shape], scenes.shape.numpy()[present])
-    np.testing.assert_array_equal(PATTERNS[texture], scenes.surface.texture.numpy()[present])
+    np.testing.assert_array_equal(SHAPE_KINDS[shape], scenes.shape.numpy()[present])
+    np.testing.assert_array_equal(TEXTURE_KINDS[texture], scenes.surface.texture.numpy()[present])
     for key, names in (("shape", SHAPES), ("texture", TEXTURES), ("color", COLORS), ("second_color", COLORS)):
         assert set(tables[key][:, 1:][present].tolist()) == set(range(1, 1 + len(names)))
         assert not tables[key][:, 1:][~present].any()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from data_tools.stand_ins.layout import look_at, tensor
+from data_tools.stand_ins.layout import look_at, to_tensor
 from data_tools.stand_ins.random_draws import Draws
 from data_tools.stand_ins.render import label_maps, render, visible_pixels
 from data_tools.stand_ins.render.casting import bounding_radius
@@ -47,13 +47,13 @@ def make_scenes(shapes: list[Shape], scales: Tensor, centers: Tensor, seed: int 
         shape=torch.tensor([[int(shape) for shape in shapes]]),
         center=centers[None],
         scale=scales[None],
-        rotation=tensor(draws.rotation(1, places)),
+        rotation=to_tensor(draws.rotation(1, places)),
         surface=plain_surface(torch.full((1, places, 3), 0.5), torch.zeros(1, places)),
         floor=plain_surface(torch.full((1, 3), 0.3), torch.zeros(1)),
         backdrop=plain_surface(torch.full((1, 3), 0.1), torch.zeros(1)),
         dome=30 * one,
-        camera=tensor(camera),
-        view=tensor(look_at(camera, np.array([[0.0, 0.0, 1.2]]))),
+        camera=to_tensor(camera),
+        view=to_tensor(look_at(camera, np.array([[0.0, 0.0, 1.2]]))),
         tangent=0.4 * one,
         lighting=lighting,
     )

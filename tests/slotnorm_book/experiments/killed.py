@@ -20,13 +20,13 @@ from tests.helpers.toy_split import content, die_at, in_child
 
 
 def draw(out: Path) -> Path:
-    synthesis.PIXELS = 3 * 16 * 16  # several appends
+    synthesis.PIXELS_PER_WRITE = 3 * 16 * 16  # several appends
     return synth_clevr.prepare(out, count=10, size=16, seed=4)
 
 
 def convert_clevr(out: Path) -> Path:
-    clevr.CHUNK = 3
-    return clevr.convert(FILE, clevr.parts(out, "all"), size=16)[0]
+    clevr.SCENES_PER_WRITE = 3
+    return clevr.convert(FILE, clevr.list_parts(out, "all"), size=16)[0]
 
 
 def store_features(out: Path) -> Path:

@@ -18,7 +18,7 @@ from data_tools.features.backbone import FrozenBackbone
 from data_tools.features.pretraining import loop as pretraining
 from data_tools.features.pretraining.batches import Pictures
 from data_tools.features.pretraining.loop import Pretraining, pretrain
-from data_tools.features.pretraining.pretext_task import CLASSES, Pretext, patch_places, pretext_loss
+from data_tools.features.pretraining.pretext_task import LABEL_CLASSES, Pretext, patch_places, pretext_loss
 from data_tools.features.weights import STAND_IN_WEIGHTS
 from data_tools.stand_ins.movi import make_scenes
 from data_tools.stand_ins.render import render
@@ -77,12 +77,13 @@ def test_interrupted_and_run_again_equals_an_uninterrupted_run(tmp_path: Path, m
 KILLED = """
 import sys, torch
 from pathlib import Path
-from data_tools import pretraining
+from data_tools.features.pretraining import loop
+from tests.data_tools.features.pretraining.test_command import TINY
 from tests.helpers.toy_split import die_at
 torch.set_num_threads(1)
-pretraining.HELD_OUT, pretraining.CHECKPOINT_EVERY = 6, 2
+loop.HELD_OUT, loop.CHECKPOINT_EVERY = 6, 2
 die_at(int(sys.argv[2]))
-pretraining.pretrain(TINY, Path(sys.argv[1]))
+loop.pretrain(TINY, Path(sys.argv[1]))
 """
 
 
@@ -122,16 +123,16 @@ def test_files_that_are_in_the_way(tmp_path: Path) -> None:
     out = tmp_path / "vit.safetensors"
     with pytest.raises(DataError, match=r"vit\.pt: must be a \.safetensors file"):
         pretrain(TINY, tmp_path / "vit.pt")
-    held = durable.lock(out.with_suffix(".lock"))
-    with pytest.raises(DataError, match="is being written by process"):
+    held = durable.take_lock(out.with_suffix(".lock"))
+    with pytest.raises(DataError, match="is being written by another process"):
         pretrain(TINY, out)
-    durable.unlock(out.with_suffix(".lock"), held)
+    durable.release_lock(held)
     out.with_suffix(".checkpoint").write_bytes(b"no checkpoint")
     with pytest.raises(DataError, match="damaged"):
         pretrain(TINY, out)
     assert [path.name for path in tmp_path.iterdir()] == ["vit.checkpoint"]
     out.write_bytes(b"")
-    with pytest.raises(DataError, match="is there already; remove it"):
+    with pytest.raises(DataError, match="already exists: remove it"):
         pretrain(TINY, out)
 
 
@@ -160,7 +161,7 @@ def test_what_all_patches_share_does_not_help_the_classifiers() -> None:
     pretext, feature = Pretext(Fixed(), 1.0), torch.randn(2, 6, 8)
     before, _ = pretext(feature)
     after, _ = pretext(feature + 5 * torch.randn(2, 1, 8))
-    assert {name: logits.shape[1] for name, logits in before.items()} == CLASSES
+    assert {name: logits.shape[1] for name, logits in before.items()} == LABEL_CLASSES
     for name, logits in before.items():
         torch.testing.assert_close(after[name], logits, rtol=1e-4, atol=1e-4)
 
@@ -169,14 +170,14 @@ def test_the_first_two_features_are_asked_to_be_the_place() -> None:
     places = patch_places(2, 3)
     torch.testing.assert_close(places.mean(0), torch.zeros(2))
     torch.testing.assert_close(places.var(0, correction=0), torch.ones(2))
-    assert places[:, 0].tolist() == [-1, -1, -1, 1, 1, 1]
+    torch.testing.assert_close(places[:, 0], torch.tensor([-1.0, -1, -1, 1, 1, 1]))
     assert (places[:3, 1].diff() > 0).all()
     pretext, feature = Pretext(Fixed(), 3.0), torch.zeros(2, 6, 8)
     assert pretext(feature)[1].item() == pytest.approx(1)
     feature[..., :2] = 3 * places
     logits, error = pretext(feature)
     assert error.item() == 0
-    labels = {name: torch.zeros(2, dtype=torch.int64) for name in CLASSES}
+    labels = {name: torch.zeros(2, dtype=torch.int64) for name in LABEL_CLASSES}
     added = pretext_loss(logits, error + 2, labels) - pretext_loss(logits, error, labels)
     assert added.item() == pytest.approx(2, abs=1e-5)
 
@@ -214,7 +215,7 @@ def test_the_committed_backbone_is_the_one_described() -> None:
     assert about["bytes"] == STAND_IN_WEIGHTS.stat().st_size <= 8e6
     assert about["arguments"] == asdict(Pretraining())
     assert len(curve(STAND_IN_WEIGHTS)) == about["arguments"]["steps"]
-    assert all(about["held_out"][name] > 2 / count for name, count in CLASSES.items()), "twice what guessing gets"
+    assert all(about["held_out"][name] > 2 / count for name, count in LABEL_CLASSES.items()), "twice what guessing gets"
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from data_tools.features.pretraining import single_objects as module
-from data_tools.features.pretraining.single_objects import single_objects
+from data_tools.features.pretraining.single_objects import draw_single_objects
 from data_tools.stand_ins.textured_objects import COLORS, SHAPES, TEXTURES
 from data_tools.writing.durable import DataError
 
@@ -13,7 +13,7 @@ CLASSES = {"texture": TEXTURES, "color": COLORS, "second_color": COLORS, "shape"
 
 
 def test_pictures_and_their_labels() -> None:
-    images, labels = single_objects(seed=1, start=0, count=300, size=16)
+    images, labels = draw_single_objects(seed=1, start=0, count=300, size=16)
     assert (images.dtype, images.shape) == (torch.uint8, (300, 16, 16, 3))
     assert labels.keys() == CLASSES.keys()  # and no mask
     for name, classes in CLASSES.items():
@@ -25,12 +25,12 @@ def test_pictures_and_their_labels() -> None:
 
 
 def test_a_picture_depends_on_seed_and_number_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    images, labels = single_objects(seed=1, start=0, count=9, size=24)
-    monkeypatch.setattr(module, "BATCH", 2 * 24 * 24)
-    some, own = single_objects(seed=1, start=4, count=5, size=24)
+    images, labels = draw_single_objects(seed=1, start=0, count=9, size=24)
+    monkeypatch.setattr(module, "PIXELS_AT_ONCE", 2 * 24 * 24)
+    some, own = draw_single_objects(seed=1, start=4, count=5, size=24)
     assert torch.equal(images[4:], some)
     assert all(torch.equal(labels[name][4:], own[name]) for name in CLASSES)
-    assert not torch.equal(images, single_objects(seed=2, start=0, count=9, size=24)[0])
+    assert not torch.equal(images, draw_single_objects(seed=2, start=0, count=9, size=24)[0])
 
 
 def test_the_object_is_in_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,7 +43,7 @@ def test_the_object_is_in_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
         return drawn
 
     monkeypatch.setattr(module, "render", watched)
-    single_objects(seed=3, start=0, count=200, size=32)
+    draw_single_objects(seed=3, start=0, count=200, size=32)
     extent = torch.cat([(part == 1).flatten(1).double().mean(1) for part in seen])
     assert extent.min() > 0.01
     assert 0.1 < extent.mean() < 0.5
@@ -52,4 +52,4 @@ def test_the_object_is_in_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("wrong", [{"count": 0}, {"size": 4}, {"seed": -1}, {"device": "warp"}])
 def test_what_cannot_be_meant_is_refused(wrong) -> None:
     with pytest.raises(DataError, match=next(iter(wrong))):
-        single_objects(**{"seed": 0, "start": 0, "count": 1, "size": 16} | wrong)
+        draw_single_objects(**{"seed": 0, "start": 0, "count": 1, "size": 16} | wrong)

@@ -1,0 +1,82 @@
+"""The commands that convert published data sets. Each imports its converter when it is called."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from data_tools.converters.clevr_file import CROP, LICENSE, SOURCE, SPLIT_COUNTS, URL, Interpolation
+
+
+class SplitName(StrEnum):
+    """Records to convert: one of the paper's splits, or all as one split."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+    ALL = "all"
+
+
+def clevr(
+    tfrecord: Annotated[Path, typer.Option(help="clevr_with_masks_train.tfrecords, GZIP as published, or unpacked.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for train/, validation/ and test/; with --split, folder of that split.")
+    ],
+    split: Annotated[
+        SplitName | None, typer.Option(help="Only this split; `all` takes every record of the file as one split.")
+    ] = None,
+    counts: Annotated[
+        tuple[int, int, int],
+        typer.Option(metavar="TRAIN VALIDATION TEST", min=1, help="Scenes per split, in file order."),
+    ] = SPLIT_COUNTS,
+    size: Annotated[int, typer.Option(min=1, max=CROP, help="Side of the images in pixels.")] = 128,
+    interpolation: Annotated[
+        Interpolation,
+        typer.Option(help="How to scale images: bilinear as the paper says, or nearest, close to what its code does."),
+    ] = Interpolation.BILINEAR,
+    download: Annotated[
+        bool,
+        typer.Option("--download", help="First download the public file (about 10 GB) to the path of --tfrecord."),
+    ] = False,
+    source: Annotated[str, typer.Option(help="Where the file comes from; recorded in the manifest.")] = SOURCE,
+    license: Annotated[str, typer.Option(help="License of the file; recorded in the manifest.")] = LICENSE,
+) -> None:
+    """Convert the public CLEVR (with masks) file.
+
+    Images are cropped and scaled, masks become label maps, object properties are kept. The public file becomes the
+    paper's 70,000 / 15,000 / 15,000 scenes in one pass. A file of another length needs --counts or --split all. When
+    interrupted, the same command resumes where it stopped.
+    """
+    from data_tools.converters.clevr import convert, list_parts
+    from data_tools.download import fetch
+
+    if download:
+        fetch(URL, tfrecord)
+    parts = list_parts(out, None if split is None else split.value, counts)
+    for folder in convert(tfrecord, parts, size=size, interpolation=interpolation, source=source, license=license):
+        print(folder)
+
+
+def movi(
+    tfds: Annotated[Path, typer.Option(help="Folder that TFDS wrote: DATA_DIR, or the data set's folder in it.")],
+    out: Annotated[Path, typer.Option(help="Folder for train/, validation/ and test/.")],
+    dataset: Annotated[str, typer.Option(help="movi_c or movi_d.")] = "movi_c",
+    split: Annotated[str | None, typer.Option(help="Only train, validation or test; OUT is its folder.")] = None,
+    size: Annotated[int, typer.Option(help="Side of the stored frames in pixels.", min=1)] = 224,
+    max_instances: Annotated[int | None, typer.Option(help="Leave out clips with more instances.", min=1)] = None,
+    config: Annotated[str | None, typer.Option(help="TFDS configuration; 256x256 if there are several.")] = None,
+) -> None:
+    """Convert MOVi-C or MOVi-D, as TFDS stores them, to prepared splits of frames.
+
+    When interrupted, the same command resumes where it stopped.
+    """
+    from data_tools.converters.movi import convert_splits
+
+    for folder in convert_splits(tfds, dataset, out, split, size=size, max_instances=max_instances, config=config):
+        print(folder)
+
+
+COMMANDS = {"clevr": clevr, "movi": movi}
