@@ -90,7 +90,7 @@ def test_nothing_to_show_is_empty():
     assert with_weights(nothing, test, scenes=2, slots=[3], strengths=[1.0]).empty
     assert learned_weights(nothing, test, scenes=2, slots=3).empty
     assert list(correlation_table(pd.DataFrame(), {}).columns) == ["variant", "runs", "correlation"]
-    assert recovery(pd.DataFrame()) == ("(not run)", "(not run)")
+    assert recovery(pd.DataFrame()) == (None, "(not run)")
 
 
 def test_the_table_tells_median_and_range():
@@ -98,4 +98,4 @@ def test_the_table_tells_median_and_range():
         {"variant": ["a"] * 3, "correlation": [0.1, 0.5, 0.3], "recovery_error": [np.nan, 2e-6, 1e-6], "offset": 0.04}
     )
     assert correlation_table(learned, {"a": "A"}).iloc[0].tolist() == ["A", 3, "0.30 (0.10 to 0.50)"]
-    assert recovery(learned) == ("0.000002", "0.04")
+    assert recovery(learned) == (2e-6, "0.04")
