@@ -7,7 +7,7 @@ image's bytes, so that they compress to what the public file's do (about 100 kB 
 from __future__ import annotations
 
 import gzip
-import os
+import resource
 import subprocess
 import tempfile
 import time
@@ -108,16 +108,26 @@ def tensorflow(python: str, file: Path, records: int) -> Rate:
 
 
 def timed(items: int, run: Callable[[], object]) -> Rate:
-    """Run once and count."""
+    """Run once, and return how many items a second takes.
+
+    Raises:
+        ValueError: the call took no measurable time.
+    """
     clock, processor = time.perf_counter(), _processor_time()
     run()
-    return Rate(items / (time.perf_counter() - clock), items / (_processor_time() - processor))
+    clock, processor = time.perf_counter() - clock, _processor_time() - processor
+    if clock <= 0 or processor <= 0:
+        raise ValueError(f"{items} items are too few to measure: they took {clock} s, {processor} s of the processor")
+    return Rate(items / clock, items / processor)
 
 
 def _processor_time() -> float:
-    """Of this process, its threads, and children that have ended."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+    """Return the seconds of this process, its threads, and children that have ended, to the microsecond.
+
+    ``os.times`` counts hundredths, and a short call would take none of them.
+    """
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def _row(what: str, rate: Rate, plain: Rate | None = None) -> Row:

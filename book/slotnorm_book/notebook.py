@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 from IPython.display import HTML, display
 from matplotlib.figure import Figure
+from myst_nb import glue
 
 from slotnorm_book.chapters import ChapterParameters
 from slotnorm_book.experiments.provenance import device_name, git_commit
@@ -80,6 +81,37 @@ def show_table(name: str, frame: pd.DataFrame, floats: str = ".3f") -> None:
     formats = [floats if kind == "f" else "g" for kind in (dtype.kind for dtype in frame.dtypes)]
     bundle = {"text/markdown": frame.to_markdown(index=False, floatfmt=formats)}
     display(bundle, raw=True, metadata={"scrapbook": {"name": name, "mime_prefix": ""}})  # type: ignore[no-untyped-call]
+
+
+def glue_values(prefix: str, /, **values: object) -> None:
+    """Keep values for the text of the page, without showing them here.
+
+    Args:
+        prefix: what the glue keys begin with, by convention the chapter's topic.
+        **values: value by the rest of its key, with underscores for hyphens: ``glue_values("clevr", train_slots=7)``
+            keeps 7 as ``clevr-train-slots``.
+    """
+    for name, value in values.items():
+        glue(f"{prefix}-{name.replace('_', '-')}", value, display=False)
+
+
+def below(value: float | None, limit: float) -> str:
+    """Check that a rounding error is small, and describe it for the text: its digits differ between processors.
+
+    Args:
+        value: the error, at least 0; ``None`` where nothing was run.
+        limit: what it has to stay below on every processor.
+
+    Returns:
+        Such as ``"below 0.01"``, or ``"(not run)"``.
+
+    Raises:
+        AssertionError: the error reaches the limit, is negative, or is not a number.
+    """
+    if value is None:
+        return "(not run)"
+    assert 0 <= value < limit, f"{value} is not from 0 to below {limit}"
+    return f"below {np.format_float_positional(limit, trim='-')}"
 
 
 def math_number(value: float, digits: int = 2) -> str:

@@ -117,6 +117,19 @@ def test_the_reader_stands_beside_tensorflow_where_there_is_one(monkeypatch):
     assert [row.ratio for row in found["python"]] == [row.ours / 40 for row in found["python"]]
 
 
+def test_a_rate_too_fast_for_the_clock_is_refused(monkeypatch):
+    monkeypatch.setattr(readers, "_processor_time", lambda: 1.0)
+    with pytest.raises(ValueError, match="3 items are too few to measure"):
+        readers.timed(3, lambda: None)
+
+
+def test_rates_are_items_over_seconds_of_clock_and_processor(monkeypatch):
+    clock, processor = iter([1.0, 5.0]), iter([10.0, 12.0])
+    monkeypatch.setattr(readers.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(readers, "_processor_time", lambda: next(processor))
+    assert readers.timed(8, lambda: None) == readers.Rate(clock=2.0, processor=4.0)
+
+
 def test_subjects_are_kept_beside_each_other_and_read_back(tmp_path):
     path, one, two = tmp_path / "results.json", {"device": "cpu: one"}, {"device": "two"}
     report.write(path, "a", [compared(ROW, [2.0], [1.0])], one)

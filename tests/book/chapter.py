@@ -36,13 +36,27 @@ def tags(cell: nbformat.NotebookNode) -> list[str]:
 
 def calls(path: Path, function: str) -> list[str]:
     """First arguments of all calls of ``function`` in a notebook, which must be literal strings."""
-    found = [
+    return [ast.literal_eval(node.args[0]) for node in _calls(path, function)]
+
+
+def glued(path: Path) -> list[str]:
+    """Keys of all values that a notebook keeps for its text, with ``glue`` or with ``glue_values``."""
+    together = [
+        f"{ast.literal_eval(node.args[0])}-{keyword.arg.replace('_', '-')}"
+        for node in _calls(path, "glue_values")
+        for keyword in node.keywords
+        if keyword.arg is not None
+    ]
+    return calls(path, "glue") + together
+
+
+def _calls(path: Path, function: str) -> list[ast.Call]:
+    return [
         node
         for cell in code_cells(path)
         for node in ast.walk(ast.parse(cell.source))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == function
     ]
-    return [ast.literal_eval(node.args[0]) for node in found]
 
 
 def toc_pages() -> list[str]:

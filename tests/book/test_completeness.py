@@ -10,7 +10,7 @@ from pybtex.database import parse_file, parse_string
 
 import slotnorm
 from slotnorm_book.chapters import CHAPTERS, ChapterParameters
-from tests.book.chapter import BOOK_PAGES, NOTEBOOKS, calls, citations, markdown, toc_pages
+from tests.book.chapter import BOOK_PAGES, NOTEBOOKS, calls, citations, glued, markdown, toc_pages
 from tests.helpers.paths import ROOT
 
 COMMANDS = "Run it again|Make it again|The same scenes as files"
@@ -43,7 +43,9 @@ def test_every_citation_is_a_reference_and_every_reference_is_cited() -> None:
 
 
 def test_keys_are_unique_in_the_book() -> None:
-    keys = Counter(key for path in NOTEBOOKS for name in ("show", "show_table", "glue") for key in calls(path, name))
+    keys = Counter(
+        key for path in NOTEBOOKS for key in (*calls(path, "show"), *calls(path, "show_table"), *glued(path))
+    )
     assert [key for key, count in keys.items() if count > 1] == []
 
 

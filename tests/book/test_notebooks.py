@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from slotnorm_book.chapters import CHAPTERS
-from tests.book.chapter import NOTEBOOKS, calls, code_cells, markdown, read, tags
+from tests.book.chapter import NOTEBOOKS, calls, code_cells, glued, markdown, read, tags
 
 FIGURE = re.compile(r"```\{glue:figure\} (\S+)\n((?::\w+: [^\n]*\n)*)\n(.+?)\n```", re.DOTALL)
 TABLE = re.compile(
@@ -141,6 +141,6 @@ def test_figures_and_tables_are_drawn_once_in_the_book(path: Path) -> None:
 
 def test_every_glued_number_exists(path: Path) -> None:
     used = set(re.findall(r"\{glue:text\}`([^`:]+)`", markdown(path)))
-    glued = calls(path, "glue")
-    assert used <= set(glued)
-    assert len(glued) == len(set(glued))
+    keys = glued(path)
+    assert used <= set(keys)
+    assert len(keys) == len(set(keys))

@@ -215,11 +215,13 @@ def correlation_table(learned: pd.DataFrame, labels: Mapping[str, str]) -> pd.Da
     return pd.DataFrame(rows, columns=["variant", "runs", "correlation"])
 
 
-def describe_recovery(learned: pd.DataFrame) -> tuple[str, str]:
-    """For the text: largest error of Prop. 2's function over the weighted sums, and the median of their offsets."""
+def summarize_recovery(learned: pd.DataFrame) -> tuple[float | None, str]:
+    """Return the largest error of Prop. 2's function over the weighted sums, and the median of their offsets as text.
+
+    The error follows from rounding and differs between processors; it is ``None`` where no run keeps weights.
+    """
     sums = learned.dropna(subset="recovery_error") if len(learned) else learned
     if sums.empty:
-        return "(not run)", "(not run)"
-    shown = (sums["recovery_error"].max(), sums["offset"].median())
-    error, offset = (np.format_float_positional(value, precision=1, fractional=False) for value in shown)
-    return error, offset
+        return None, "(not run)"
+    offset = np.format_float_positional(sums["offset"].median(), precision=1, fractional=False)
+    return float(sums["recovery_error"].max()), offset

@@ -9,7 +9,7 @@ from slotnorm import SlotAttention
 from slotnorm_book.analyses.mixture_weights import (
     MixtureWeightedAttention,
     correlation_table,
-    describe_recovery,
+    summarize_recovery,
     estimate_mixture_weights,
     evaluate_with_mixture_weights,
     measure_learned_weights,
@@ -92,7 +92,7 @@ def test_nothing_to_show_is_empty():
     assert evaluate_with_mixture_weights(nothing, test, scenes=2, slots=[3], strengths=[1.0]).empty
     assert measure_learned_weights(nothing, test, scenes=2, slots=3).empty
     assert list(correlation_table(pd.DataFrame(), {}).columns) == ["variant", "runs", "correlation"]
-    assert describe_recovery(pd.DataFrame()) == ("(not run)", "(not run)")
+    assert summarize_recovery(pd.DataFrame()) == (None, "(not run)")
 
 
 def test_the_table_tells_median_and_range():
@@ -100,4 +100,4 @@ def test_the_table_tells_median_and_range():
         {"variant": ["a"] * 3, "correlation": [0.1, 0.5, 0.3], "recovery_error": [np.nan, 2e-6, 1e-6], "offset": 0.04}
     )
     assert correlation_table(learned, {"a": "A"}).iloc[0].tolist() == ["A", 3, "0.30 (0.10 to 0.50)"]
-    assert describe_recovery(learned) == ("0.000002", "0.04")
+    assert summarize_recovery(learned) == (2e-6, "0.04")

@@ -1,0 +1,1 @@
+"""Whether committed outputs and references hold on other processors: `make test-arithmetic`."""
