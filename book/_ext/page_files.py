@@ -1,7 +1,7 @@
 """Sphinx extension: every chapter ends with what it was made from, to download: notebook, parameters, records.
 
-``slotnorm-book execute`` leaves the executed notebook and its parameters side by side in ``book/chapters``; the records are
-those of ``book/results`` without the trained weights, in one archive for all chapters that show runs.
+``slotnorm-book execute`` leaves the executed notebook and its parameters side by side in ``book/chapters``; the
+records are those of ``book/results`` without the trained weights, in one archive for all chapters that show runs.
 """
 
 import shutil

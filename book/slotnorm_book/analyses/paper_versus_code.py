@@ -169,8 +169,8 @@ def effect_in_training(
         slots: slot counts.
 
     Returns:
-        As of :func:`effect_at_inference`; a pair of which one run is missing is left out, and so is a slot count at which one
-        was not evaluated.
+        As of :func:`effect_at_inference`; a pair of which one run is missing is left out, and so is a slot count at
+        which one was not evaluated.
     """
     plain, rows = _by_run(results, label), []
     for detail, others in changed.items():

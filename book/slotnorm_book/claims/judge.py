@@ -76,8 +76,9 @@ def judge_hypotheses(tables: Mapping[str, pd.DataFrame], scale: str) -> list[Ver
 
     Args:
         tables: by hypothesis, rows as in :attr:`slotnorm_book.experiments.results.Results.scenes`: for B1 of the
-            experiment ``scale``, for B2 of :func:`slotnorm_book.analyses.mixture_weights.evaluate_with_mixture_weights`, for B3 of
-            ``many-slots``, for B4 of ``iterations``, for B5 of the models and of
+            experiment ``scale``, for B2 of
+            :func:`slotnorm_book.analyses.mixture_weights.evaluate_with_mixture_weights`, for B3 of ``many-slots``, for
+            B4 of ``iterations``, for B5 of the models and of
             :func:`slotnorm_book.analyses.em_segmentation.segment_with_em` together, on the same scenes.
         scale: of the recipes.
 

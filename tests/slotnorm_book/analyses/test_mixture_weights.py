@@ -9,11 +9,11 @@ from slotnorm import SlotAttention
 from slotnorm_book.analyses.mixture_weights import (
     MixtureWeightedAttention,
     correlation_table,
-    summarize_recovery,
     estimate_mixture_weights,
     evaluate_with_mixture_weights,
     measure_learned_weights,
     reweight_attention,
+    summarize_recovery,
 )
 from slotnorm_book.experiments.recipes import recipe
 from slotnorm_book.experiments.results import Results
