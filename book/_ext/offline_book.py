@@ -1,7 +1,7 @@
-"""Sphinx extension: a book that needs no network, neither when it is built nor when it is read.
+"""Sphinx extension: makes a book that needs no network, neither when it is built nor when it is read.
 
-Out of the box the pages fetch MathJax from a content delivery network, and Thebe's script is declared twice, which is a
-JavaScript error on every page. Here MathJax comes from an installed package and Thebe is left out.
+By default the pages fetch MathJax from a content delivery network, and Thebe's script is declared twice, which is a
+JavaScript error on every page. Here MathJax comes from an installed package, and Thebe is removed.
 """
 
 import shutil
@@ -17,7 +17,7 @@ MATHJAX = "mathjax/tex-svg.js"
 
 
 def mathjax_file() -> Path:
-    """Find MathJax 3's build for TeX input and SVG output: one file that needs no fonts.
+    """Return the path of MathJax 3 for TeX input and SVG output: one file that needs no fonts.
 
     Raises:
         ExtensionError: the package that ships it is not installed.
@@ -29,7 +29,7 @@ def mathjax_file() -> Path:
 
 
 def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
-    """Put MathJax beside the pages."""
+    """Copy MathJax to the static files of the pages."""
     if error is None and app.builder.format == "html":
         target = Path(app.outdir, "_static", MATHJAX)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -37,7 +37,7 @@ def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
 
 
 def clean_scripts(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document) -> None:
-    """Drop Thebe's scripts and every second declaration of the same script."""
+    """Remove Thebe's scripts and repeated declarations of the same script."""
     kept = {}
     for script in context["script_files"]:
         body = getattr(script, "attributes", {}).get("body") or ""

@@ -1,7 +1,7 @@
-"""Sphinx extension: every chapter ends with what it was made from, to download: notebook, parameters, records.
+"""Sphinx extension: adds links to every chapter, to download its notebook, its parameters and the records of its runs.
 
-``slotnorm-book execute`` leaves the executed notebook and its parameters side by side in ``book/chapters``; the
-records are those of ``book/results`` without the trained weights, in one archive for all chapters that show runs.
+``slotnorm-book execute`` writes the executed notebook and its parameters to ``book/chapters``. The records are those of
+``book/results`` without the trained weights, in one archive for all chapters that show runs.
 """
 
 import shutil
@@ -25,8 +25,8 @@ LINE = """<nav class="page-files" aria-label="Downloads">
 
 
 @cache
-def records(source: Path) -> bytes:
-    """An archive of the committed runs without their weights; the same records give the same bytes."""
+def pack_records(source: Path) -> bytes:
+    """Pack the committed runs without their weights into an archive; the same records give the same bytes."""
     book = source / "book"
     archive = BytesIO()
     with ZipFile(archive, "w") as file:
@@ -38,20 +38,20 @@ def records(source: Path) -> bytes:
 
 
 def add_links(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document) -> None:
-    """Put the links at the end of a chapter."""
+    """Add the links at the end of a chapter."""
     if not page.startswith(CHAPTERS) or doctree is None:
         return
     name = page.removeprefix(CHAPTERS)
     files = {"notebook": f"{FOLDER}/{name}.ipynb", "parameters": f"{FOLDER}/{name}.yaml"}
     parameters = yaml.safe_load((Path(app.srcdir) / f"{page}.yaml").read_text(encoding="utf-8"))
     if parameters.get("store"):
-        files[f"records of all runs, {len(records(Path(app.srcdir))) / 1e6:.0f} MB"] = RECORDS
+        files[f"records of all runs, {len(pack_records(Path(app.srcdir))) / 1e6:.0f} MB"] = RECORDS
     links = [f'<a href="{context["pathto"](target, 1)}" download>{text}</a>' for text, target in files.items()]
     context["body"] += LINE.format(links=" · ".join(links), cite=context["pathto"]("book/cite"))
 
 
 def copy_files(app: Sphinx, error: Exception | None) -> None:
-    """Put the files where the links lead."""
+    """Copy the files to where the links point."""
     if error is not None or app.builder.format != "html":
         return
     source, target = Path(app.srcdir), Path(app.outdir, FOLDER)
@@ -59,7 +59,7 @@ def copy_files(app: Sphinx, error: Exception | None) -> None:
     for path in sorted((source / CHAPTERS).glob("*.*")):
         if path.suffix in (".ipynb", ".yaml"):
             shutil.copyfile(path, target / path.name)
-    Path(app.outdir, RECORDS).write_bytes(records(source))
+    Path(app.outdir, RECORDS).write_bytes(pack_records(source))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -1,1 +1,1 @@
-"""What single chapters compute besides the results of the experiments."""
+"""Computations that single chapters add to the results of the experiments."""

@@ -56,7 +56,7 @@ def floor_table(rows: pd.DataFrame) -> pd.DataFrame:
             "device": escape_markdown(row.device),
             "ours": f"{_format_number(row.ours)} {row.unit}",
             "counted, and its least time": row.floor,
-            "besides": row.note,
+            "note": row.note,
         }
         for row in counted.itertuples()
     ]

@@ -1,4 +1,4 @@
-"""What the recorded runs cost: times, speeds and rates, as their records give them. Energy is not recorded."""
+"""The cost of the recorded runs: times, speeds and rates from their records. Energy is not recorded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from slotnorm_book.markup import escape_markdown
 
 NOT_RECORDED = "no run is recorded"
 _PLACE = ["device", "threads", "processes"]
-_COLUMNS = ["experiment", "device of each", "training of a run", "all of them", "steps a second"]
+_COLUMNS = ["experiment", "device", "training of a run", "training of all", "steps per second"]
 
 
 def tabulate_runs(results: Mapping[str, Results]) -> pd.DataFrame:

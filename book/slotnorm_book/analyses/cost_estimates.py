@@ -1,7 +1,7 @@
-"""What the paper's protocol would cost: an estimate from counted operations and from a rate.
+"""The cost of the paper's protocol, estimated from counted operations and a rate.
 
-The rate is one of the recorded runs' where there is one for the kind of model. Otherwise it is assumed, and the tables
-say so.
+The rate is taken from recorded runs if there are any for the kind of model. Otherwise it is assumed, and the tables say
+so.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from slotnorm_book.analyses.quantities import format_count, format_duration, for
 from slotnorm_book.experiments.recipes.recipe import Recipe
 from slotnorm_book.markup import escape_markdown
 
-_PAPER = ["experiment", "counted", "a run on one GPU", "all runs on one", "all runs on eight", "from"]
+_PAPER = ["experiment", "counted", "a run on one GPU", "all runs on one GPU", "all runs on eight GPUs", "rate"]
 _CORE = ["a run of", "on one core of", "recorded rate", "would take"]
 
 

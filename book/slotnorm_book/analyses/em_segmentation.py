@@ -1,8 +1,8 @@
-r"""The analogy taken at its word: expectation maximization as a segmenter, on the models' features (Sec. 3).
+r"""Expectation maximization (EM) as a segmenter of the models' features: the analogy of Sec. 3, applied directly.
 
-Each scene is a mixture of its own. Its points are the patches, layer-normalized as Slot Attention's input is and scaled
-to the unit sphere; a component is a slot, its responsibilities are the masks, enlarged and compared with the truth as a
-model's are. Nothing is learned but for one number, the temperature.
+A mixture is fitted to each scene. Its points are the patches, layer-normalized like the input of Slot Attention and
+scaled to unit length. A component stands for a slot, and its responsibilities are the slot's mask, which is enlarged
+and compared with the truth in the same way as a model's. Only one number is learned, the temperature.
 
 Shape letters: B batch, K components, N patches, F feature dimension.
 """
@@ -32,7 +32,7 @@ ITERATIONS, TOLERANCE = 100, 1e-5
 
 
 def project_to_sphere(features: Float[Tensor, "batch patches features"]) -> Float[Tensor, "batch patches features"]:
-    """Patches layer-normalized, without scale and shift, and divided by their length, shape (B, N, F)."""
+    """Layer-normalize patches, without scale and shift, and divide them by their length; shape (B, N, F)."""
     return normalize(layer_norm(features, features.shape[-1:]), dim=-1)
 
 
@@ -45,14 +45,14 @@ def segment(
     estimate_weights: bool,
     size: int,
 ) -> Int[Tensor, "height width"]:
-    r"""The most responsible component at each pixel, once the responsibilities are scaled bilinearly.
+    r"""Segment a scene: find the most responsible component at each pixel, after bilinear scaling.
 
     Args:
-        points: patches of one scene on the unit sphere, rows of a square grid one after the other, shape (N, F).
+        points: patches of one scene on the unit sphere, row by row from a square grid, shape (N, F).
         num_components: K, at most N.
         generator: source of the initial directions, which are random patches.
         temperature: :math:`\tau`.
-        estimate_weights: whether Eq. 8 is applied.
+        estimate_weights: whether to estimate the mixture weights (Eq. 8).
         size: side of the segmentation in pixels.
     """
     found = fit(
@@ -72,18 +72,19 @@ def segment(
 def segment_with_em(
     test: TestSet, *, scenes: int, counts: Sequence[int], seeds: Sequence[int], temperature: float
 ) -> pd.DataFrame:
-    """EM with estimated and with equal weights on the first scenes of a test set.
+    """Segment the first scenes of a test set with EM, with estimated and with equal weights.
 
     Args:
         test: scenes with features.
-        scenes: how many, at most the test set's.
+        scenes: number of scenes, at most those of the test set.
         counts: component counts.
-        seeds: of the initial directions; each is one run.
-        temperature: of the mixtures.
+        seeds: seeds of the initial directions, one run each.
+        temperature: temperature of the mixtures.
 
     Returns:
-        Rows as of :attr:`slotnorm_book.experiments.results.Results.scenes`; ``variant`` is :data:`EM` or
-        :data:`EM_EQUAL`, ``slots`` the components.
+        Rows like those of :attr:`slotnorm_book.experiments.results.Results.scenes`, in which ``variant`` is
+        :data:`slotnorm_book.variants.EM` or :data:`slotnorm_book.variants.EM_EQUAL` and ``slots`` is the number of
+        components.
     """
     split = select(test.source.open(), test.spec()).select(np.arange(scenes))
     return pd.concat(
@@ -98,11 +99,11 @@ def segment_with_em(
 
 
 def join_on_shared_scenes(models: pd.DataFrame, em: pd.DataFrame) -> pd.DataFrame:
-    """Trained models on the scenes and slot counts of EM, and EM itself, in one table.
+    """Join the rows of trained models and of EM in one table, on the scenes and slot counts that EM has.
 
     Args:
         models: :attr:`slotnorm_book.experiments.results.Results.scenes`; may be empty.
-        em: of :func:`segment_with_em`.
+        em: from :func:`segment_with_em`.
     """
     if models.empty:
         return em
@@ -113,12 +114,12 @@ def join_on_shared_scenes(models: pd.DataFrame, em: pd.DataFrame) -> pd.DataFram
 def add_em_segmentations(
     shown: Examples, em: pd.DataFrame, test: TestSet, *, scenes: int, temperature: float
 ) -> Examples:
-    """Scenes with the models' decompositions, and EM's beside them.
+    """Add EM's segmentations to example scenes.
 
     Args:
-        shown: scenes, all of them among the first of the test set.
-        em: of :func:`segment_with_em`, with rows of one component count and seed; its F-ARI is shown.
-        test, scenes, temperature: as of :func:`segment_with_em`.
+        shown: example scenes, all among the first scenes of the test set.
+        em: from :func:`segment_with_em`, rows of one component count and seed; the F-ARI that is shown.
+        test, scenes, temperature: see :func:`segment_with_em`.
     """
     if not shown.names:
         return shown
@@ -135,13 +136,13 @@ def add_em_segmentations(
 
 
 def choose_temperature(split: Split, *, scenes: int, num_components: int) -> float:
-    """The temperature of :data:`TEMPERATURES` with the highest F-ARI on the first scenes of a split.
+    """Choose the temperature of :data:`TEMPERATURES` with the highest F-ARI on the first scenes of a split.
 
-    It is chosen with the truth of training scenes, which no model sees: EM gets the benefit.
+    The choice uses the truth of training scenes, which no model sees; this is an advantage for EM.
 
     Args:
         split: scenes with features.
-        scenes: how many are looked at.
+        scenes: number of scenes to use.
         num_components: K.
     """
     few = split.select(np.arange(min(scenes, len(split))))
@@ -152,7 +153,7 @@ def choose_temperature(split: Split, *, scenes: int, num_components: int) -> flo
 def _segmentations(
     split: Split, count: int, seed: int, temperature: float, variant: str
 ) -> tuple[Int[Tensor, "scenes height width"], Mapping[str, Tensor]]:
-    """One run: all scenes of a split from one seed, whose draws depend on seed, count and place alone."""
+    """Segment all scenes of a split; the random draws depend only on seed, count and the scene's position."""
     fields = ("features", "segmentation", "num_objects", "scene_id")
     (batch,) = split.batches(batch_size=len(split), fields=fields)
     stream = int(np.random.SeedSequence((seed, count)).generate_state(1, np.uint64)[0])

@@ -1,4 +1,4 @@
-"""Scenes to look at, chosen by rule and not by hand, and what trained models make of them."""
+"""Example scenes, chosen by a rule, with the decompositions of trained models."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from slotnorm_book.experiments.results import Results
 from slotnorm_book.experiments.test_sets import TestSet, select
 
 CHOICE = {"worst": 0.0, "median": 0.5, "best": 1.0}
-"""Name to the quantile of F-ARI at which the scene stands."""
+"""Name of an example to the quantile of F-ARI at which it is chosen."""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Some scenes and what one run per variant makes of them in one setting.
+    """Some scenes with the decompositions of one run per variant, for one number of slots and iterations.
 
     Args:
         names: why each scene was chosen, such as ``"worst"``.
-        scene_ids: of the scenes.
+        scene_ids: their ids.
         image: shape (scenes, 3, H, W), in [-1, 1].
         truth: ground-truth labels, shape (scenes, H, W).
-        results: what the model returned, by variant; only those whose weights the store keeps.
-        segmentations: by variant, at the resolution at which the task compares, shape (scenes, rows, columns).
+        results: output of the model by variant, of the runs whose weights are in the store.
+        segmentations: by variant, at the resolution of the task's measures, shape (scenes, rows, columns).
         detections: by variant, :attr:`slotnorm.tasks.task.Measured.detections`: predicted and true objects, or nothing.
-        f_ari: by variant and scene, as evaluated.
-        lacking: what was not evaluated, if that is why there are no scenes.
+        f_ari: by variant and scene, from the record of the run.
+        missing: the setting that was not evaluated, if there are no scenes for this reason.
     """
 
     names: tuple[str, ...]
@@ -45,16 +45,16 @@ class Examples:
     segmentations: Mapping[str, Int[Tensor, "scenes rows columns"]]
     detections: Mapping[str, tuple[Tensor, ...]]
     f_ari: Mapping[str, npt.NDArray[np.float64]]
-    lacking: str = ""
+    missing: str = ""
 
 
 def choose_scenes(scenes: pd.DataFrame, num_slots: int, variant: str | None = None) -> dict[str, int]:
-    """The scenes at :data:`CHOICE`'s quantiles of F-ARI, by ``scene_id``.
+    """Choose the scenes at the quantiles :data:`CHOICE` of F-ARI; return the ``scene_id`` of each by its name.
 
     Args:
         scenes: rows of one test set, see :attr:`slotnorm_book.experiments.results.Results.scenes`.
-        num_slots: slot count at which they are ordered.
-        variant: by whose F-ARI; ``None`` for the mean over all variants, so that none is favored.
+        num_slots: slot count whose F-ARI orders the scenes.
+        variant: variant whose F-ARI orders them; ``None`` for the mean over all variants, which favors none.
     """
     rows = scenes[scenes["slots"] == num_slots]
     rows = rows if variant is None else rows[rows["variant"] == variant]
@@ -72,22 +72,22 @@ def decompose_examples(
     among: pd.DataFrame | None = None,
     seed: int = 0,
 ) -> Examples:
-    """Worst, median and best scene of a test set, as the models of one seed decompose them.
+    """Decompose the worst, the median and the best scene of a test set with the models of one seed.
 
-    There are none without a run, nor at a slot count that was not evaluated.
+    Without a run, and for a slot count that was not evaluated, the result has no scenes.
 
     Args:
-        results: whose runs.
-        test: one of the recipe's.
-        num_slots: slot count.
-        iterations: of Slot Attention, one of the evaluated; ``None`` for the test's first.
-        among: rows to choose by instead of all of the test set's, for scenes that others are measured on, too.
-        seed: of the runs that are shown.
+        results: runs to use; those without weights are left out.
+        test: one of the recipe's test sets.
+        num_slots: number of slots.
+        iterations: iterations of Slot Attention, which must have been evaluated; ``None`` for the first of the test.
+        among: rows from which to choose the scenes; ``None`` for all rows of the test set.
+        seed: seed of the runs.
     """
     if results.scenes.empty or num_slots not in test.slots:
         nothing = torch.zeros(0, 3, 1, 1)
-        lacking = "" if num_slots in test.slots else f"not evaluated with {num_slots} slots"
-        return Examples((), (), nothing, nothing[:, 0].long(), {}, {}, {}, {}, lacking)
+        missing = "" if num_slots in test.slots else f"not evaluated with {num_slots} slots"
+        return Examples((), (), nothing, nothing[:, 0].long(), {}, {}, {}, {}, missing)
     task, spec = results.recipe.task, test.spec()
     iterations = iterations or test.iterations[0]
     scenes = results.scenes[results.scenes["test"] == test.label]

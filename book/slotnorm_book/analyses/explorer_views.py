@@ -1,7 +1,7 @@
-"""Scenes at every slot count, for the book's explorer: which ones, and what one model per variant makes of them.
+"""The scenes of the book's explorer, and their decompositions at every slot count by one model per variant.
 
-A reader turns the number of slots and compares; so all pictures of a scene come from the same initial noise at a slot
-count, and a slot is numbered by what it is to the scene, not by its place among the slots, which means nothing.
+A reader changes the number of slots and compares. So the models start from the same initial noise at a slot count, and
+a slot is numbered by its role in the scene; its index among the slots has no meaning.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ from slotnorm_book.experiments.run_store import Run
 from slotnorm_book.experiments.test_sets import TestSet, select
 
 MAX_SEGMENTS = 32
-"""More than a scene has true segments: :func:`assign_roles` below it are true segments."""
+"""Bound on the number of true segments of a scene; roles below it are labels of true segments."""
 FURTHER = MAX_SEGMENTS
-"""First role of the slots on an object of which another slot has more."""
+"""First role of the slots that lie on an object of which another slot has more."""
 SPARE = 2 * FURTHER
-"""First role of the slots on the background that have no object."""
+"""First role of the slots that lie on the background and have no object."""
 
 
 @dataclass(frozen=True)
 class View:
-    """What one model makes of the scenes at every slot count.
+    """The decompositions of the scenes by one model at every slot count.
 
     Args:
-        segmentation: the slot that owns each pixel, shape (counts, scenes, H, W).
-        painting: the reconstruction in [-1, 1], shape (counts, scenes, 3, H, W); ``None`` where features are
-            reconstructed, which cannot be looked at.
-        f_ari: of the segmentation, shape (counts, scenes).
-        recorded: the same from the run's record.
-        average: the record's mean over all scenes of the test set, one per slot count.
+        segmentation: index of the slot that owns each pixel, shape (counts, scenes, H, W).
+        painting: the reconstruction in [-1, 1], shape (counts, scenes, 3, H, W); ``None`` for models that reconstruct
+            features, which cannot be shown.
+        f_ari: F-ARI of the segmentation, shape (counts, scenes).
+        recorded: the same F-ARI from the run's record.
+        average: mean F-ARI over all scenes of the test set, from the record, one per slot count.
     """
 
     segmentation: Int[Tensor, "counts scenes height width"]
@@ -58,16 +58,16 @@ class View:
 
 @dataclass(frozen=True)
 class Frames:
-    """Some scenes of a test set, and a view of them per variant.
+    """Some scenes of a test set, with a view of them per variant.
 
     Args:
-        experiment: whose models, such as ``"clevr-6-7"``.
+        experiment: experiment of the models, such as ``"clevr-6-7"``.
         test: the test set.
         train_slots: slots in training.
         scene_ids: the scenes, in the order of :func:`choose_spread_scenes`.
-        objects: how many are in each.
+        objects: number of objects in each.
         image: shape (scenes, 3, H, W), in [-1, 1].
-        truth: true labels, 0 the background, shape (scenes, H, W).
+        truth: true labels, 0 for the background, shape (scenes, H, W).
         views: by variant.
     """
 
@@ -87,22 +87,22 @@ class Frames:
 
     @property
     def start(self) -> int:
-        """Place of the training's slots among them; without these, of the next more, or of the last."""
+        """Index in :attr:`slots` of the count in training; if absent, of the next larger one, or of the last."""
         return min(bisect_left(self.slots, self.train_slots), len(self.slots) - 1)
 
     @property
     def deviation(self) -> float:
-        """Largest difference between the F-ARI of a picture here and that of the record."""
+        """Largest difference between the F-ARI of a segmentation here and that in the record."""
         return max(float(np.abs(view.f_ari.numpy() - view.recorded).max()) for view in self.views.values())
 
 
 def choose_spread_scenes(scenes: pd.DataFrame, count: int) -> list[int]:
-    """Scenes at evenly spaced quantiles of F-ARI, from the worst to the best, by ``scene_id``.
+    """Choose scenes at evenly spaced quantiles of F-ARI; return their ``scene_id``, from the worst to the best.
 
     Args:
         scenes: rows of one test set, see :attr:`slotnorm_book.experiments.results.Results.scenes`. A scene's F-ARI is
             the mean over all of them, so that neither a variant nor a slot count is favored.
-        count: how many; all scenes when there are no more.
+        count: number of scenes; if there are not more, all are chosen.
     """
     order = scenes.groupby("scene_id")["f_ari"].mean().sort_values(kind="stable").index
     places = np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)
@@ -110,15 +110,15 @@ def choose_spread_scenes(scenes: pd.DataFrame, count: int) -> list[int]:
 
 
 def explorer_frames(results: Results, scenes: int) -> Frames | None:
-    """What the models of a recipe's first seed make of scenes of its last test set, the one with more objects.
+    """Decompose scenes of a recipe's last test set, which has the most objects, with the models of its first seed.
 
     Args:
-        results: of a task that reconstructs pictures or features.
-        scenes: how many, chosen by :func:`choose_spread_scenes`.
+        results: runs of a task that reconstructs pictures or features.
+        scenes: number of scenes, chosen by :func:`choose_spread_scenes`.
 
     Returns:
-        ``None`` as long as the store lacks a run with weights of one of the recipe's variants: a comparison of some
-        variants only is none.
+        The scenes, or ``None`` unless every variant of the recipe has a run with weights: a comparison of only some of
+        the variants would mislead.
     """
     recipe, seed = results.recipe, results.recipe.seeds[0]
     runs = {run.spec.variant: run for run in results.runs if run.spec.seed == seed and run.has_weights}
@@ -150,16 +150,17 @@ def explorer_frames(results: Results, scenes: int) -> Frames | None:
 def assign_roles(
     segmentation: Int[Tensor, "height width"], truth: Int[Tensor, "height width"]
 ) -> npt.NDArray[np.uint8]:
-    """Number every pixel by what its slot is to the scene, so that the same thing has the same number in every view.
+    """Number every pixel by the role of its slot, so that the same thing has the same number in every view.
 
-    Of the slots that lie mostly on the background, the one with most of it is the background. Of the others, the one
-    with the most pixels of an object takes the object's label, however much background comes along, as F-ARI does not
-    count it. If it has that of several objects, it takes the label of which it has more. Other slots have numbers of
-    their own, larger ones first: from :data:`FURTHER` on if most of it lies on an object, else from :data:`SPARE` on.
+    Of the slots that lie mostly on the background, the one with the most background pixels gets role 0. The slot with
+    the most pixels of an object gets the object's label, whatever background it covers, as F-ARI ignores the
+    background. A slot that has the most pixels of several objects gets the label of the one of which it has more. All
+    other slots are numbered by size, the largest first: from :data:`FURTHER` on those that lie mostly on an object,
+    from :data:`SPARE` on the rest.
 
     Args:
         segmentation: slot indices.
-        truth: true labels below :data:`MAX_SEGMENTS`, 0 the background.
+        truth: true labels below :data:`MAX_SEGMENTS`, 0 for the background.
 
     Returns:
         The roles, shape (H, W).

@@ -1,8 +1,8 @@
-"""How many operations a training step needs, counted and not timed: what matrix products and convolutions multiply.
+"""Counts the floating-point operations of a training step (matrix products and convolutions only).
 
-A product of an m×k and a k×n matrix counts 2 m k n operations, a multiplication and an addition each. Counted are the
-forward and the backward pass of the model; the loss, the optimizer and everything pointwise are not, so that the count
-is a floor. Tensors are fake: they have shapes and no content, and no arithmetic is done.
+A product of an m×k and a k×n matrix has 2 m k n operations: as many multiplications as additions. The forward and the
+backward pass of the model are counted; the loss, the optimizer and everything pointwise are not, so the count is a
+lower bound. The tensors are fake: they have shapes but no content, and nothing is computed.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from slotnorm.tasks import FeatureDiscovery, Task
 
 
 def count_training_flops(task: Task, batch_size: int, variant: str = "weighted_mean") -> int:
-    """Operations of a forward and a backward pass.
+    """Count the operations of a forward and a backward pass.
 
     Args:
-        task: sizes of the model.
+        task: task whose model is trained.
         batch_size: scenes in a step.
-        variant: the normalization.
+        variant: name of the normalization.
     """
-    return _counted(cast(Any, task), batch_size, variant)
+    return _count(cast(Any, task), batch_size, variant)
 
 
 @cache
-def _counted(task: Any, batch_size: int, variant: str) -> int:
+def _count(task: Any, batch_size: int, variant: str) -> int:
     with FakeTensorMode():
         model: Any = task.build(variant)
         slots = model.slot_attention.initial_slots(torch.empty(batch_size, task.num_slots, task.slot_dim))
         counter = FlopCounterMode(display=False)
         with counter:
-            out = model(_input(task, batch_size), slots=slots)
+            out = model(_make_input(task, batch_size), slots=slots)
             painted = out.reconstruction if hasattr(out, "reconstruction") else out.predictions
             painted.sum().backward()
     return int(counter.get_total_flops())
 
 
-def _input(task: Any, batch_size: int) -> torch.Tensor:
+def _make_input(task: Any, batch_size: int) -> torch.Tensor:
     if isinstance(task, FeatureDiscovery):
         return torch.empty(batch_size, task.grid_size**2, task.feature_dim)
     return torch.empty(batch_size, 3, task.image_size, task.image_size)

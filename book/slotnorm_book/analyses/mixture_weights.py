@@ -1,12 +1,12 @@
-r"""The mixture weight that Slot Attention leaves out, given back to trained models (Sec. 3, Eqs. 5, 6 and 8).
+r"""Adds the mixture weights that Slot Attention leaves out to trained models (Sec. 3, Eqs. 5, 6 and 8).
 
 EM's responsibilities are :math:`\gamma_{n,k} \propto \pi_k \exp(x_n^\top \theta_k / \tau)`. Attention has no
-:math:`\pi_k`; Eq. 6 finds a factor in its place that the query may carry. Here the weight of the iteration before is
-added to the scores as :math:`s \log \pi_k`. The scores are already over the temperature, so :math:`s = 1` is Eq. 5, and
-the first iteration, where all weights are equal, is left as it is.
+:math:`\pi_k`; Eq. 6 finds another factor in its place, which the query may carry. Here the weight of the previous
+iteration is added to the scores as :math:`s \log \pi_k`. The scores are already divided by the temperature, so
+:math:`s = 1` is Eq. 5. The first iteration, in which all weights are equal, does not change.
 
-Proposition 2 divides by the length of the offset a. In trained models that is short beside the values, and single
-precision is amplified by as much; so all this is done in double precision.
+Proposition 2 divides by the length of the offset a. In trained models the offset is short compared with the values, so
+that rounding errors grow; everything here is therefore computed in double precision.
 
 Shape letters: B batch, K slots, N input tokens, D slot dimension.
 """
@@ -32,19 +32,19 @@ from slotnorm_book.markup import escape_markdown
 from slotnorm_book.theory.propositions import factorize_attention, layer_norm_hull, recover_column_means, update_codes
 
 FLOOR = 1e-6
-"""Of a recovered weight, whose rounding may take it to zero or below."""
+"""Smallest value of a recovered weight, as rounding may make it zero or negative."""
 
 
 class MixtureWeightedAttention(nn.Module):
-    r"""A trained Slot Attention that takes the place of itself in its model, with :math:`s \log \pi_k` in its scores.
+    r"""Wraps a trained Slot Attention and adds :math:`s \log \pi_k` to its attention scores.
 
-    The weights are the column means of the attention (Eq. 8). For a weighted sum with a C that is a multiple of N they
-    are recovered from the update codes by Prop. 2; for the other normalizations, whose codes do not hold them, they are
-    read off the attention itself.
+    The weights are the column means of the attention (Eq. 8). For a weighted sum whose C is a multiple of N they are
+    recovered from the update codes by Prop. 2. The codes of the other normalizations do not contain them, so there they
+    are computed from the attention.
 
     Args:
-        trained: the module, which is copied.
-        strength: :math:`s`; 0 leaves the module as it is.
+        trained: the module; it is copied.
+        strength: :math:`s`; 0 changes nothing.
     """
 
     def __init__(self, trained: SlotAttention, strength: float) -> None:
@@ -53,7 +53,7 @@ class MixtureWeightedAttention(nn.Module):
         self.strength = strength
 
     def initial_slots(self, noise: Float[Tensor, "batch slots dim"]) -> Float[Tensor, "batch slots dim"]:
-        """See :meth:`slotnorm.attention.SlotAttention.initial_slots`; in double precision."""
+        """Make initial slots in double precision, see :meth:`slotnorm.attention.SlotAttention.initial_slots`."""
         return self.trained.initial_slots(noise.double())
 
     @torch.no_grad()
@@ -65,14 +65,14 @@ class MixtureWeightedAttention(nn.Module):
         slots: Float[Tensor, "batch slots dim"],
         generator: torch.Generator | None = None,
     ) -> tuple[Float[Tensor, "batch slots dim"], Float[Tensor, "batch slots inputs"]]:
-        """Slots and attention after the last iteration, as of :meth:`slotnorm.attention.SlotAttention.forward`.
+        """Return slots and attention of the last iteration, like :meth:`slotnorm.attention.SlotAttention.forward`.
 
         Args:
             inputs: input tokens, shape (B, N, input_dim).
-            num_slots: not needed, the initial slots tell.
-            iterations: refinement steps; ``None`` for those of the training.
+            num_slots: not used; the number of initial slots counts.
+            iterations: number of iterations; ``None`` for that of the training.
             slots: initial slots, shape (B, K, D).
-            generator: not needed.
+            generator: not used.
         """
         module, statistics, weights_BK = self.trained, None, None
         slots = slots.double()
@@ -90,25 +90,25 @@ class MixtureWeightedAttention(nn.Module):
 def reweight_attention(
     attention: Float[Tensor, "batch slots inputs"], weights: Float[Tensor, "batch slots"], strength: float
 ) -> Float[Tensor, "batch slots inputs"]:
-    r"""Attention with :math:`s \log \pi_k` added to its scores: :math:`\gamma_{n,k} \pi_k^s` over its sum."""
+    r"""Add :math:`s \log \pi_k` to the scores of an attention: :math:`\gamma_{n,k} \pi_k^s`, normalized over k."""
     return (attention.log() + strength * weights.log()[:, :, None]).softmax(dim=1)
 
 
 def estimate_mixture_weights(
     module: SlotAttention, codes: Float[Tensor, "batch slots dim"], attention: Float[Tensor, "batch slots inputs"]
 ) -> Float[Tensor, "batch slots"]:
-    r"""Weights :math:`\pi_k` (Eq. 8) of an iteration, positive with sum one; by Prop. 2 where the codes hold them.
+    r"""Estimate the weights :math:`\pi_k` (Eq. 8) of an iteration, by Prop. 2 if the codes contain them.
 
     Args:
-        module: with as many features in a token as in a slot if it is a weighted sum: Prop. 2 assumes it.
+        module: Slot Attention; with a weighted sum, tokens must have as many features as slots (Prop. 2).
         codes: :math:`u_k`, shape (B, K, D).
-        attention: what they were made with, shape (B, K, N); not used for a weighted sum.
+        attention: attention of the codes, shape (B, K, N); not used for a weighted sum.
 
     Returns:
-        Shape (B, K).
+        Positive weights that sum to one over the slots, shape (B, K).
 
     Raises:
-        ValueError: for a weighted sum whose codes do not hold them, see
+        ValueError: the codes of a weighted sum do not contain the weights, see
             :func:`slotnorm_book.theory.propositions.recover_column_means`.
     """
     normalization = module.normalization
@@ -124,17 +124,17 @@ def estimate_mixture_weights(
 def evaluate_with_mixture_weights(
     results: Results, test: TestSet, *, scenes: int, slots: Sequence[int], strengths: Sequence[float]
 ) -> pd.DataFrame:
-    """Trained models with the mixture weight, on the first scenes of a test set.
+    """Evaluate trained models with the mixture weight on the first scenes of a test set.
 
     Args:
-        results: whose runs; those that keep no weights are left out.
-        test: one of the recipe's.
-        scenes: how many, at most the test set's.
+        results: runs to evaluate; those without weights are left out.
+        test: one of the recipe's test sets.
+        scenes: number of scenes, at most those of the test set.
         slots: slot counts.
         strengths: see :class:`MixtureWeightedAttention`.
 
     Returns:
-        Rows as of :attr:`slotnorm_book.experiments.results.Results.scenes`, with a column ``strength``.
+        Rows like those of :attr:`slotnorm_book.experiments.results.Results.scenes`, and a column ``strength``.
     """
     split, spec = first_scenes(test, scenes, slots)
     frames = []
@@ -151,19 +151,19 @@ def evaluate_with_mixture_weights(
 
 
 def measure_learned_weights(results: Results, test: TestSet, *, scenes: int, slots: int) -> pd.DataFrame:
-    r"""Whether the queries of trained models carry the weight: Eq. 6's factor against the column means before it.
+    r"""Measure whether the queries of trained models carry the weight: compare Eq. 6's factor with column means.
 
     Args:
-        results: whose runs.
-        test: whose first scenes are shown.
-        scenes: how many.
-        slots: slot count.
+        results: runs to measure; those without weights are left out.
+        test: test set whose first scenes are used.
+        scenes: number of scenes.
+        slots: number of slots.
 
     Returns:
         A row per run: ``variant``, ``seed``, ``correlation`` (Pearson's, between :math:`a^\top p_a(q_k) / \sqrt D` and
-        :math:`\log \pi_k` of the iteration before the last, each less its mean over the slots of the scene), ``offset``
-        (length of the values' offset a over their own), and ``recovery_error``, the largest error of Prop. 2's function
-        in single precision, NaN but for weighted sums.
+        :math:`\log \pi_k` of the last iteration but one, each minus its mean over the slots of the scene), ``offset``
+        (length of the values' offset a, divided by the mean length of the values), and ``recovery_error``, the largest
+        error of Prop. 2's function in single precision, which is NaN except for weighted sums.
     """
     split, spec = first_scenes(test, scenes, [slots])
     (batch,) = split.batches(batch_size=scenes, fields=results.recipe.task.evaluation_fields)
@@ -177,12 +177,12 @@ def measure_learned_weights(results: Results, test: TestSet, *, scenes: int, slo
         with torch.no_grad():
             rows.append(
                 {"variant": run.spec.variant, "seed": run.spec.seed}
-                | _carried(model.slot_attention, task.encode(model, batch), noise, test.iterations[0])
+                | _measure_run(model.slot_attention, task.encode(model, batch), noise, test.iterations[0])
             )
     return pd.DataFrame(rows)
 
 
-def _carried(module: SlotAttention, tokens: Tensor, noise: Tensor, iterations: int) -> dict[str, float]:
+def _measure_run(module: SlotAttention, tokens: Tensor, noise: Tensor, iterations: int) -> dict[str, float]:
     # the last iteration's query is made from the codes of the one before, whose slots are those two before the last
     slots_BKD, _ = module(tokens, slots=module.initial_slots(noise), iterations=max(1, iterations - 2))
     codes_BKD, attn_BKN = update_codes(module, tokens, slots_BKD)
@@ -199,11 +199,11 @@ def _carried(module: SlotAttention, tokens: Tensor, noise: Tensor, iterations: i
 
 
 def correlation_table(learned: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
-    """The correlations of :func:`measure_learned_weights` as a table for readers: median and range over runs.
+    """Tabulate the correlations of :func:`measure_learned_weights`: median and range over runs.
 
     Args:
         learned: a row per run; may be empty.
-        labels: variant to what the table calls it.
+        labels: variant to its name in the table.
     """
     rows = []
     for variant, runs in learned.groupby("variant", sort=False) if len(learned) else ():

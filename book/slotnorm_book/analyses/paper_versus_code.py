@@ -1,7 +1,6 @@
-r"""What details in which paper and code differ do to the results: at inference, on trained models, and in training.
+r"""Measures how the results depend on details in which the paper and its code differ, at inference and in training.
 
-The page *Paper versus code* says where each comes from. Every comparison is on the same scenes from the same initial
-slots.
+The page *Paper versus code* says where each detail comes from. All comparisons use the same scenes and initial slots.
 """
 
 from __future__ import annotations
@@ -25,16 +24,16 @@ from slotnorm_book.experiments.test_sets import TestSet, evaluate, first_scenes
 
 COLUMNS = ["detail", "variant", "seed", "slots", "plain", "changed"]
 ENLARGED = 4
-"""How much larger the pictures are that :func:`effect_of_nearest_scaling` scales down."""
+"""Factor by which the pictures that :func:`effect_of_nearest_scaling` scales down are larger."""
 Change = Callable[[Any, RunSpec], None]
 TENSORFLOW_EPS = 1e-3
-"""Of layer normalization in Keras, with which Locatello et al. (2020) trained."""
+"""Epsilon of layer normalization in Keras, with which Locatello et al. (2020) trained."""
 NEAREST = "pictures scaled nearest"
-"""What :func:`effect_of_nearest_scaling` calls its detail."""
+"""Label of the detail that :func:`effect_of_nearest_scaling` measures."""
 
 
 class ScaledMean(Normalization):
-    r"""A weighted mean times :math:`K_\text{train} / K`, which the paper's code has and its text does not.
+    r"""A weighted mean times :math:`K_\text{train} / K`; the paper's code has this factor, its text does not.
 
     Args:
         mean: the trained normalization.
@@ -54,18 +53,18 @@ class ScaledMean(Normalization):
 
 
 def use_scaled_mean(model: Any, spec: RunSpec) -> None:
-    """Scale the update codes by the slots of the training over those of this call."""
+    """Multiply the update codes by the number of slots in training, divided by that of the call."""
     model.slot_attention.normalization = ScaledMean(model.slot_attention.normalization, spec.task.num_slots)
 
 
 def use_tensorflow_eps(model: Any, spec: RunSpec) -> None:
-    """Give the module's three layer normalizations the epsilon of the TensorFlow original."""
+    """Set the epsilon of the three layer normalizations to that of the TensorFlow original."""
     for name in ("norm_inputs", "norm_slots", "norm_mlp"):
         getattr(model.slot_attention, name).eps = TENSORFLOW_EPS
 
 
 def use_unbiased_variance(model: Any, spec: RunSpec) -> None:
-    """Divide batch norm's variance by LKD - 1, as Eq. 12 is printed, for the batches that the run was trained on."""
+    """Divide batch norm's variance by LKD - 1, as Eq. 12 is printed, for the batch size of the training."""
     norm: BatchNorm = model.slot_attention.normalization
     count = spec.batch_size * spec.task.num_slots * spec.task.slot_dim
     norm.running_var.mul_(count / (count - 1))
@@ -73,7 +72,7 @@ def use_unbiased_variance(model: Any, spec: RunSpec) -> None:
 
 @dataclass(frozen=True)
 class Detail:
-    """A change at inference: which models it is made to, and how."""
+    """A change at inference: its label, the variant that it applies to, and the function that makes it."""
 
     label: str
     variant: str
@@ -88,17 +87,17 @@ DETAILS = (
 
 
 def effect_at_inference(results: Results, test: TestSet, *, scenes: int, slots: Sequence[int]) -> pd.DataFrame:
-    """What the :data:`DETAILS` change of trained models.
+    """Measure how the :data:`DETAILS` change the F-ARI of trained models.
 
     Args:
-        results: whose runs; those that keep no weights are left out.
-        test: one of the recipe's.
-        scenes: how many of its first scenes, at most all.
+        results: runs to measure; those without weights are left out.
+        test: one of the recipe's test sets.
+        scenes: number of its first scenes to measure on.
         slots: slot counts.
 
     Returns:
         A row per detail, run and slot count: ``detail``, ``variant``, ``seed``, ``slots``, ``plain`` and ``changed``,
-        the mean F-ARI without and with it.
+        the mean F-ARI without and with the detail.
     """
     split, spec = first_scenes(test, scenes, slots)
     rows = []
@@ -116,19 +115,19 @@ def effect_at_inference(results: Results, test: TestSet, *, scenes: int, slots: 
 
 
 def effect_of_nearest_scaling(results: Results, test: TestSet, *, scenes: int, slots: Sequence[int]) -> pd.DataFrame:
-    """What trained models make of pictures that were scaled as the paper's code does, nearest, and not bilinearly.
+    """Measure the F-ARI of trained models on pictures scaled to the nearest pixel, as in the paper's code.
 
-    The scenes are opened at :data:`ENLARGED` times the side and scaled down in both ways, neither of them antialiased;
-    masks are those of the test set.
+    The scenes are opened at :data:`ENLARGED` times the side and scaled down in both ways, bilinear and nearest, without
+    antialiasing. The masks are those of the test set.
 
     Args:
-        results: of object discovery; runs that keep no weights are left out.
-        test: one of the recipe's.
-        scenes: how many of its first scenes, at most all.
+        results: runs of object discovery; those without weights are left out.
+        test: one of the recipe's test sets.
+        scenes: number of its first scenes to measure on.
         slots: slot counts.
 
     Returns:
-        As of :func:`effect_at_inference`: ``plain`` is bilinear, ``changed`` nearest.
+        Rows like those of :func:`effect_at_inference`; ``plain`` is bilinear, ``changed`` nearest.
     """
     small, spec = first_scenes(test, scenes, slots)
     source = replace(test.source, image_size=ENLARGED * test.source.image_size)
@@ -150,7 +149,7 @@ def effect_of_nearest_scaling(results: Results, test: TestSet, *, scenes: int, s
 
 
 def _scaled(pictures: npt.NDArray[np.uint8], size: int, mode: str) -> npt.NDArray[np.uint8]:
-    """uint8 (N, H, W, 3) to (N, size, size, 3)."""
+    """Scale pictures of shape (N, H, W, 3) to (N, size, size, 3)."""
     channels_first = torch.from_numpy(pictures).permute(0, 3, 1, 2).float()
     options = {"align_corners": False} if mode == "bilinear" else {}
     scaled: npt.NDArray[np.float32] = interpolate(channels_first, size=(size, size), mode=mode, **options).numpy()
@@ -160,17 +159,17 @@ def _scaled(pictures: npt.NDArray[np.uint8], size: int, mode: str) -> npt.NDArra
 def effect_in_training(
     results: Results, changed: Mapping[str, Results], label: str, slots: Sequence[int]
 ) -> pd.DataFrame:
-    """What a detail of the training changes: runs with it beside those of the same variant and seed without.
+    """Compare runs that were trained with a detail with runs of the same variant and seed without it.
 
     Args:
-        results: the runs without.
-        changed: label of the detail to the runs with it.
-        label: of the test set.
+        results: the runs without the detail.
+        changed: label of a detail to the runs with it.
+        label: label of the test set.
         slots: slot counts.
 
     Returns:
-        As of :func:`effect_at_inference`; a pair of which one run is missing is left out, and so is a slot count at
-        which one was not evaluated.
+        Rows like those of :func:`effect_at_inference`. A pair is left out if one of its runs is missing, and a slot
+        count if one of the two runs was not evaluated with it.
     """
     plain, rows = _by_run(results, label), []
     for detail, others in changed.items():
@@ -197,11 +196,11 @@ def _by_run(results: Results, label: str) -> dict[tuple[str, int], dict[int, flo
 
 
 def median_seed_difference(results: Results, label: str, slots: Sequence[int]) -> float:
-    """Median absolute difference of mean F-ARI between two seeds of a variant; NaN with one seed.
+    """Return the median absolute difference of mean F-ARI between two seeds of a variant; NaN with one seed.
 
     Args:
         results: the runs.
-        label: of the test set.
+        label: label of the test set.
         slots: slot counts; one that was not evaluated is left out.
     """
     means = _by_run(results, label).items()
@@ -211,13 +210,13 @@ def median_seed_difference(results: Results, label: str, slots: Sequence[int]) -
 
 
 def largest_change_text(pairs: pd.DataFrame, detail: str) -> str:
-    """For the text: from which to which value each run's largest change of F-ARI over slot counts goes, with signs.
+    """Return the range over runs of the largest change of F-ARI, such as ``"-0.02 to +0.07 over 3 runs"``.
 
-    Such as ``"-0.02 to +0.07 over 3 runs"``.
+    The largest change of a run is that of the slot count with the largest absolute change.
 
     Args:
-        pairs: of :func:`effect_at_inference` or :func:`effect_in_training`.
-        detail: its label.
+        pairs: from :func:`effect_at_inference` or :func:`effect_in_training`.
+        detail: label of the detail.
     """
     rows = pairs[pairs["detail"] == detail]
     if rows.empty:
@@ -230,20 +229,20 @@ def largest_change_text(pairs: pd.DataFrame, detail: str) -> str:
 
 
 def count_runs_text(pairs: pd.DataFrame, labels: Mapping[str, str]) -> str:
-    """For the text: how many runs of which variant each detail is measured on, as in ``"scaled mean: 3 of Baseline"``.
+    """Count the runs of each variant behind each detail, as a text such as ``"scaled mean: 3 of Baseline"``.
 
     Args:
-        pairs: of :func:`effect_at_inference`, :func:`effect_of_nearest_scaling` or :func:`effect_in_training`.
-        labels: variant to what the text calls it.
+        pairs: from :func:`effect_at_inference`, :func:`effect_of_nearest_scaling` or :func:`effect_in_training`.
+        labels: variant to its name in the text.
     """
-    told = []
+    parts = []
     for detail, rows in pairs.groupby("detail", sort=False):
         runs = rows.groupby("variant", sort=False)["seed"].nunique()
-        told.append(f"{detail}: {', '.join(f'{n} of {labels.get(name, name)}' for name, n in runs.items())}")
-    return "; ".join(told) or "not run"
+        parts.append(f"{detail}: {', '.join(f'{n} of {labels.get(name, name)}' for name, n in runs.items())}")
+    return "; ".join(parts) or "not run"
 
 
 def count_with_weights(results: Results) -> str:
-    """For the text: how many of a recipe's runs keep weights, such as ``"4 of 12 runs at cpu scale"``."""
+    """Count the runs of a recipe that have weights, as a text such as ``"4 of 12 runs at cpu scale"``."""
     kept, total = sum(run.has_weights for run in results.runs), len(results.runs) + len(results.missing)
     return f"{kept} of {total} runs at {results.recipe.scale} scale"

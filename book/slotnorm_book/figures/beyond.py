@@ -1,4 +1,4 @@
-"""Figures of what is beyond the paper; see :mod:`slotnorm_book.figures.score_curves` for what is drawn how."""
+"""Figures of the chapter *Beyond the paper*, drawn like those of :mod:`slotnorm_book.figures.score_curves`."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ MANY_TICKS = (5, 7, 11, 21, 32, 64, 128)
 
 
 def draw_scales(scenes: pd.DataFrame, baseline: pd.DataFrame, *, train_slots: int) -> Figure:
-    """F-ARI of weighted sums over slots on each test set, a line per scale, and over the scale on the last one.
+    """Draw F-ARI of weighted sums over slots on each test set, a line per scale, and over the scale on the last.
 
     Args:
-        scenes: of the experiment ``scale``.
-        baseline: rows of the weighted mean on the same scenes, for a dashed line at its median; may be empty.
-        train_slots: marked by a dotted line.
+        scenes: rows of the experiment ``scale``.
+        baseline: rows of the weighted mean on the same scenes, whose median is drawn as a dashed line; may be empty.
+        train_slots: number of slots in training, marked by a dotted line.
     """
     if scenes.empty:
         return placeholder_figure("not run")
@@ -37,17 +37,17 @@ def draw_scales(scenes: pd.DataFrame, baseline: pd.DataFrame, *, train_slots: in
         draw_score_lines(ax, scenes[scenes["test"] == test], "slots", "f_ari")
         ax.set_title(test, fontsize=11)
     last = scenes[scenes["test"] == tests[-1]]
-    _over_scales(axes[-1], last, baseline[baseline["test"] == tests[-1]] if len(baseline) else baseline)
+    _draw_over_scales(axes[-1], last, baseline[baseline["test"] == tests[-1]] if len(baseline) else baseline)
     axes[-1].set_title(f"{tests[-1]}, all slot counts", fontsize=11)
     axes[0].set_ylabel(AXIS_LABELS["f_ari"])
     ordered = sorted(scenes["variant"].unique(), key=lambda name: scale_factor(name) or 0)
-    _legend(
+    _add_legend(
         fig, [replace(look_of(name), label="C = N") if name == "weighted_sum" else look_of(name) for name in ordered]
     )
     return fig
 
 
-def _over_scales(ax: Axes, table: pd.DataFrame, baseline: pd.DataFrame) -> None:
+def _draw_over_scales(ax: Axes, table: pd.DataFrame, baseline: pd.DataFrame) -> None:
     factors = table["variant"].map(scale_factor)
     # a scene's mean over slot counts, so that intervals are over scenes and runs
     means = table.assign(factor=factors).groupby(["seed", "scene_id", "factor"], as_index=False)["f_ari"].mean()
@@ -63,7 +63,7 @@ def _over_scales(ax: Axes, table: pd.DataFrame, baseline: pd.DataFrame) -> None:
 
 
 def draw_many_slots(scenes: pd.DataFrame, measures: Sequence[str], *, train_slots: int) -> Figure:
-    """Measures over slot counts on a logarithmic axis, a panel each."""
+    """Draw measures over slot counts on a logarithmic axis, a panel each; a dotted line marks ``train_slots``."""
     if scenes.empty:
         return placeholder_figure("not run")
     fig, axes = plt.subplots(1, len(measures), figsize=(PANEL_WIDTH * len(measures), PANEL_HEIGHT + 0.4))
@@ -79,7 +79,7 @@ def draw_many_slots(scenes: pd.DataFrame, measures: Sequence[str], *, train_slot
 
 
 def draw_iterations(scenes: pd.DataFrame, measures: Sequence[str], *, trained: int) -> Figure:
-    """Measures over iterations, a row each, a panel per slot count; ``trained`` iterations are marked."""
+    """Draw measures over iterations, a row each, with a panel per slot count; a dotted line marks ``trained``."""
     if scenes.empty:
         return placeholder_figure("not run")
     counts = sorted(scenes["slots"].unique())
@@ -96,10 +96,10 @@ def draw_iterations(scenes: pd.DataFrame, measures: Sequence[str], *, trained: i
 
 
 def draw_mixture_weight_gains(table: pd.DataFrame) -> Figure:
-    """F-ARI gained by the mixture weight over slots, a panel per strength.
+    """Draw the F-ARI that the mixture weight adds over slots, a panel per strength.
 
     Args:
-        table: of :func:`slotnorm_book.analyses.mixture_weights.evaluate_with_mixture_weights`, strength 0 included.
+        table: from :func:`slotnorm_book.analyses.mixture_weights.evaluate_with_mixture_weights`, with strength 0.
     """
     if table.empty:
         return placeholder_figure("no model of this experiment is in the store")
@@ -118,7 +118,7 @@ def draw_mixture_weight_gains(table: pd.DataFrame) -> Figure:
 
 
 def draw_models_and_em(table: pd.DataFrame) -> Figure:
-    """F-ARI and ARI of models and EM over slots or components."""
+    """Draw F-ARI and ARI of models over slots and of EM over components."""
     fig, axes = plt.subplots(1, 2, figsize=(PHONE_WIDTH, PANEL_HEIGHT + 0.8))
     for ax, measure in zip(axes, ("f_ari", "ari"), strict=True):
         draw_score_lines(ax, table, "slots", measure)
@@ -127,6 +127,6 @@ def draw_models_and_em(table: pd.DataFrame) -> Figure:
     return fig
 
 
-def _legend(fig: Figure, looks: Sequence[Look]) -> None:
+def _add_legend(fig: Figure, looks: Sequence[Look]) -> None:
     handles = [Line2D([], [], color=look.color, marker=look.marker, label=look.label) for look in looks]
     fig.legend(handles=handles, loc="outside upper center", ncols=min(5, len(handles)))

@@ -1,4 +1,4 @@
-"""The forest of the ledger: every criterion of the claims that were run, with its interval."""
+"""The forest plot of all claims: every criterion of the claims that were run, with its interval."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ LOOKS = {
     "contradicted": (OKABE_ITO["vermillion"], "X", "does not hold"),
     "inconclusive": ("0.55", "s", "open"),
 }
-"""Outcome to color, marker and label; neither needs the other to be told apart."""
+"""Outcome to color, marker and label; both colors and markers differ between outcomes."""
 LINEAR, END = 0.05, 2.0
-"""Distances below the one are drawn to scale, larger ones by their logarithm; beyond the other they are cut off."""
+"""Distances below ``LINEAR`` are drawn to scale, larger ones by their logarithm; beyond ``END`` they are cut off."""
 ROW_HEIGHT = 0.23
 
 
 def draw_forest(rulings: Sequence[Verdict]) -> Figure:
-    """A line per criterion: distance of the measurement from its bound, to the right where the paper's claim lies.
+    """Draw the distance of each criterion's measurement from its bound; the right-hand side is as claimed.
 
     Args:
-        rulings: those without a verdict, and claims that are computed, are left out.
+        rulings: judged claims; those without a verdict and mechanism claims are left out.
     """
     judged = [ruling for ruling in rulings if ruling.was_run and ruling.claim.kind == "result"]
     if not judged:

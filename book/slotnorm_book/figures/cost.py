@@ -1,4 +1,4 @@
-"""How long steps took, run by run, and the package beside plain forms of the same."""
+"""Figures of the cost chapter: times of steps, and speed and memory compared with plain forms."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from slotnorm_book.figures.style import OKABE_ITO, PHONE_WIDTH, add_variant_lege
 
 
 def draw_relative_times(runs: pd.DataFrame) -> Figure:
-    """Time of a step in every run over that of its experiment's baseline on the same device, a line per experiment.
+    """Draw the time of a step of every run, relative to its experiment's baseline on the same device.
 
     Args:
-        runs: from :func:`slotnorm_book.analyses.cost.tabulate_runs`; those that
+        runs: from :func:`slotnorm_book.analyses.cost.tabulate_runs`; runs that
             :func:`slotnorm_book.analyses.cost.compare_with_baseline` leaves out are not drawn.
     """
     known = compare_with_baseline(runs)
@@ -43,11 +43,13 @@ DEVICES = (("o", OKABE_ITO["blue"]), ("D", OKABE_ITO["orange"]), ("s", OKABE_ITO
 
 
 def draw_benchmark_ratios(rows: pd.DataFrame) -> Figure:
-    """How much better the project's forms do, a line per measurement and a mark per device; a bar is the aim.
+    """Draw by which factor the project's forms are better, a line per measurement and a mark per device.
+
+    A bar marks the aim.
 
     Args:
-        rows: from :func:`slotnorm_book.analyses.benchmark_results.read_benchmark`; those without a plain form are left
-            out.
+        rows: from :func:`slotnorm_book.analyses.benchmark_results.read_benchmark`; rows without a plain form are
+            left out.
     """
     known = rows[rows["ratio"].notna() & (rows["subject"] != "side by side")]
     names = [f"{subject}: {what}" for subject, what in zip(known["subject"], known["what"], strict=True)]
@@ -76,7 +78,7 @@ def draw_benchmark_ratios(rows: pd.DataFrame) -> Figure:
 
 
 def parse_aim(aim: str) -> float | None:
-    """The ratio that an aim such as ``"≥ 1.5x"`` or ``"≤ 0.4x the memory"`` asks for, if it asks for one."""
+    """Return the ratio in an aim such as ``"≥ 1.5x"`` or ``"≤ 0.4x the memory"``, ``None`` for other aims."""
     found = re.match(r"([≥≤]) ([\d.]+)x", aim)
     if found is None:
         return None

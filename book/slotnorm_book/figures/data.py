@@ -1,4 +1,4 @@
-"""Figures of the data page: how many objects scenes have, and frozen features as colors beside the images."""
+"""Figures of the data page: numbers of objects, and frozen features as colors below the images."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from slotnorm_book.figures.segmented_scenes import to_rgb
 from slotnorm_book.figures.style import OKABE_ITO, PHONE_WIDTH
 
 CLIPPED = 0.02
-"""Share of the patches at either end of a component that get the end's color."""
+"""Share of the patches at either end of a component that get the color of the end."""
 
 
 def draw_object_counts(counts: Mapping[str, npt.NDArray[np.int64]]) -> Figure:
-    """Scenes per number of objects, a bar per data set.
+    """Draw the number of scenes over the number of objects, a bar per data set.
 
     Args:
         counts: name of a data set to the number of objects in each of its scenes.
@@ -37,16 +37,16 @@ def draw_object_counts(counts: Mapping[str, npt.NDArray[np.int64]]) -> Figure:
 
 
 def features_to_rgb(features: Float[Tensor, "scenes patches dim"]) -> Float[Tensor, "scenes side side 3"]:
-    """The three main components of patch features, over all scenes together, as red, green and blue.
+    """Turn the three main components of patch features, over all scenes together, into red, green and blue.
 
-    Each component is scaled to [0, 1], but for the `CLIPPED` share at either end; its sign is such that the largest
-    of its loadings is positive.
+    Each component is scaled to [0, 1]; the share :data:`CLIPPED` at either end is clipped. Its sign makes the loading
+    with the largest absolute value positive.
 
     Args:
-        features: patches row by row on a square grid.
+        features: patches, row by row from a square grid.
 
     Raises:
-        ValueError: the patches fill no square.
+        ValueError: the number of patches is not a square.
     """
     scenes, patches, dim = features.shape
     side = round(patches**0.5)
@@ -66,7 +66,7 @@ def features_to_rgb(features: Float[Tensor, "scenes patches dim"]) -> Float[Tens
 def draw_images_and_features(
     image: Float[Tensor, "scenes 3 height width"], features: Float[Tensor, "scenes patches dim"]
 ) -> Figure:
-    """Images in a row, the colors of their patches' features below."""
+    """Draw images in a row, with the colors of their patches' features below."""
     side = PHONE_WIDTH / len(image)
     fig, axes = plt.subplots(2, len(image), figsize=(PHONE_WIDTH, 2 * side), squeeze=False)
     rows = (to_rgb(image), features_to_rgb(features.cpu()).numpy())

@@ -70,19 +70,21 @@ def draw_middle_scene(sets: list[Frames], columns: int = 4) -> Figure:
     fig, axes = plt.subplots(rows, len(places) + 1, figsize=size, squeeze=False, subplot_kw={"frame_on": False})
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
-    _draw(axes[0, 0], to_bytes(frames.image[scene]), "picture")
-    _draw(axes[1, 0], color_roles(frames.truth[scene], frames.truth[scene]), "truth")
+    _draw_picture(axes[0, 0], to_bytes(frames.image[scene]), "picture")
+    _draw_picture(axes[1, 0], color_roles(frames.truth[scene], frames.truth[scene]), "truth")
     for row, (variant, view) in enumerate(frames.views.items()):
         line = axes[row]
         line[1].set_ylabel(look_of(variant).label, fontsize=9)
         for ax, place in zip(line[1:], places, strict=True):
             score = round(view.f_ari[place, scene].item(), 2) + 0.0  # no -0.00
             heading = f"{frames.slots[place]} slots\n" if row == 0 else ""
-            _draw(ax, color_roles(view.segmentation[place, scene], frames.truth[scene]), f"{heading}{score:.2f}")
+            _draw_picture(
+                ax, color_roles(view.segmentation[place, scene], frames.truth[scene]), f"{heading}{score:.2f}"
+            )
     return fig
 
 
-def _draw(ax: Axes, picture: npt.NDArray[np.uint8], title: str) -> None:
+def _draw_picture(ax: Axes, picture: npt.NDArray[np.uint8], title: str) -> None:
     ax.imshow(picture, interpolation="nearest")
     ax.set_title(title, fontsize=9)
 

@@ -1,4 +1,4 @@
-"""Objects of a CLEVR scene, there or predicted, seen from above."""
+"""Objects of a CLEVR scene, true or predicted, seen from above."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from slotnorm.object_properties import CLASS_COUNTS, COORDINATES, REAL
 PALETTE = ("#575757", "#ad2323", "#2a4bd7", "#1d6914", "#814a19", "#8126c0", "#29d0d0", "#ffee33")
 """CLEVR's gray, red, blue, green, brown, purple, cyan and yellow, in the stand-in's order of classes."""
 MARKERS = ("o", "s", "D")
-"""Sphere, cube and cylinder, in that order."""
+"""Markers of sphere, cube and cylinder."""
 AREAS = (70.0, 24.0)
-"""Of markers of large and small objects, in square points."""
+"""Areas of the markers of large and small objects, in square points."""
 CAMERA = (7.4, -6.9)
-"""Where CLEVR's camera stands, up to half a unit, in world units: drawn below the scene."""
+"""Position of CLEVR's camera, up to half a unit, in world units; the map shows it below the scene."""
 HALF = 0.68
 """Half the side of the map, as a share of the six units that coordinates span."""
 
@@ -25,12 +25,12 @@ HALF = 0.68
 def draw_objects_from_above(
     ax: Axes, objects: Float[Tensor, "objects 19"], truth: Float[Tensor, "others 19"] | None = None
 ) -> None:
-    """A map of the ground with the camera below: every object as its most likely shape, size and color.
+    """Draw a map of the ground, with the camera below: every object as its most likely shape, size and color.
 
     Args:
-        ax: to draw on.
-        objects: as in :mod:`slotnorm.object_properties`; the less real an object is, the more transparent.
-        truth: objects that are there, marked by crosses.
+        ax: axes to draw on.
+        objects: properties as in :mod:`slotnorm.object_properties`; an object is as opaque as it is real.
+        truth: true objects, marked by crosses.
     """
     table = objects.detach().cpu().numpy()
     shapes, sizes, _, colors = _classes(table)
@@ -62,7 +62,7 @@ def _classes(table: npt.NDArray[np.float32]) -> list[npt.NDArray[np.int64]]:
 
 
 def _places(table: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """To the right and away from the camera, shape (objects, 2); zero is the middle of the scene."""
+    """Return positions to the right and away from the camera, shape (objects, 2); the middle of the scene is 0."""
     away = -np.array(CAMERA) / np.hypot(*CAMERA)
     right = np.array([away[1], -away[0]])
     ground: npt.NDArray[np.float64] = (table[:, COORDINATES][:, :2] - 0.5) @ np.stack([right, away], axis=1)

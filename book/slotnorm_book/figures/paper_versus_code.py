@@ -1,4 +1,4 @@
-"""What details in which paper and code differ change."""
+"""Figure of the chapter *Paper versus code*: how much each detail changes F-ARI."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from slotnorm_book.figures.style import PHONE_WIDTH, add_variant_legend, look_of
 
 
 def draw_changes(pairs: pd.DataFrame) -> Figure:
-    """F-ARI with a detail less F-ARI without it, a line per detail and slot count, a marker per run.
+    """Draw F-ARI with a detail minus F-ARI without it, a line per detail and slot count, a marker per run.
 
     Args:
-        pairs: rows as of :func:`slotnorm_book.analyses.paper_versus_code.effect_at_inference` and
+        pairs: rows of :func:`slotnorm_book.analyses.paper_versus_code.effect_at_inference` and
             :func:`slotnorm_book.analyses.paper_versus_code.effect_in_training`.
     """
     if not len(pairs):

@@ -1,8 +1,8 @@
-"""Figures that every experiment shares: training, and measures over slot and object counts, arranged as the paper's.
+"""Figures that all experiments share: training curves, and measures over slot and object counts as in the paper.
 
-Every run is drawn faintly, the median over the runs of a variant strongly, their range as a band. Whiskers are the 95 %
-bootstrap intervals of the variants' means, over seeds and scenes (:mod:`slotnorm_book.statistics.bootstrap`), each on
-its own.
+Every run is a faint line, the median over the runs of a variant a strong one, and their range a band. Whiskers are 95 %
+bootstrap intervals of each variant's mean over seeds and scenes (:mod:`slotnorm_book.statistics.bootstrap`), computed
+separately at each setting.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from slotnorm_book.statistics.bootstrap import intervals
 
 PANEL_WIDTH, PANEL_HEIGHT = 2.9, 2.7
 WHISKERS = 3
-"""Settings of a panel at which intervals are drawn: the first, the last and one between."""
+"""Number of settings of a panel at which intervals are drawn: the first, the last and one between."""
 FEWEST_RUNS = 3
-"""Of a variant with fewer no interval is drawn: over two runs it spans several times what a measure can be."""
+"""Smallest number of runs for an interval: over two runs, it is several times wider than the range of a measure."""
 AXIS_LABELS = {
     "f_ari": "F-ARI",
     "ari": "ARI",
@@ -33,7 +33,7 @@ AXIS_LABELS = {
     "slots": "slots",
     "iterations": "iterations",
 }
-"""Column to axis label."""
+"""Name of a column to the label of its axis."""
 
 
 def draw_over_counts(
@@ -45,15 +45,16 @@ def draw_over_counts(
     spatial: pd.DataFrame | None = None,
     ylim: Mapping[str, tuple[float | None, float | None]] | None = None,
 ) -> Figure:
-    """Measures over slot counts, one panel per test set, and over object counts; a row per measure (as in Fig. 1).
+    """Draw measures over slot counts, a panel per test set, and over object counts; a row per measure (as in Fig. 1).
 
     Args:
         scenes: :attr:`slotnorm_book.experiments.results.Results.scenes`.
-        measures: columns.
-        train_slots: marked by a dotted line.
+        measures: columns of ``scenes``.
+        train_slots: number of slots in training, marked by a dotted line.
         object_slots: slot count of the panel over object counts, on the last test set; ``None`` for no such panel.
-        spatial: rows of runs that are left out of medians, ranges and intervals (Sec. 5.1) and drawn dotted.
-        ylim: range of a measure's axis.
+        spatial: rows of spatial runs (Sec. 5.1): they are drawn dotted and do not count in medians, ranges and
+            intervals.
+        ylim: measure to the range of its axis.
     """
     aside = scenes.iloc[:0] if spatial is None else spatial
     both = pd.concat([scenes, aside]) if len(aside) else scenes
@@ -66,12 +67,12 @@ def draw_over_counts(
     for row, measure in zip(axes, measures, strict=True):
         for ax, test in zip(row, tests, strict=False):
             ax.axvline(train_slots, color="0.6", ls=":", zorder=0)
-            _dotted(ax, aside[aside["test"] == test], "slots", measure)
+            _draw_dotted(ax, aside[aside["test"] == test], "slots", measure)
             draw_score_lines(ax, scenes[scenes["test"] == test], "slots", measure)
             ax.set_title(test, fontsize=11)
         if object_slots is not None:
             shown = [rows[(rows["test"] == tests[-1]) & (rows["slots"] == object_slots)] for rows in (scenes, aside)]
-            _dotted(row[-1], shown[1], "objects", measure)
+            _draw_dotted(row[-1], shown[1], "objects", measure)
             draw_score_lines(row[-1], shown[0], "objects", measure)
             row[-1].set_title(f"{tests[-1]}, {object_slots} slots", fontsize=11)
         row[0].set_ylabel(AXIS_LABELS.get(measure, measure))
@@ -82,12 +83,12 @@ def draw_over_counts(
 
 
 def draw_set_measures(sets: pd.DataFrame, measures: Mapping[str, str], *, train_slots: int, columns: int = 2) -> Figure:
-    """Measures of a test set as a whole over slot counts, a panel each (as in Fig. 13).
+    """Draw measures of a whole test set over slot counts, a panel each (as in Fig. 13).
 
     Args:
         sets: :attr:`slotnorm_book.experiments.results.Results.sets`.
         measures: name in the table to axis label.
-        train_slots: marked by a dotted line.
+        train_slots: number of slots in training, marked by a dotted line.
         columns: panels in a row.
     """
     if sets.empty:
@@ -104,13 +105,13 @@ def draw_set_measures(sets: pd.DataFrame, measures: Mapping[str, str], *, train_
 
 
 def draw_score_lines(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
-    """``y`` over ``x``: a faint line per run, per variant the median of its runs, their range and a few intervals.
+    """Draw ``y`` over ``x`` on axes: each run, and per variant the median of its runs, their range and intervals.
 
     Args:
-        ax: where.
-        table: with columns ``variant`` and ``seed``; rows of a run with the same ``x`` are averaged. Intervals are over
-            scenes, too, where there is a ``scene_id``.
-        x, y: columns.
+        ax: axes to draw on.
+        table: rows with columns ``variant`` and ``seed``; rows of a run with the same ``x`` are averaged. With a column
+            ``scene_id``, intervals are over seeds and scenes, otherwise over seeds.
+        x, y: names of the columns to draw.
     """
     runs = table.groupby(["variant", "seed", x], sort=False)[y].mean().reset_index()
     for variant in runs["variant"].unique():
@@ -119,7 +120,7 @@ def draw_score_lines(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
         ax.plot(by_run.index, by_run, color=look.color, alpha=0.3, lw=0.8)
         ax.fill_between(by_run.index, by_run.min(axis=1), by_run.max(axis=1), color=look.color, alpha=0.12, lw=0)
         ax.plot(by_run.index, by_run.median(axis=1), color=look.color, marker=look.marker, ms=5)
-    _whiskers(ax, table, x, y)
+    _draw_whiskers(ax, table, x, y)
     values = sorted(table[x].unique())
     ax.set(xlabel=AXIS_LABELS.get(x, x))
     if 0 < len(values) <= 10:
@@ -128,14 +129,14 @@ def draw_score_lines(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
 
 
-def _dotted(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
+def _draw_dotted(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
     for (variant, _), rows in table.groupby(["variant", "seed"], sort=False):
         means = rows.groupby(x)[y].mean()
         ax.plot(means.index, means, color=look_of(variant).color, ls=":", lw=1.4)
 
 
-def _whiskers(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
-    """Intervals side by side at a few settings, cut off where the panel of the runs themselves ends."""
+def _draw_whiskers(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
+    """Draw intervals next to each other at a few settings; they do not widen the range of the axis."""
     of = table.groupby("variant")["seed"].transform("nunique")
     table = table[of >= FEWEST_RUNS]
     if table.empty:
@@ -157,7 +158,7 @@ def _whiskers(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
 
 
 def draw_training_curves(curves: pd.DataFrame) -> Figure:
-    """Training loss (left) and F-ARI on a few training scenes (right) over steps; a faint line per run, their median.
+    """Draw training loss (left) and F-ARI on a few training scenes (right) over steps: each run, and the median.
 
     Args:
         curves: :attr:`slotnorm_book.experiments.results.Results.curves`.
@@ -167,8 +168,8 @@ def draw_training_curves(curves: pd.DataFrame) -> Figure:
     fig, (left, right) = plt.subplots(1, 2, figsize=(PHONE_WIDTH, 3.2))
     every = max(1, curves["step"].max() // 60)
     smooth = curves.assign(step=(curves["step"] - 1) // every * every + every)
-    _bare_lines(left, smooth, "loss")
-    _bare_lines(right, curves.dropna(subset=["f_ari"]), "f_ari")
+    _draw_bare_lines(left, smooth, "loss")
+    _draw_bare_lines(right, curves.dropna(subset=["f_ari"]), "f_ari")
     left.set(yscale="log", ylabel="training loss")
     left.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
     left.yaxis.set_major_formatter("{x:g}")
@@ -178,7 +179,7 @@ def draw_training_curves(curves: pd.DataFrame) -> Figure:
     return fig
 
 
-def _bare_lines(ax: Axes, curves: pd.DataFrame, y: str) -> None:
+def _draw_bare_lines(ax: Axes, curves: pd.DataFrame, y: str) -> None:
     means = curves.groupby(["variant", "seed", "step"], sort=False)[y].mean().reset_index()
     for variant in means["variant"].unique():
         look = look_of(variant)

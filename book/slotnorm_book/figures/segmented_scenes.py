@@ -1,4 +1,4 @@
-"""Pictures of scenes: images, masks, and what models make of them."""
+"""Figures of scenes: images, masks and the decompositions of models."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ BACKGROUND_GRAY = 0.82
 
 
 def to_rgb(image: Float[Tensor, "*batch 3 height width"]) -> npt.NDArray[np.float32]:
-    """Images in [-1, 1] as matplotlib wants them: channels last, in [0, 1]."""
+    """Convert images in [-1, 1] to the form of matplotlib: channels last, in [0, 1]."""
     rgb: npt.NDArray[np.float32] = image.detach().movedim(-3, -1).add(1).div(2).clamp(0, 1).cpu().numpy()
     return rgb
 
 
 def color_labels(labels: Int[Tensor, "*batch height width"], background: bool) -> npt.NDArray[np.float32]:
-    """One color per label; with ``background``, label 0 is gray, as in a ground truth."""
+    """Give every label a color; with ``background``, label 0 is gray, as in a ground truth."""
     palette = np.array([*mpl.colormaps["tab20"].colors, *mpl.colormaps["tab20b"].colors], dtype=np.float32)  # type: ignore[attr-defined]
     ordered = np.concatenate([palette[:20:2], palette[1:20:2], palette[20:]])
     if background:
@@ -41,27 +41,27 @@ def color_labels(labels: Int[Tensor, "*batch height width"], background: bool) -
 def draw_scenes_and_masks(
     image: Float[Tensor, "scenes 3 height width"], truth: Int[Tensor, "scenes height width"]
 ) -> Figure:
-    """Scenes in a row, their ground-truth masks below."""
+    """Draw scenes in a row, with their ground-truth masks below."""
     side = PHONE_WIDTH / len(image)
     fig, axes = plt.subplots(2, len(image), figsize=(PHONE_WIDTH, 2 * side), squeeze=False)
     for ax, picture in zip(axes[0], to_rgb(image), strict=True):
-        _picture(ax, picture)
+        _draw_picture(ax, picture)
     for ax, picture in zip(axes[1], color_labels(truth, background=True), strict=True):
-        _picture(ax, picture)
+        _draw_picture(ax, picture)
     return fig
 
 
 def draw_decompositions(examples: Examples) -> Figure:
-    """A row per scene: input, then every variant's segmentation and F-ARI, and below it what the model makes of it.
+    """Draw a row per scene: the input, every variant's segmentation and F-ARI, and its output below.
 
-    That is the picture that it paints, beside the truth (as in Fig. 2 and Table 6), or the objects that it predicts,
-    beside those that are there. Features cannot be looked at: models of features (as in Table 7) have no second line,
-    and the truth stands beside the input.
+    The output is the reconstruction, next to the truth (as in Fig. 2 and Table 6), or the predicted objects, next to
+    the true ones. Features cannot be shown: for models of features (as in Table 7) there is no second line, and the
+    truth is next to the input.
     """
     if not examples.segmentations:
-        return placeholder_figure(examples.lacking or "no model of this experiment is in the store")
-    below = _below(examples)
-    lines, first = (1, 2) if below is None else (2, 1)
+        return placeholder_figure(examples.missing or "no model of this experiment is in the store")
+    draw_output = _choose_output(examples)
+    lines, first = (1, 2) if draw_output is None else (2, 1)
     columns = max(4, first + len(examples.segmentations))
     side = max(PHONE_WIDTH / columns, 0.9)
     size = (columns * side, (side + 0.25) * len(examples.names) * lines)
@@ -70,31 +70,34 @@ def draw_decompositions(examples: Examples) -> Figure:
         ax.set_axis_off()
     inputs, truths = to_rgb(examples.image), color_labels(examples.truth, background=True)
     for row, name in enumerate(examples.names):
-        _picture(axes[lines * row, 0], inputs[row], name)
-        if below is None:
-            _picture(axes[row, 1], truths[row], "truth")
+        _draw_picture(axes[lines * row, 0], inputs[row], name)
+        if draw_output is None:
+            _draw_picture(axes[row, 1], truths[row], "truth")
         else:
-            below(axes[2 * row + 1, 0], None, row)
+            draw_output(axes[2 * row + 1, 0], None, row)
         for column, (variant, labels) in enumerate(examples.segmentations.items(), start=first):
             title = fill(look_of(variant).label, 13) + "\n" if row == 0 else ""
             score = round(examples.f_ari[variant][row], 2) + 0.0  # no -0.00
             colors = color_labels(labels[row], background=False)
-            _picture(axes[lines * row, column], colors, f"{title}{score:.2f}")
-            if below is not None:
-                below(axes[2 * row + 1, column], variant, row)
+            _draw_picture(axes[lines * row, column], colors, f"{title}{score:.2f}")
+            if draw_output is not None:
+                draw_output(axes[2 * row + 1, column], variant, row)
     return fig
 
 
-def _below(examples: Examples) -> Callable[[Axes, str | None, int], None] | None:
-    """What draws the second line, given axes, the variant, ``None`` for the truth, and the scene's place."""
+def _choose_output(examples: Examples) -> Callable[[Axes, str | None, int], None] | None:
+    """Return a function that draws an output, or ``None``.
 
-    def painted(ax: Axes, variant: str | None, row: int) -> None:
+    Its arguments are axes, the variant (``None`` for the truth) and the position of the scene.
+    """
+
+    def draw_painting(ax: Axes, variant: str | None, row: int) -> None:
         if variant is None:
-            _picture(ax, color_labels(examples.truth[row], background=True), "truth")
+            _draw_picture(ax, color_labels(examples.truth[row], background=True), "truth")
         else:
-            _picture(ax, to_rgb(examples.results[variant].reconstruction[row]))
+            _draw_picture(ax, to_rgb(examples.results[variant].reconstruction[row]))
 
-    def predicted(ax: Axes, variant: str | None, row: int) -> None:
+    def draw_prediction(ax: Axes, variant: str | None, row: int) -> None:
         predictions, targets = examples.detections[variant or next(iter(examples.detections))]
         if variant is None:
             draw_objects_from_above(ax, targets[row])
@@ -103,17 +106,22 @@ def _below(examples: Examples) -> Callable[[Axes, str | None, int], None] | None
             draw_objects_from_above(ax, predictions[row], targets[row])
 
     if all(isinstance(result, Decomposition) for result in examples.results.values()):
-        return painted
-    return predicted if all(examples.detections.values()) else None
+        return draw_painting
+    return draw_prediction if all(examples.detections.values()) else None
 
 
 def draw_slots(examples: Examples, name: str = "median", columns: int = 7) -> Figure:
-    """Every slot's mask (black to white: least to largest) above what it paints, titled with its number and share.
+    """Draw every slot's mask, from black (smallest value) to white, above the picture that the slot paints.
 
-    Of the first variant whose model there is.
+    The title is the number of the slot and its share of the picture. The first variant with a model is shown.
+
+    Args:
+        examples: the scenes.
+        name: name of the scene to draw, such as ``"median"``.
+        columns: slots in a row.
     """
     if not examples.results:
-        return placeholder_figure(examples.lacking or "no model of this experiment is in the store")
+        return placeholder_figure(examples.missing or "no model of this experiment is in the store")
     result, scene = next(iter(examples.results.values())), examples.names.index(name)
     masks, painted = result.masks[scene], to_rgb(result.components[scene])
     columns = min(columns, len(masks))
@@ -133,7 +141,7 @@ def draw_slots(examples: Examples, name: str = "median", columns: int = 7) -> Fi
     return fig
 
 
-def _picture(ax: Axes, picture: npt.NDArray[np.float32], title: str = "") -> None:
+def _draw_picture(ax: Axes, picture: npt.NDArray[np.float32], title: str = "") -> None:
     ax.set_axis_on()
     ax.imshow(picture, interpolation="nearest")
     if title:

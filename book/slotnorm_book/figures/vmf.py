@@ -1,4 +1,4 @@
-"""Figures of the vMF chapter: mixtures on the sphere, slot weights, what codes tell of them, and surplus components."""
+"""Figures of the vMF chapter: mixtures on the sphere, slot weights, codes and excess components."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ Array = npt.NDArray[np.float64]
 def draw_mixture_on_sphere(
     points: Float[Tensor, "points 3"], labels: Int[Tensor, " points"], mixture: VonMisesFisherMixture
 ) -> Figure:
-    """Points in the color and marker of their component, mean directions as arrows with their weights."""
+    """Draw points in the color and marker of their component, and mean directions as arrows with their weights."""
     fig = plt.figure(figsize=(PHONE_WIDTH, 4.4))
-    ax = _sphere(fig, 1, 1, zoom=1.3)
-    _points(ax, points, labels, size=18)
+    ax = _draw_sphere(fig, 1, 1, zoom=1.3)
+    _draw_points(ax, points, labels, size=18)
     for k, (direction, weight) in enumerate(zip(mixture.directions.cpu(), mixture.weights.cpu(), strict=True)):
         color = COMPONENTS[k % len(COMPONENTS)]
         ax.quiver(*direction, *(0.3 * direction), color=color, lw=2.5, arrow_length_ratio=0.3)
@@ -46,17 +46,22 @@ def draw_mixture_on_sphere(
 
 
 def draw_fits_on_sphere(points: Float[Tensor, "points 3"], fits: Mapping[str, Fit]) -> Figure:
-    """One sphere per fit, a key of :data:`EM_LOOKS`: points in the look of their most responsible component."""
+    """Draw one sphere per fit, with the points in the look of their most responsible component.
+
+    Args:
+        points: on the unit sphere.
+        fits: key of :data:`EM_LOOKS` to the fit.
+    """
     fig = plt.figure(figsize=(PHONE_WIDTH, 2.8))
     for column, (name, fit) in enumerate(fits.items(), start=1):
-        ax = _sphere(fig, len(fits), column, zoom=1.55)
-        _points(ax, points, fit.responsibilities.argmax(dim=1), size=14)
+        ax = _draw_sphere(fig, len(fits), column, zoom=1.55)
+        _draw_points(ax, points, fit.responsibilities.argmax(dim=1), size=14)
         ax.set_title(EM_LOOKS[name][0], fontsize=13)
     return fig
 
 
 def draw_slot_weights(pairs: Mapping[str, tuple[Array, Array]]) -> Figure:
-    """Slot factors over true mixture weights, per normalization, with the identity as a line."""
+    """Draw slot factors over true mixture weights, per normalization, with the identity as a line."""
     fig, ax = plt.subplots(figsize=(PHONE_WIDTH, 4.2))
     top = max(float(truth.max()) for truth, _ in pairs.values()) * 1.05
     ax.plot([0, top], [0, top], color="0.6", ls=":", zorder=0)
@@ -69,7 +74,7 @@ def draw_slot_weights(pairs: Mapping[str, tuple[Array, Array]]) -> Figure:
 
 
 def draw_recovery(panels: Mapping[str, Mapping[str, tuple[Array, Array]]]) -> Figure:
-    """Recovered over true column means: a panel per set of slot counts, in it the codes of every normalization."""
+    """Draw recovered over true column means: a panel per set of slot counts, with the codes of every normalization."""
     fig, axes = plt.subplots(1, len(panels), figsize=(PHONE_WIDTH, 3.6), squeeze=False)
     for ax, (title, codes) in zip(axes[0], panels.items(), strict=True):
         for name, (truth, found) in codes.items():
@@ -87,7 +92,7 @@ def draw_recovery(panels: Mapping[str, Mapping[str, tuple[Array, Array]]]) -> Fi
 
 
 def draw_code_sizes(counts: Sequence[int], bound: Array, sizes: Mapping[str, Array]) -> Figure:
-    """Largest entry of the codes over the number of tokens, on logarithmic axes, below the bound of Eq. 11."""
+    """Draw the largest entry of the codes over the number of tokens, on logarithmic axes, and the bound of Eq. 11."""
     fig, ax = plt.subplots(figsize=(PHONE_WIDTH, 3.8))
     labels = {"weighted_sum": "C = N", "unnormalized": "C = 1"}
     for name, size in sizes.items():
@@ -100,12 +105,12 @@ def draw_code_sizes(counts: Sequence[int], bound: Array, sizes: Mapping[str, Arr
 
 
 def draw_excess_components(table: pd.DataFrame, truth: int) -> Figure:
-    """Agreement with the truth and components in use over K, with and without estimated weights.
+    """Draw the agreement with the truth and the components in use over K, with and without estimated weights.
 
     Args:
         table: rows of :class:`slotnorm_book.theory.excess_components.Partition` with a column ``weights``, a key of
             :data:`EM_LOOKS`.
-        truth: components of the mixtures, marked by a dotted line.
+        truth: number of components of the mixtures, marked by a dotted line.
     """
     fig, axes = plt.subplots(1, 2, figsize=(PHONE_WIDTH, 3.6))
     for name, (_, look) in EM_LOOKS.items():
@@ -118,19 +123,19 @@ def draw_excess_components(table: pd.DataFrame, truth: int) -> Figure:
     axes[0].set(xlabel="components K", ylabel="ARI", ylim=(None, 1.02))
     axes[1].set(xlabel="components K", ylabel="components in use", ylim=(0, None))
     axes[1].yaxis.set_major_locator(MaxNLocator(integer=True))
-    fig.legend(handles=_em_handles(), loc="outside upper center", ncols=2)
+    fig.legend(handles=_make_em_handles(), loc="outside upper center", ncols=2)
     return fig
 
 
-def _em_handles() -> list[Line2D]:
+def _make_em_handles() -> list[Line2D]:
     looks = EM_LOOKS.values()
     weights = [Line2D([], [], color=look.color, marker=look.marker, label=label) for label, look in looks]
     styles = {"most responsible component": "-", "coincident ones merged": "--"}
     return [*weights, *(Line2D([], [], color="0.4", ls=style, label=label) for label, style in styles.items())]
 
 
-def _points(ax: Any, points: Tensor, labels: Tensor, size: float) -> None:
-    """Points of a sphere by label, seen from the side where most are; those on the far side are fainter."""
+def _draw_points(ax: Any, points: Tensor, labels: Tensor, size: float) -> None:
+    """Draw points of a sphere by label, seen from the side where most are; those on the far side are fainter."""
     place, label = points.cpu().numpy(), labels.cpu().numpy()
     towards = place.mean(axis=0)
     elevation, azimuth = np.arctan2(towards[2], np.hypot(*towards[:2])), np.arctan2(towards[1], towards[0])
@@ -142,7 +147,7 @@ def _points(ax: Any, points: Tensor, labels: Tensor, size: float) -> None:
             ax.scatter(*place[(label == k) & side].T, s=size, lw=0, alpha=alpha, depthshade=False, **look)
 
 
-def _sphere(fig: Figure, columns: int, column: int, zoom: float) -> Any:
+def _draw_sphere(fig: Figure, columns: int, column: int, zoom: float) -> Any:
     ax: Any = fig.add_subplot(1, columns, column, projection="3d")
     longitude, latitude = np.mgrid[0 : 2 * np.pi : 25j, 0 : np.pi : 13j]
     x, y = np.cos(longitude) * np.sin(latitude), np.sin(longitude) * np.sin(latitude)

@@ -94,9 +94,18 @@ def test_devices_and_processes_stand_apart() -> None:
     wide = runs(threads=4, processes=8, rate=2e13)
     table = recorded_cost_table(pd.concat([of_two_devices(), wide.iloc[:1]], ignore_index=True))
     where = ["cpu: a core, 1 thread", "cpu: another, 1 thread", "cpu: a core, 4 threads in each of 8 processes"]
-    assert table["device of each"].tolist() == where
+    assert table["device"].tolist() == where
     assert table["experiment"].tolist() == ["**clevr-6-7**: 3 runs", "**clevr-6-7**: 3 runs", "**clevr-6-7**: 1 run"]
-    assert table["steps a second"].iloc[-1] == "1, 20 TFLOP/s in bf16"
+    assert table["steps per second"].iloc[-1] == "1, 20 TFLOP/s in bf16"
+
+
+def test_the_name_of_a_device_is_no_markdown() -> None:
+    hostile = "cpu: <script>|`x`"
+    escaped = r"\<script\>\|\`x\`"
+    assert recorded_cost_table(runs(hostile))["device"].tolist() == [rf"cpu: {escaped}, 1 thread"]
+    assert one_core_table([CLEVR], runs(hostile)).iloc[0, 1] == escaped
+    table = paper_cost_table([CLEVR], runs("<script>|`x`"), CARD)
+    assert table["rate"].tolist() == [f"recorded rate of smaller models in bf16 on {escaped}"]
 
 
 def test_without_records_nothing_is_claimed() -> None:

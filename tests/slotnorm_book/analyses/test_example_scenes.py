@@ -95,7 +95,7 @@ def test_a_slot_count_that_was_not_evaluated_is_named() -> None:
     results = Results(recipe("clevr-6-7", "smoke").select(slots=[5]), (), ())
     results.__dict__["scenes"] = rows({3: 0.1}, slots=5)  # where cached_property keeps it
     shown = decompose_examples(results, results.recipe.tests[-1], 7)
-    assert (shown.names, shown.lacking) == ((), "not evaluated with 7 slots")
+    assert (shown.names, shown.missing) == ((), "not evaluated with 7 slots")
 
 
 def test_the_camera_is_below_and_what_is_not_real_cannot_be_seen() -> None:
