@@ -188,8 +188,8 @@ def cli() -> None:
 
 def _describe(error: Exception) -> str | None:
     """Return the message of an error that the user can correct, or ``None`` for other errors."""
-    if isinstance(error, typer.BadParameter.__bases__):  # a usage error, of click or of typer's own copy of it
-        return str(error.format_message())
+    if format_message := getattr(error, "format_message", None):  # a usage error, of click or of typer's copy of it
+        return str(format_message())
     from slotnorm_book.errors import USER_ERRORS
 
     return str(error) if isinstance(error, USER_ERRORS) else None

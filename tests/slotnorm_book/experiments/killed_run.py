@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import random
 import shutil
@@ -74,6 +75,21 @@ def train(job: Job, folder: Path, stride: int) -> int:
     raise AssertionError("the run never finishes")
 
 
+def pausing_reporter(pipe: int, after: int) -> Callable[[int, float], None]:
+    """Return a report that writes the step to a pipe, and the last time waits for a signal, so that no run is too fast.
+
+    However late the parent is, it finds the run alive.
+    """
+    reports = itertools.count(1)
+
+    def report(step: int, loss: float) -> None:
+        os.write(pipe, bytes([step]))
+        if next(reports) >= after:
+            signal.pause()
+
+    return report
+
+
 def train_at_random(job: Job, folder: Path, kills: int) -> int:
     """Kill a living run at moments drawn at random, go on each time; returns the steps that were reached."""
     load_or_train(job, RunStore(folder / "whole"), BUSY)
@@ -82,8 +98,7 @@ def train_at_random(job: Job, folder: Path, kills: int) -> int:
         receiver, sender = os.pipe()
         child = os.fork()
         if child == 0:
-            tell = replace(BUSY, report=lambda step, loss, pipe=sender: os.write(pipe, bytes([step])))
-            load_or_train(job, RunStore(folder / "store"), tell)
+            load_or_train(job, RunStore(folder / "store"), replace(BUSY, report=pausing_reporter(sender, after=6)))
             os._exit(0)
         for _ in range(rng.randint(1, 4)):
             reached = os.read(receiver, 1)[0]
