@@ -165,11 +165,7 @@ class Split:
         return Loader(rows, batch_size=batch_size, seed=seed, flip=flip, rank=rank, world_size=world_size)
 
     def batches(
-        self,
-        *,
-        batch_size: int,
-        device: torch.device | str = "cpu",
-        fields: Sequence[str] = ("image", "segmentation"),
+        self, *, batch_size: int, device: torch.device | str = "cpu", fields: Sequence[str] = ("image", "segmentation")
     ) -> Iterator[Batch]:
         """Yield every scene once, in order, for evaluation; batches as in :class:`Loader`, the last may be smaller."""
         return in_order(self._gatherer(fields, device, resident=False), batch_size)
