@@ -40,12 +40,12 @@ PROPERTY_FIELDS = (*CLASS_COUNTS, "x", "y", "z", "visibility")
 
 @dataclass(frozen=True)
 class CoordinateScaling:
-    """Entries are (p - lowest) / extent for a center p in world units, axis by axis.
+    """Scaling of object centers: entries are (p - lowest) / extent for a center p in world units, axis by axis.
 
     Args:
         lowest: the point that becomes 0.
         extent: the length that becomes 1.
-        absent: coordinate entries of absent objects.
+        absent: the entries of absent objects.
 
     Example:
         >>> COORDINATE_SCALINGS["google"].extent
@@ -61,29 +61,29 @@ COORDINATE_SCALINGS = {
     "google": CoordinateScaling(lowest=(-3.0, -3.0, -3.0), extent=(6.0, 6.0, 6.0), absent=(0.0, 0.0, 0.0)),
     "authors": CoordinateScaling(lowest=(-3.0, -3.0, 0.35), extent=(6.0, 6.0, 0.35), absent=(0.5, 0.5, -1.0)),
 }
-"""Those of Locatello et al. (2020), ``"google"``, to whom App. I refers, and those of the paper's code, ``"authors"``.
+"""``"google"``: Locatello et al. (2020), to whom App. I refers; ``"authors"``: the paper's code.
 
-The latter asks for z = -1 of absent objects, out of a sigmoid's reach; average precision then counts z errors 17-fold.
+The latter sets z = -1 for absent objects, which a sigmoid cannot reach; average precision then counts z errors 17-fold.
 """
 
 
 def property_targets(
     batch: Mapping[str, Tensor], coordinates: str = "google", num_objects: int | None = None
 ) -> Float[Tensor, "batch objects 19"]:
-    """Property vectors of a batch's objects.
+    """Make the property vectors of a batch's objects.
 
     Args:
         batch: the arrays :data:`PROPERTY_FIELDS` of a prepared split, each of shape (B, 1 + M) with the background
             first; class numbers count from 1, ``visibility`` is 0 for absent objects.
         coordinates: a name in :data:`COORDINATE_SCALINGS`.
-        num_objects: M of the result, padded with absent objects or freed of them; by default that of the arrays. In
-            training it is the number of slots, so that no slot goes without a target and no object without a slot.
+        num_objects: M of the result; absent objects are added or removed; by default M of the arrays. In training it
+            is the number of slots, so that every slot has a target and every object a slot.
 
     Returns:
-        float32, shape (B, M, 19), the objects of each scene before its padding.
+        float32, shape (B, M, 19), present objects first.
 
     Raises:
-        ValueError: for an unknown scaling, a class number out of range, or a scene with more than ``num_objects``.
+        ValueError: if the scaling is unknown, a class number out of range, or a scene has more than ``num_objects``.
 
     Example:
         >>> one = {name: torch.tensor([[0, 1]]) for name in PROPERTY_FIELDS}
@@ -113,7 +113,7 @@ def _scaled(center_BM3: Tensor, present_BM1: Tensor, scaling: CoordinateScaling)
 
 
 def _resized(targets_BMF: Tensor, scaling: CoordinateScaling, num_objects: int | None) -> Tensor:
-    """Objects first, then ``num_objects`` rows."""
+    """Sort present objects first and make it ``num_objects`` rows."""
     order_BM = targets_BMF[..., REAL].argsort(dim=1, descending=True, stable=True)
     sorted_BMF = targets_BMF.take_along_dim(order_BM.unsqueeze(-1), dim=1)
     if num_objects is None:
@@ -129,14 +129,14 @@ def _resized(targets_BMF: Tensor, scaling: CoordinateScaling, num_objects: int |
 def match_objects(
     predictions: Float[Tensor, "batch slots entries"], targets: Float[Tensor, "batch objects entries"]
 ) -> tuple[Int[Tensor, "batch pairs"], Int[Tensor, "batch pairs"]]:
-    """Pairs of slots and objects with the least sum of mean Huber losses (Hungarian algorithm, on the CPU).
+    """Match slots with objects so that the sum of mean Huber losses is least (Hungarian algorithm, on the CPU).
 
     Args:
         predictions: shape (B, K, F).
         targets: shape (B, M, F).
 
     Returns:
-        Indices of slots, ascending, and of the objects matched with them, each of shape (B, min(K, M)).
+        Indices of slots, ascending, and of their objects, each of shape (B, min(K, M)).
 
     Example:
         >>> objects = torch.eye(19)[None, :3]
@@ -145,7 +145,7 @@ def match_objects(
     """
     offset_BKMF = predictions.unsqueeze(2) - targets.unsqueeze(1)
     cost_BKM = huber_loss(offset_BKMF, torch.zeros_like(offset_BKMF), reduction="none").mean(dim=-1)
-    # SciPy refuses NaN; a diverged model gets some matching, and a loss that is not finite either.
+    # SciPy refuses NaN; a diverged model gets an arbitrary matching, and a loss that is not finite.
     matches = [linear_sum_assignment(cost) for cost in cost_BKM.nan_to_num().double().cpu().numpy()]
     slot_BP, object_BP = torch.from_numpy(np.array(matches, dtype=np.int64)).to(targets.device).unbind(dim=1)
     return slot_BP, object_BP
@@ -154,9 +154,9 @@ def match_objects(
 def hungarian_huber_losses(
     predictions: Float[Tensor, "batch slots entries"], targets: Float[Tensor, "batch objects entries"]
 ) -> Float[Tensor, " batch"]:
-    """Loss of every scene: Huber (δ = 1), averaged over the entries and over the matched pairs.
+    """Compute the loss of every scene: Huber (δ = 1), averaged over the entries and over the matched pairs.
 
-    With more slots than objects, slots are left over and cost nothing.
+    If there are more slots than objects, the slots left over cost nothing.
 
     Args:
         predictions: shape (B, K, F).
@@ -172,15 +172,14 @@ def hungarian_huber_losses(
     """
     slot_BP, object_BP = match_objects(predictions, targets)
     matched_BPF = predictions.take_along_dim(slot_BP.unsqueeze(-1), dim=1)
-    return huber_loss(matched_BPF, targets.take_along_dim(object_BP.unsqueeze(-1), dim=1), reduction="none").mean(
-        dim=(1, 2)
-    )
+    wanted_BPF = targets.take_along_dim(object_BP.unsqueeze(-1), dim=1)
+    return huber_loss(matched_BPF, wanted_BPF, reduction="none").mean(dim=(1, 2))
 
 
 def hungarian_huber_loss(
     predictions: Float[Tensor, "batch slots entries"], targets: Float[Tensor, "batch objects entries"]
 ) -> Float[Tensor, ""]:
-    """Mean of :func:`hungarian_huber_losses` (App. I); Locatello et al. (2020) add up a scene's pairs instead.
+    """Average :func:`hungarian_huber_losses` (App. I); Locatello et al. (2020) add up a scene's pairs instead.
 
     Args:
         predictions: shape (B, K, F).

@@ -1,9 +1,10 @@
-"""Batches on the training device, addressed by step: ``loader[step]`` is a pure function of (seed, step)."""
+"""Makes batches on the training device, addressed by step: ``loader[step]`` is a pure function of (seed, step)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -19,23 +20,23 @@ Compute = Callable[[Tensor], Tensor]
 
 
 class Loader:
-    """Endless shuffled batches: ``loader[step]`` depends on the data, the batch size, the seed and the step alone.
+    """Endless shuffled batches; :meth:`slotnorm.data.Split.loader` makes one.
 
-    Epochs are permutations of the data put end to end, so that every scene is seen equally often whatever the batch
-    size. A batch is a dict of tensors on the device: ``image`` float32 (B, 3, H, W) in [-1, 1], ``segmentation`` and
-    other integer arrays int64, floating arrays float32. Each scene is flipped left to right with probability 1/2 if
-    ``flip``. The data lie in the device's memory when they fit; else a thread reads ahead into pinned memory.
+    ``loader[step]`` depends only on the data, the batch size, the seed and the step. Epochs are permutations of the
+    data put end to end, so that every scene is seen equally often for any batch size. A batch is a dict of tensors on
+    the device: ``image`` float32 (B, 3, H, W) in [-1, 1], ``segmentation`` and other integer arrays int64, floating
+    arrays float32. The data are kept in the device's memory if they fit; otherwise a thread reads ahead.
 
     Args:
-        source: where the items come from; :meth:`slotnorm.data.Split.loader` makes one.
+        rows: gathers the scenes of a batch.
         batch_size: scenes in a step, over all processes.
         seed: of order and flips.
-        flip: whether scenes are flipped at random.
-        rank: this process.
-        world_size: processes that share each batch equally.
+        flip: whether each scene is flipped left to right with probability 1/2.
+        rank: number of this process.
+        world_size: number of processes, which share each batch equally.
 
     Raises:
-        ValueError: for a batch size that the processes cannot share, or a rank that there is not.
+        ValueError: if the processes cannot share the batch equally, or the rank is not below ``world_size``.
 
     Example:
         >>> from slotnorm.data import open_split
@@ -45,102 +46,92 @@ class Loader:
     """
 
     def __init__(
-        self, source: Source, *, batch_size: int, seed: int, flip: bool = False, rank: int = 0, world_size: int = 1
+        self, rows: RowGatherer, *, batch_size: int, seed: int, flip: bool = False, rank: int = 0, world_size: int = 1
     ) -> None:
         if batch_size < 1 or batch_size % world_size or not 0 <= rank < world_size:
-            raise ValueError(
-                "batch_size must be a positive multiple of world_size and rank below world_size, "
-                f"got {batch_size=}, {world_size=}, {rank=}"
-            )
-        self._source = source
-        self._batch_size = batch_size
-        self._seed = seed
-        self._flip = flip
+            wanted = "batch_size must be a positive multiple of world_size and rank below world_size"
+            raise ValueError(f"{wanted}, got {batch_size=}, {world_size=}, {rank=}")
+        self._rows = rows
+        self._batch_size, self._seed, self._flip = batch_size, seed, flip
         self._share = slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
-        self._staged: Callable[[int], tuple[Batch, Tensor | None]] = self._stage
-        if not source.resident:
-            self._staged = Ahead(self._stage)
+        self._staged: Callable[[int], tuple[Batch, Tensor | None]] = (
+            self._stage if rows.resident else Ahead(self._stage)
+        )
 
     @property
     def resident(self) -> bool:
-        """Whether the data lie in the device's memory."""
-        return self._source.resident
-
-    @property
-    def steps_per_epoch(self) -> float:
-        """Batches that make one pass over the data; rarely a whole number."""
-        return len(self._source) / self._batch_size
+        """Whether the data are in the device's memory."""
+        return bool(self._rows.resident)
 
     def __getitem__(self, step: int) -> Batch:
         if step < 0:
             raise IndexError(f"steps count from 0, got {step}")
         staged, flips = self._staged(step)
-        return self._source.deliver(staged, flips)
+        return self._rows.deliver(staged, flips)
 
     def _stage(self, step: int) -> tuple[Batch, Tensor | None]:
-        positions, flips = _order(self._seed, step, self._batch_size, len(self._source))
-        staged = self._source.stage(positions[self._share])
-        return staged, self._source.pin(flips[self._share]) if self._flip else None
+        positions, flips = _order(self._seed, step, self._batch_size, len(self._rows))
+        staged = self._rows.stage(positions[self._share])
+        return staged, self._rows.pin(flips[self._share]) if self._flip else None
 
 
-class Source:
-    """Rows of some arrays, gathered in two halves: ``stage`` on the host in any thread, ``deliver`` on the device.
+@dataclass
+class RowGatherer:
+    """Gathers rows of arrays in two halves: ``stage`` on the host in any thread, ``deliver`` on the device.
 
     Args:
-        arrays: Arrays by name, items first, usually memory-mapped.
-        rows: The rows that belong to the data; positions count along it.
-        device: Where batches go.
-        resident: Whether to keep the rows in the device's memory; None: on a GPU when they fit.
-        computed: What a batch holds besides, by name: functions of ``image`` as delivered, called on the device.
-        fields: What a batch holds of both; None: everything.
+        arrays: arrays by name, items first, usually memory-mapped.
+        rows: indices of the rows that belong to the data.
+        device: where batches go.
+        resident: whether to keep the rows in the device's memory; ``None``: on a GPU if they fit.
+        computed: further entries of a batch by name: functions of the delivered ``image``, called on the device.
+        fields: names of the arrays and computed entries in a batch; by default all.
     """
 
-    def __init__(
-        self,
-        arrays: Mapping[str, npt.NDArray[Any]],
-        rows: npt.NDArray[np.int64],
-        device: torch.device,
-        resident: bool | None = None,
-        computed: Mapping[str, Compute] | None = None,
-        fields: Sequence[str] | None = None,
-    ) -> None:
-        self.arrays = arrays
-        self.rows = rows
-        self.device = device
-        self.resident = _fits(arrays, len(rows), device) if resident is None else resident
-        self.computed = {key: _on(device, compute) for key, compute in (computed or {}).items()}
-        self.fields = tuple(fields or (*arrays, *self.computed))
-        self._stored = {key: _upload(array, rows, device) for key, array in arrays.items() if self.resident}
+    arrays: Mapping[str, npt.NDArray[Any]]
+    rows: npt.NDArray[np.int64]
+    device: torch.device
+    resident: bool | None = None
+    computed: Mapping[str, Compute] = field(default_factory=dict)
+    fields: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.resident is None:
+            self.resident = _fits(self.arrays, len(self.rows), self.device)
+        self.computed = {key: _on(self.device, compute) for key, compute in self.computed.items()}
+        self.fields = tuple(self.fields or (*self.arrays, *self.computed))
+        uploaded = self.arrays if self.resident else {}
+        self._stored = {key: _upload(array, self.rows, self.device) for key, array in uploaded.items()}
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def stage(self, positions: npt.NDArray[np.int64]) -> Batch:
-        """What has to travel to the device: the items, or only their positions when the data are there."""
+        """Gather what is sent to the device: the items, or only their positions if the data are there."""
         if self.resident:
             return {"positions": self.pin(positions)}
         return {key: self.pin(array[self.rows[positions]]) for key, array in self.arrays.items()}
 
     def pin(self, array: npt.NDArray[Any]) -> Tensor:
-        """A tensor of its own that a copy to the device need not wait for."""
+        """Copy an array to a tensor, in pinned memory if the device is a GPU, so that sending it need not wait."""
         tensor = torch.from_numpy(np.array(array))
         return tensor.pin_memory() if self.device.type == "cuda" else tensor
 
     def deliver(self, staged: Batch, flips: Bool[Tensor, " batch"] | None = None) -> Batch:
-        """The batch on the device, turned left to right where ``flips`` says so."""
+        """Make the batch on the device; scenes whose entry of ``flips``, shape (B,), is true are flipped."""
         moved = {key: tensor.to(self.device, non_blocking=True) for key, tensor in staged.items()}
         if self.resident:
             moved = {key: stored[moved["positions"]] for key, stored in self._stored.items()}
         if flips is not None:
-            on_device = flips.to(self.device, non_blocking=True)
-            moved = {key: _flipped(tensor, on_device) for key, tensor in moved.items()}
+            flipped = flips.to(self.device, non_blocking=True)
+            moved = {key: _flipped(tensor, flipped) for key, tensor in moved.items()}
         batch = {key: _as_input(key, tensor) for key, tensor in moved.items()}
         batch |= {key: compute(batch["image"]) for key, compute in self.computed.items()}
         return {key: batch[key] for key in self.fields}
 
 
 class Ahead:
-    """Calls ``make(step)`` in a thread for the next steps while the current one is being used."""
+    """Calls ``make(step)`` in a thread for the next steps while the current one is used."""
 
     def __init__(self, make: Callable[[int], Any], steps: int | None = None, depth: int = 2) -> None:
         self._make, self._steps, self._depth = make, steps, depth
@@ -148,7 +139,7 @@ class Ahead:
         self._pending: dict[int, Future[Any]] = {}
 
     def __call__(self, step: int) -> Any:
-        """What ``make(step)`` returns; calls for consecutive steps find it ready."""
+        """Return ``make(step)``; for consecutive steps it is ready."""
         end = step + 1 + self._depth
         wanted = range(step, end if self._steps is None else min(end, self._steps))
         for stale in self._pending.keys() - set(wanted):
@@ -159,13 +150,12 @@ class Ahead:
         return self._pending.pop(step).result()
 
 
-def in_order(source: Source, batch_size: int) -> Iterator[Batch]:
-    """Every item once, in order; the last batch may be smaller."""
-    steps = -(-len(source) // batch_size)
-    everything = np.arange(len(source))
-    staged = Ahead(lambda step: source.stage(everything[step * batch_size : (step + 1) * batch_size]), steps)
-    for step in range(steps):
-        yield source.deliver(staged(step))
+def in_order(rows: RowGatherer, batch_size: int) -> Iterator[Batch]:
+    """Yield every item once, in order; the last batch may be smaller."""
+    parts = [np.arange(start, min(start + batch_size, len(rows))) for start in range(0, len(rows), batch_size)]
+    staged = Ahead(lambda step: rows.stage(parts[step]), len(parts))
+    for step in range(len(parts)):
+        yield rows.deliver(staged(step))
 
 
 @lru_cache(maxsize=4)

@@ -1,7 +1,7 @@
-"""Prepared splits: opened without copying, checked, filtered, and turned into batches on the training device.
+"""Opens prepared splits without copying, checks and filters them, and makes batches on the training device.
 
 A split is a folder of ``.npy`` arrays and a ``manifest.json``, made by ``python -m data_tools``. Order and augmentation
-are a pure function of (seed, step), so a run that resumes at step n sees what the uninterrupted run would have seen::
+are a pure function of (seed, step), so that a resumed run sees the same batches as an uninterrupted one::
 
     split = open_split("data/clevr/train").filter(max_objects=6)
     loader = split.loader(batch_size=64, seed=0, device="cuda", flip=True)
@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from slotnorm.data.loader import Batch, Compute, Loader, Source, in_order
+from slotnorm.data.loader import Batch, Compute, Loader, RowGatherer, in_order
 
 FORMAT_VERSION = 1
 FLIPPABLE = ("image", "segmentation")
@@ -43,7 +43,7 @@ class SplitError(ValueError):
 
 @dataclass(frozen=True)
 class ArrayEntry:
-    """What a manifest says of one array; ``shape`` has the items first.
+    """Entry of a manifest for one array; ``shape`` has the items first.
 
     Example:
         >>> open_split(FOLDER).manifest.arrays["num_objects"].dtype
@@ -57,7 +57,7 @@ class ArrayEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a prepared split is, where it comes from, and how it was made.
+    """Name, source, licence, maker and arrays of a prepared split.
 
     Example:
         >>> manifest = open_split(FOLDER).manifest
@@ -72,12 +72,12 @@ class Manifest:
     count: int
     arrays: Mapping[str, ArrayEntry]
     digest: str
-    """SHA-256 of the manifest's canonical JSON; it covers every array's checksum, so it identifies the data."""
+    """SHA-256 of the manifest's canonical JSON; it covers every array's checksum and so identifies the data."""
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """A prepared split, or a part of one: memory-mapped arrays and the rows of them that belong to it.
+    """A prepared split or a part of one: memory-mapped arrays and the indices of its rows.
 
     The arrays and their names are described in ``data_tools.writing.split_writer``; ``image`` is uint8 (N, H, W, 3),
     ``segmentation`` uint8 (N, H, W) with 0 the background, ``num_objects`` and ``scene_id`` int64 (N,).
@@ -93,22 +93,22 @@ class Split:
     arrays: Mapping[str, npt.NDArray[Any]]
     index: npt.NDArray[np.int64]
     computed: Mapping[str, Compute] = field(default_factory=dict)
-    """What batches hold besides the arrays; see ``with_features``."""
+    """Further entries of a batch, computed from its images; see ``with_features``."""
 
     def __len__(self) -> int:
         return len(self.index)
 
     def __getitem__(self, field: str) -> npt.NDArray[Any]:
-        """All values of one array, copied to memory: meant for the small ones. Shape (len(self), *item)."""
+        """Copy one array to memory, shape (len(self), *item); meant for small arrays."""
         return np.asarray(self._select_arrays((field,))[field][self.index])
 
     def filter(self, *, min_objects: int = 0, max_objects: int | None = None) -> Split:
-        """The scenes with ``min_objects`` to ``max_objects`` objects, both included, without copying.
+        """Keep the scenes with ``min_objects`` to ``max_objects`` objects, both included, without copying.
 
-        CLEVR6 of the paper is ``filter(max_objects=6)``.
+        The paper's CLEVR6 is ``filter(max_objects=6)``.
 
         Raises:
-            SplitError: No scene is left.
+            SplitError: if no scene is left.
         """
         objects = self["num_objects"]
         most = int(objects.max()) if max_objects is None else max_objects
@@ -119,15 +119,15 @@ class Split:
         return replace(self, index=self.index[keep])
 
     def select(self, positions: Sequence[int] | npt.NDArray[np.int64]) -> Split:
-        """The scenes at the given positions of this split, in that order, without copying."""
+        """Select the scenes at the given positions, in that order, without copying."""
         return replace(self, index=self.index[np.asarray(positions, dtype=np.int64)])
 
     def with_features(self, backbone: Compute, about: Mapping[str, Any]) -> Split:
-        """The same scenes with ``features`` that are computed from a batch's images instead of being stored.
+        """Add ``features`` that are computed from a batch's images instead of being stored.
 
         Args:
-            backbone: Maps images in [-1, 1], (B, 3, H, W), to features; a module is moved to where the batches go.
-            about: What determines the features, for the digest that names the data.
+            backbone: maps images in [-1, 1], (B, 3, H, W), to features; a module is moved to the batches' device.
+            about: everything that determines the features; it becomes part of the digest that names the data.
         """
         canonical = json.dumps([self.manifest.digest, dict(about)], sort_keys=True, separators=(",", ":"))
         manifest = replace(self.manifest, digest=hashlib.sha256(canonical.encode()).hexdigest())
@@ -145,54 +145,46 @@ class Split:
         rank: int = 0,
         world_size: int = 1,
     ) -> Loader:
-        """Shuffled training batches, addressed by step: ``loader[step]["image"]``. See ``Loader``.
+        """Make shuffled training batches, addressed by step: ``loader[step]["image"]``.
 
         Args:
-            batch_size: Scenes per step over all ranks.
-            seed: Determines order and flips.
-            device: Where the batches go.
-            fields: Arrays that a batch holds.
-            flip: Flip left to right at random; only ``image`` and ``segmentation``, nothing else would follow.
-            resident: Keep the data in the device's memory; None: on a GPU when they fit.
-            rank: This process.
-            world_size: Number of processes that share each batch.
+            batch_size, seed, rank, world_size: see :class:`Loader`.
+            device: where the batches go.
+            fields: arrays in a batch.
+            flip: whether to flip scenes left to right at random; only ``image`` and ``segmentation`` can be flipped.
+            resident: whether to keep the data in the device's memory; ``None``: on a GPU if they fit.
 
         Raises:
-            SplitError: The split has no such array.
-            ValueError: ``flip`` with other fields; a batch size that the ranks cannot share.
+            SplitError: if the split does not have one of the arrays.
+            ValueError: if ``flip`` is combined with other fields, or the processes cannot share a batch equally.
         """
         if flip and (others := sorted(set(fields) - {*FLIPPABLE, *self.computed})):
-            raise ValueError(
-                f"flip=True would leave {others} unflipped: use fields from {list(FLIPPABLE)} or flip=False"
-            )
-        source = self._source(fields, device, resident)
-        return Loader(source, batch_size=batch_size, seed=seed, flip=flip, rank=rank, world_size=world_size)
+            wanted = f"use fields from {list(FLIPPABLE)} or flip=False"
+            raise ValueError(f"flip=True would leave {others} unflipped: {wanted}")
+        rows = self._gatherer(fields, device, resident)
+        return Loader(rows, batch_size=batch_size, seed=seed, flip=flip, rank=rank, world_size=world_size)
 
     def batches(
-        self,
-        *,
-        batch_size: int,
-        device: torch.device | str = "cpu",
-        fields: Sequence[str] = ("image", "segmentation"),
+        self, *, batch_size: int, device: torch.device | str = "cpu", fields: Sequence[str] = ("image", "segmentation")
     ) -> Iterator[Batch]:
-        """Every scene once, in order, for evaluation; the last batch may be smaller. Batches as in ``Loader``."""
-        return in_order(self._source(fields, device, resident=False), batch_size)
+        """Yield every scene once, in order, for evaluation; batches as in :class:`Loader`, the last may be smaller."""
+        return in_order(self._gatherer(fields, device, resident=False), batch_size)
 
     def require(self, *fields: str) -> None:
-        """Refuse a split that cannot give its batches these arrays.
+        """Check that batches can hold these arrays.
 
         Raises:
-            SplitError: Naming the array that it lacks.
+            SplitError: naming the first array that is missing.
         """
         self._select_arrays(self._stored(fields))
 
-    def _source(self, fields: Sequence[str], device: torch.device | str, resident: bool | None) -> Source:
+    def _gatherer(self, fields: Sequence[str], device: torch.device | str, resident: bool | None) -> RowGatherer:
         computed = {name: self.computed[name] for name in fields if name in self.computed}
         arrays = self._select_arrays(self._stored(fields))
-        return Source(arrays, self.index, torch.device(device), resident, computed, fields)
+        return RowGatherer(arrays, self.index, torch.device(device), resident, computed, fields)
 
     def _stored(self, fields: Sequence[str]) -> list[str]:
-        """The arrays that these fields are read or computed from."""
+        """List the arrays that these fields are read or computed from."""
         stored = [name for name in fields if name not in self.computed]
         return stored if len(stored) == len(fields) or "image" in stored else [*stored, "image"]
 
@@ -203,12 +195,12 @@ class Split:
 
 
 def open_split(folder: str | Path) -> Split:
-    """Open a prepared split: arrays memory-mapped and compared with the manifest, cheaply (no checksums).
+    """Open a prepared split: map its arrays into memory and compare types, shapes and sizes with the manifest.
 
     ``python -m data_tools verify FOLDER`` compares the checksums too.
 
     Raises:
-        SplitError: Naming the file that is missing, damaged, or not what the manifest says.
+        SplitError: naming the file that is missing, damaged, or different from the manifest.
 
     Example:
         >>> sorted(open_split(FOLDER).arrays)
@@ -222,15 +214,14 @@ def open_split(folder: str | Path) -> Split:
             raise SplitError(f"{folder / 'manifest.json'}: lists no array {name!r}, which every split has")
     for name, array in arrays.items():
         if array.shape[:1] != (manifest.count,):
-            raise SplitError(
-                f"{folder / name}.npy: has shape {array.shape}, its manifest counts {manifest.count} items"
-            )
+            counted = f"its manifest counts {manifest.count} items"
+            raise SplitError(f"{folder / name}.npy: has shape {array.shape}, {counted}")
     _check_pictures(folder, arrays)
     return Split(folder, manifest, arrays, np.arange(manifest.count))
 
 
 def _check_pictures(folder: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Refuse pictures and masks of another kind than batches are made from."""
+    """Check the types and shapes of images and masks."""
     image, masks = arrays.get("image"), arrays.get("segmentation")
     if image is not None and (image.dtype != np.uint8 or image.ndim != 4 or image.shape[3] != 3):
         raise SplitError(f"{folder / 'image.npy'}: holds {image.dtype} {image.shape}, images are uint8 (N, H, W, 3)")

@@ -1,4 +1,4 @@
-"""How segmentations and predicted objects are scored."""
+"""Scores of segmentations and of predicted objects."""
 
 from slotnorm.metrics.average_precision import THRESHOLDS, average_precision
 from slotnorm.metrics.segmentation import adjusted_rand_index, contingency, foreground_adjusted_rand_index

@@ -2,8 +2,8 @@ r"""Average precision of predicted objects (App. I, after Locatello et al., 2020
 
 Every slot is a detection, scored by its last entry. From the highest score to the lowest, a detection is a true
 positive if, among the objects of its scene with the same shape, size, material and color, the nearest is closer than
-the threshold and was not found before. Detections of equal score keep the order of scenes and slots. The precision at a
-recall is the best at that recall or a higher one.
+the threshold and was not found before. Detections of equal score keep the order of scenes and slots. The precision at
+some recall is the best precision at that recall or a higher one.
 
 Shape letters: B batch (all scenes), K slots, M objects of a scene, absent ones included, S slots of all scenes
 together, O objects of all scenes together, T thresholds.
@@ -23,7 +23,7 @@ from slotnorm.object_properties import CLASS_COUNTS, COORDINATES, NUM_CLASS_ENTR
 __all__ = ["THRESHOLDS", "average_precision"]
 
 THRESHOLDS = (math.inf, 1.0, 0.5, 0.25, 0.125)
-"""Distances in world units, those of Locatello et al. (2020); Figs. 13 and 15 show all but the first."""
+"""Distances in world units of Locatello et al. (2020); Figs. 13 and 15 show all but the first."""
 
 
 def average_precision(
@@ -32,19 +32,19 @@ def average_precision(
     thresholds: Sequence[float] = THRESHOLDS,
     units: tuple[float, float, float] = (6.0, 6.0, 6.0),
 ) -> Float[Tensor, " thresholds"]:
-    """Average precision over all scenes at every distance threshold.
+    """Compute the average precision over all scenes at every distance threshold.
 
     Args:
         predictions: shape (B, K, 19), entries as in :mod:`slotnorm.object_properties`.
         targets: shape (B, M, 19), last entry 0 for absent objects.
-        thresholds: distances in world units; infinity for classes alone.
-        units: world units per unit of the coordinate entries. The paper's code keeps 6 for its own scaling of z too.
+        thresholds: distances in world units; with infinity only the classes count.
+        units: world units per unit of the coordinate entries; the paper's code uses 6 for its own scaling of z too.
 
     Returns:
-        float64 on the CPU, shape (T,); NaN where no scene has an object, since recall is not defined there.
+        float64 on the CPU, shape (T,); NaN if no scene has an object, since recall is then undefined.
 
     Raises:
-        ValueError: for predictions that are not finite.
+        ValueError: if a prediction is not finite.
 
     Example:
         >>> scene = torch.zeros(1, 1, 19).index_fill(2, torch.tensor([0, 3, 5, 7, 18]), 1.0)
@@ -66,7 +66,7 @@ def average_precision(
 
 
 def _nearest_alike(predictions: Tensor, targets: Tensor, units: Tensor) -> tuple[Tensor, Tensor]:
-    """Distance (B, K) to the nearest object of the same classes, infinite if there is none, and its number (B, K)."""
+    """Find the nearest object of the same classes: distance (B, K), infinite if there is none, and number (B, K)."""
     alike_BKM = _kind(predictions).unsqueeze(2) == _kind(targets).unsqueeze(1)
     alike_BKM &= (targets[..., REAL] > 0).unsqueeze(1)
     offset_BKM3 = predictions[..., COORDINATES].unsqueeze(2) - targets[..., COORDINATES].unsqueeze(1)
@@ -77,7 +77,7 @@ def _nearest_alike(predictions: Tensor, targets: Tensor, units: Tensor) -> tuple
 
 
 def _kind(objects: Tensor) -> Tensor:
-    """One number for the four most likely classes."""
+    """Encode the four most likely classes as one number."""
     kind = torch.zeros(objects.shape[:-1], dtype=torch.int64)
     for scores in torch.split(objects[..., :NUM_CLASS_ENTRIES], list(CLASS_COUNTS.values()), dim=-1):
         kind = kind * scores.shape[-1] + scores.argmax(dim=-1)
@@ -85,7 +85,7 @@ def _kind(objects: Tensor) -> Tensor:
 
 
 def _first_of_each(hit_TS: Tensor, object_S: Tensor, count: int) -> Tensor:
-    """Hits (T, S) whose object no earlier hit has found."""
+    """Keep the hits (T, S) whose object no earlier hit has found."""
     rank_TS = torch.arange(len(object_S)).where(hit_TS, len(object_S))
     first_TO = torch.full((len(hit_TS), count), len(object_S))
     object_TS = object_S.expand_as(rank_TS)
@@ -94,7 +94,7 @@ def _first_of_each(hit_TS: Tensor, object_S: Tensor, count: int) -> Tensor:
 
 
 def _area(true_TS: Tensor, num_real: int) -> Tensor:
-    """Interpolated precision (T, S), added up over steps of recall."""
+    """Add up interpolated precision over steps of recall."""
     precision_TS = true_TS.double().cumsum(dim=1) / torch.arange(1, true_TS.shape[1] + 1)
     best_TS = precision_TS.flip(1).cummax(dim=1).values.flip(1)
     return (best_TS * true_TS).sum(dim=1) / num_real

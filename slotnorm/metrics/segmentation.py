@@ -1,8 +1,8 @@
-r"""How well a segmentation agrees with the ground truth: adjusted Rand index, with and without the background.
+r"""Agreement of a segmentation with the ground truth: adjusted Rand index, with and without the background.
 
-Whole batches on any device, without a loop over images. Edge cases follow scikit-learn's ``adjusted_rand_score``: two
-identical partitions agree perfectly even where one cluster or no pixel at all is left, so an empty foreground scores 1,
-and a single ground-truth object that is split over slots scores 0.
+Whole batches are scored on any device, without a loop over images. Edge cases follow scikit-learn's
+``adjusted_rand_score``: two identical partitions score 1 even if they have one cluster or no pixel at all, so an empty
+foreground scores 1, and a single ground-truth object that is split over slots scores 0.
 
 Shape letters: B batch, P pixels, R ground-truth labels, C predicted labels.
 """
@@ -26,7 +26,7 @@ IMAGES_AT_ONCE = (2**31 - 1) // MAX_LABELS**2
 def contingency(
     true: Integer[Tensor, "batch *pixels"], pred: Integer[Tensor, "batch *pixels"]
 ) -> Int[Tensor, "batch true_labels pred_labels"]:
-    """Counts of pixels per pair of labels.
+    """Count the pixels of every pair of labels.
 
     Args:
         true: ground-truth labels from 0, shape (B, ...).
@@ -36,7 +36,7 @@ def contingency(
         Counts of shape (B, R, C), where R and C are one more than the largest label of the batch.
 
     Raises:
-        ValueError: for shapes that differ, negative labels, or labels of 1024 and above.
+        ValueError: if the shapes differ, or a label is negative or above 1023.
 
     Example:
         >>> contingency(torch.tensor([[0, 0, 1, 1]]), torch.tensor([[0, 2, 2, 2]])).tolist()
@@ -56,7 +56,7 @@ def contingency(
 
 
 def _counts(true_BP: Tensor, pred_BP: Tensor, room_2BP: Tensor) -> Tensor:
-    """Counts of a part of the batch; ``room`` is written over, as new memory takes longer than what is done in it."""
+    """Count in a part of the batch; ``room`` is overwritten, since allocating memory takes longer than the counting."""
     rows, columns = _label_count("true", true_BP), _label_count("pred", pred_BP)
     batch, cells = len(true_BP), len(true_BP) * rows * columns
     cell_BP = room_2BP[0].copy_(true_BP)
@@ -77,7 +77,7 @@ def _label_count(name: str, labels: Tensor) -> int:
 
 
 def _adjusted_rand_index(counts_BRC: Tensor) -> Tensor:
-    """Hubert & Arabie (1985) from contingency counts, through the pair confusion matrix, in double precision."""
+    """Compute Hubert & Arabie (1985) from contingency counts by the pair confusion matrix, in double precision."""
     counts_BRC = counts_BRC.cpu() if counts_BRC.device.type == "mps" else counts_BRC
     counts_BRC = counts_BRC.double()
     total_B = counts_BRC.sum(dim=(1, 2))
@@ -95,7 +95,7 @@ def _adjusted_rand_index(counts_BRC: Tensor) -> Tensor:
 def adjusted_rand_index(
     true: Integer[Tensor, "batch *pixels"], pred: Integer[Tensor, "batch *pixels"]
 ) -> Float[Tensor, " batch"]:
-    """ARI of every image, background included (Hubert & Arabie, 1985).
+    """Compute the ARI of every image, background included (Hubert & Arabie, 1985).
 
     Args:
         true: ground-truth labels from 0, shape (B, H, W) or (B, P).
@@ -117,14 +117,14 @@ def adjusted_rand_index(
 def foreground_adjusted_rand_index(
     true: Integer[Tensor, "batch *pixels"], pred: Integer[Tensor, "batch *pixels"]
 ) -> Float[Tensor, " batch"]:
-    """F-ARI of every image: ARI over the pixels whose ground-truth label is not 0, the background (Sec. 5).
+    """Compute the F-ARI of every image: the ARI of its foreground, pixels with a true label above 0 (Sec. 5).
 
     Args:
         true: ground-truth labels, 0 for the background, shape (B, H, W) or (B, P).
         pred: predicted labels from 0, same shape; 0 has no special meaning here.
 
     Returns:
-        float64, shape (B,); 1 where there is no foreground.
+        float64, shape (B,); 1 for an image without foreground.
 
     Raises:
         ValueError: see :func:`contingency`.
@@ -137,5 +137,5 @@ def foreground_adjusted_rand_index(
 
 
 def _float_type(device: torch.device) -> torch.dtype:
-    """MPS has no double precision: the result is computed in it on the CPU and handed back rounded."""
+    """Return float64, or float32 on MPS, which has no double precision."""
     return torch.float32 if device.type == "mps" else torch.float64

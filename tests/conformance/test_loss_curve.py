@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from slotnorm import NORMALIZATIONS
-from slotnorm.data.loader import Loader, Source
+from slotnorm.data.loader import Loader, RowGatherer
 from slotnorm.tasks import ObjectDiscovery
 from slotnorm.training.loop import Watch, train
 from slotnorm.training.spec import Data, Optimizer, RunSpec, Schedule
@@ -49,9 +49,9 @@ def squares() -> np.ndarray:
 
 
 def curve(variant: str) -> list[float]:
-    source = Source({"image": squares()}, np.arange(SCENES), torch.device("cpu"), resident=False)
+    rows = RowGatherer({"image": squares()}, np.arange(SCENES), torch.device("cpu"), resident=False)
     run = spec(variant)
-    loader = Loader(source, batch_size=run.batch_size, seed=run.seed, flip=True)
+    loader = Loader(rows, batch_size=run.batch_size, seed=run.seed, flip=True)
     return train(run, loader, watch=Watch(bar=False)).curve.loss.tolist()
 
 

@@ -173,10 +173,6 @@ def test_a_loader_reads_ahead_but_not_what_is_done(split: Split):
         assert torch.equal(loader[step]["image"], expected[step]["image"])
 
 
-def test_steps_per_epoch(split: Split):
-    assert split.loader(batch_size=4, seed=0).steps_per_epoch == 2.5
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
