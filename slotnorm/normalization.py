@@ -8,7 +8,7 @@ The paper compares ways to normalize them. Each way is one class behind one sign
 where ``statistics`` is ``None`` in the first iteration of a forward pass, and in the later iterations what the first
 one returned. Only :class:`BatchNorm` uses it. The paper's normalizations are the rows of :data:`NORMALIZATIONS`.
 Another package adds its own by an entry point in the group ``slotnorm.normalizations``; models and runs then know it by
-name, and :mod:`slotnorm.testing` checks it.
+name, and ``slotnorm.testing`` checks it.
 
 Shape letters: B batch, K slots, N input tokens, D slot dimension.
 """
@@ -322,7 +322,7 @@ NORMALIZATIONS: dict[str, Callable[[int], Normalization]] = {
     "kd_layer_norm": KDLayerNorm,
     "unnormalized": partial(WeightedSum, scale=1.0),
 }
-"""Name to constructor, in the paper's order: first the four variants of Section 5, then Appendix J's two ablations."""
+"""Name to constructor, in the paper's order. First the four variants of Section 5, then Appendix J's two ablations."""
 
 SCALED = "weighted_sum@"
 """Beginning of the names of weighted sums with another scale; C / N follows, as in ``weighted_sum@0.25``."""

@@ -193,7 +193,7 @@ class FeatureAutoencoder(SlotModel[FeatureDecomposition]):
         normalization: a name that :func:`~slotnorm.normalization.make_normalization` knows, or a module of your own.
         position_scale: standard deviation of the decoder's initial positions.
         init: how encoder and decoder are initialized: ``"torch"`` as ``nn.Linear`` does and the paper's code, or
-            ``"glorot"`` with zero biases; see :meth:`SlotAttention.reset_parameters` for Slot Attention.
+            ``"glorot"`` with zero biases. Slot Attention has its own ``reset_parameters``.
 
     Raises:
         ValueError: if a size or count is below 1, ``position_scale`` is negative or ``init`` is unknown.
@@ -260,7 +260,7 @@ class FeatureAutoencoder(SlotModel[FeatureDecomposition]):
     ) -> Float[Tensor, ""]:
         """Compute the mean squared error between features and their reconstruction (App. F, Training).
 
-        It equals the error of :meth:`forward`'s reconstruction up to rounding, needs less memory, and can be
+        It equals the error of the model's reconstruction up to rounding, needs less memory, and can be
         differentiated only once.
 
         Args:

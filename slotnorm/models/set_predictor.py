@@ -25,6 +25,7 @@ class SetPrediction(NamedTuple):
     """The objects that are predicted for a batch of images (App. I).
 
     Example:
+        >>> import torch
         >>> out = SetPredictor(image_size=32, num_slots=3)(torch.zeros(1, 3, 32, 32))
         >>> out.predictions.shape, out.slots.shape
         (torch.Size([1, 3, 19]), torch.Size([1, 3, 64]))
@@ -67,6 +68,7 @@ class SetPredictor(SlotModel[SetPrediction]):
         ValueError: if the image size, a stride or a width does not fit.
 
     Example:
+        >>> import torch
         >>> model = SetPredictor(image_size=32, num_slots=10, channels=16, slot_dim=16)
         >>> out = model(torch.zeros(2, 3, 32, 32), num_slots=21)
         >>> out.predictions.shape, out.segmentation.shape, model.stride
