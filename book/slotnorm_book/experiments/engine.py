@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -17,17 +17,24 @@ import torch
 import torch.distributed as dist
 
 from slotnorm.data.splits import Split
-from slotnorm.evaluation import COLUMNS, SETTING, Evaluation, Probe
+from slotnorm.evaluation import SETTING, Evaluation, Probe
 from slotnorm.models import SlotModel
 from slotnorm.normalization import GROUP, NORMALIZATIONS
 from slotnorm.training.build import build_model
 from slotnorm.training.loop import Trained, Watch, train
 from slotnorm.training.spec import RunSpec, SpecError
 from slotnorm_book.experiments.data_sources import Source
+from slotnorm_book.experiments.missing_settings import (
+    RETRAIN_HINT,
+    Setting,
+    describe_missing,
+    find_missing_settings,
+    list_missing,
+)
 from slotnorm_book.experiments.provenance import collect_provenance
 from slotnorm_book.experiments.recipes.recipe import Recipe
 from slotnorm_book.experiments.run_store import Run, RunError, RunStore
-from slotnorm_book.experiments.test_sets import EvaluationSpec, TestSet, evaluate, select
+from slotnorm_book.experiments.test_sets import TestSet, evaluate, select
 
 
 @dataclass(frozen=True)
@@ -153,68 +160,6 @@ def evaluate_missing(run: Run, tests: Sequence[TestSet], store: RunStore, execut
     return store.replace_evaluation(run, _merge(run.evaluation, evaluation), evaluations)
 
 
-Setting = tuple[EvaluationSpec, TestSet]
-"""A part of a test set's evaluation: slot counts at one number of iterations, and the test set."""
-RETRAIN_HINT = "it has no weights, so it must be trained again; remove its folder first"
-
-
-def find_missing_settings(run: Run, tests: Sequence[TestSet]) -> list[Setting]:
-    """List the settings of the tests that the run was not evaluated in, each once.
-
-    A setting without values of a measure, which was added after the evaluation, counts as missing.
-    """
-    return _list_missing(tests, _evaluated_settings(run.evaluation.scenes))
-
-
-def has_rows(run: Run, tests: Sequence[TestSet]) -> bool:
-    """Return whether the run's table has rows of every setting of the tests, whatever columns it has."""
-    return not _list_missing(tests, set(run.evaluation.scenes.groupby(SETTING).groups))
-
-
-def find_missing_columns(run: Run) -> list[str]:
-    """Name the columns of an evaluation that the run's table does not have."""
-    return [column for column in COLUMNS if column not in run.evaluation.scenes]
-
-
-def describe_missing(run: Run, missing: Sequence[Setting]) -> str:
-    """Describe in half a sentence what of a run is not evaluated yet."""
-    iterations: dict[str, list[str]] = {}
-    for spec, _ in missing:
-        where = f"{spec.label} with {', '.join(map(str, spec.slots))} slots"
-        iterations.setdefault(where, []).extend(map(str, spec.iterations))
-    places = [f"{where} and {', '.join(counts)} iterations" for where, counts in iterations.items()]
-    columns = find_missing_columns(run)
-    measures = f" (no column {', '.join(columns)})" if columns else ""
-    return f"not evaluated on {'; '.join(places)}{measures}"
-
-
-def _evaluated_settings(table: pd.DataFrame) -> set[tuple[str, int, int]]:
-    """Return the settings (key, slots, iterations) that have rows with a value in every column of an evaluation.
-
-    The single value of a row may be NaN. A column that is NaN in all rows of a setting, but not in the whole table,
-    was added to the table later, when only other settings were evaluated again.
-    """
-    measures = [column for column in COLUMNS if column not in SETTING]
-    if not set(measures) <= set(table.columns):
-        return set()
-    has_values = table.groupby(SETTING)[measures].count() > 0
-    complete = has_values.loc[:, has_values.any()].all(axis=1)
-    return set(complete.index[complete])
-
-
-def _list_missing(tests: Sequence[TestSet], evaluated: set[tuple[str, int, int]]) -> list[Setting]:
-    missing, seen = [], set(evaluated)
-    for test in tests:
-        spec = test.spec()
-        for iterations in spec.iterations:
-            wanted = {count: (spec.key, count, iterations) for count in spec.slots}
-            slots = tuple(count for count, setting in wanted.items() if setting not in seen)
-            if slots:
-                missing.append((replace(spec, slots=slots, iterations=(iterations,)), test))
-            seen.update(wanted.values())  # another test may ask for the same setting
-    return missing
-
-
 def _train(job: Job, store: RunStore, execution: Execution, rank: int, ranks: int) -> tuple[Trained, str]:
     for test in job.tests:  # impossible test sets are refused before the training
         select(test.source.open(), test.spec())
@@ -250,7 +195,7 @@ def _record(job: Job, store: RunStore, execution: Execution, trained: Trained, d
         ranks=ranks,
         compiled=execution.compile,
     )
-    evaluation, evaluations = _evaluate(job.spec, trained.model, _list_missing(job.tests, set()), execution)
+    evaluation, evaluations = _evaluate(job.spec, trained.model, list_missing(job.tests, set()), execution)
     return store.write(
         job.spec,
         model=trained.model,

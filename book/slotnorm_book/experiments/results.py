@@ -11,14 +11,8 @@ import pandas as pd
 
 from slotnorm.evaluation import COLUMNS, SET_COLUMNS
 from slotnorm.training.spec import RunSpec
-from slotnorm_book.experiments.engine import (
-    DEFAULT,
-    Execution,
-    find_missing_settings,
-    has_rows,
-    list_jobs,
-    load_or_train,
-)
+from slotnorm_book.experiments.engine import DEFAULT, Execution, list_jobs, load_or_train
+from slotnorm_book.experiments.missing_settings import find_missing_settings, has_rows
 from slotnorm_book.experiments.recipes.recipe import Recipe
 from slotnorm_book.experiments.run_store import Run, RunStore
 
@@ -35,8 +29,8 @@ class Results:
         recipe: the recipe.
         runs: the runs that were found or trained, in the recipe's order.
         missing: the runs that the store does not have, or that were not evaluated in all settings of the recipe.
-        incomplete: runs in the store of which something is not evaluated. A run that lacks settings is also in
-            ``missing``; one that only lacks columns, of measures that were added later, is also in ``runs``.
+        incomplete: runs in the store of which something is not evaluated. A run without some setting is also in
+            ``missing``; a run that only has no column of a measure that was added later is also in ``runs``.
 
     Example:
         >>> from slotnorm_book.experiments.recipes import recipe

@@ -10,13 +10,8 @@ import torch
 
 from slotnorm.training.checkpoint import CheckpointError, read_progress
 from slotnorm.training.spec import RunSpec
-from slotnorm_book.experiments.engine import (
-    RETRAIN_HINT,
-    Job,
-    describe_missing,
-    find_missing_settings,
-    list_jobs,
-)
+from slotnorm_book.experiments.engine import Job, list_jobs
+from slotnorm_book.experiments.missing_settings import RETRAIN_HINT, describe_missing, find_missing_settings
 from slotnorm_book.experiments.provenance import device_name
 from slotnorm_book.experiments.recipes.recipe import Recipe
 from slotnorm_book.experiments.run_store import Run, RunError, RunStore, UnreadableError

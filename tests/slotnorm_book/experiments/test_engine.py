@@ -1,4 +1,4 @@
-"""Store hit or train: what is there is not made again, what lacks is made and nothing else."""
+"""Load or train: what the store has is not computed again, what is missing is, and nothing else."""
 
 import json
 from dataclasses import replace
@@ -15,7 +15,8 @@ from slotnorm.training.loop import Interrupted
 from slotnorm.training.spec import SpecError
 from slotnorm_book.experiments import engine
 from slotnorm_book.experiments.data_sources import Source
-from slotnorm_book.experiments.engine import Job, check_data, find_missing_settings, list_jobs, load_or_train
+from slotnorm_book.experiments.engine import Job, check_data, list_jobs, load_or_train
+from slotnorm_book.experiments.missing_settings import find_missing_settings
 from slotnorm_book.experiments.recipes import recipe
 from slotnorm_book.experiments.recipes.recipe import Recipe
 from slotnorm_book.experiments.results import collect

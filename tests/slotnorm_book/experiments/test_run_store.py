@@ -14,7 +14,8 @@ from fsspec.implementations.local import LocalFileSystem
 from safetensors.torch import load_file, save_file
 
 from slotnorm.training.loop import train
-from slotnorm_book.experiments.engine import Job, evaluate_missing, find_missing_settings, list_jobs, load_or_train
+from slotnorm_book.experiments.engine import Job, evaluate_missing, list_jobs, load_or_train
+from slotnorm_book.experiments.missing_settings import find_missing_settings
 from slotnorm_book.experiments.run_store import RECORD, RUNNING, WEIGHTS, BusyError, RunError, RunStore, UnreadableError
 from tests.helpers import tiny
 from tests.helpers.paths import ROOT

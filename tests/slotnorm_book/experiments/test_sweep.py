@@ -1,4 +1,4 @@
-"""The command line: what it says, its exit status, and that the same command always gets there in the end."""
+"""The sweep command: its output, its exit status, and that the same command finishes after any interruption."""
 
 import multiprocessing as mp
 import os
@@ -45,7 +45,7 @@ def tried(data) -> Recipe:
 
 @pytest.fixture(scope="module")
 def expected(tried, tmp_path_factory) -> pd.DataFrame:
-    """What the sweeps must come to."""
+    """The results that every sweep must have."""
     return tables(tried, tmp_path_factory.mktemp("expected"), "train")
 
 

@@ -25,12 +25,12 @@ MAX_OBJECTS = 6
 
 
 def clevr(scale: Scale, num_slots: int) -> Recipe:
-    """CLEVR (6, ``num_slots``) at a scale; the paper has 7 and 11 slots."""
+    """Return the recipe of CLEVR (6, ``num_slots``) at a scale; the paper has 7 and 11 slots."""
     return {"paper": _paper, "gpu": _gpu, "cpu": _cpu, "smoke": _smoke}[scale](num_slots)
 
 
 def _tests(data: str, image_size: int, available: int, scenes: int) -> tuple[TestSet, ...]:
-    """CLEVR6 and CLEVR10 from the test part, evaluated with 5 iterations (App. E, Evaluation)."""
+    """Return CLEVR6 and CLEVR10 from the test part, evaluated with 5 iterations (App. E, Evaluation)."""
     source = Source(data, "test", image_size, available)
     return (
         TestSet("CLEVR6", source, scenes, MAX_OBJECTS, PAPER_SLOT_COUNTS, (5,)),
@@ -43,7 +43,7 @@ def _name(num_slots: int) -> str:
 
 
 def _paper(num_slots: int) -> Recipe:
-    """The protocol of App. E: 500,000 steps of 64 scenes; 5 seeds for (6, 7), 3 for (6, 11) (Sec. 5.1)."""
+    """Return the protocol of App. E: 500,000 steps of 64 scenes; 5 seeds for (6, 7), 3 for (6, 11) (Sec. 5.1)."""
     return Recipe(
         experiment=_name(num_slots),
         scale="paper",
@@ -61,7 +61,7 @@ def _paper(num_slots: int) -> Recipe:
 
 
 def _gpu(num_slots: int) -> Recipe:
-    """Shortened for one data-center GPU; not yet run on one."""
+    """Return the recipe of the gpu scale: shortened for one data-center GPU, not yet run on one."""
     return Recipe(
         experiment=_name(num_slots),
         scale="gpu",
@@ -78,16 +78,16 @@ def _gpu(num_slots: int) -> Recipe:
 
 
 def _cpu(num_slots: int) -> Recipe:
-    """Minutes per run on one core of a laptop; its learning rate is tuned on the weighted mean alone.
+    """Return the recipe of the cpu scale: minutes per run on one core of a laptop, tuned on the weighted mean alone.
 
-    Two convolutions see 9x9 of the 32x32 pixels. With a third, tokens hold more of their surroundings than of their
+    Two convolutions see 9x9 of the 32x32 pixels. With a third one, tokens describe their surroundings more than their
     object, and in as many steps the weighted mean cuts scenes into stripes.
 
     This is the second recipe of this scale that has records. The first had twice the peak, a half-life of 1,000 and
     2,500 steps, and was run with all variants at seeds 0 and 1 (records as of commit e8a0621). Seed 1 of the weighted
-    mean stayed behind, and the weighted sum and batch norm had hardly begun. Peak, warm-up and half-life were then
-    chosen on three seeds of the weighted mean, at 3,000 steps; the 500 more were added for all, knowing that others
-    begin later.
+    mean learned late, and the weighted sum and batch norm had hardly begun to learn. Peak, warm-up and half-life were
+    then chosen on three seeds of the weighted mean, at 3,000 steps. Another 500 steps were added for all variants,
+    since it was known that some begin to learn later.
     """
     return Recipe(
         experiment=_name(num_slots),
@@ -107,7 +107,7 @@ def _cpu(num_slots: int) -> Recipe:
 
 
 def _smoke(num_slots: int) -> Recipe:
-    """Seconds: shows that the machinery turns, and nothing of the result."""
+    """Return the recipe of the smoke scale: it takes seconds and shows that the code runs, not the result."""
     return Recipe(
         experiment=_name(num_slots),
         scale="smoke",

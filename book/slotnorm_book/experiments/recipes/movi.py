@@ -7,8 +7,8 @@
 | cpu | the same | 10x10 of 96 | slots of 64, decoder of 128 | 2,000 x 32 |
 | smoke | a few scenes of the same | 10x10 of 96 | slots of 16, decoder of 32 | 20 x 8 |
 
-Trained on at most 10 or 6 objects with 11 or 7 slots. MOVi-D has up to 23 objects, and is shown to the models trained
-on MOVi-C with 24 slots.
+Trained on at most 10 or 6 objects with 11 or 7 slots. MOVi-D has up to 23 objects; the models trained
+on MOVi-C are evaluated on it with 24 slots.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ PAPER_DATA, PAPER_TRANSFER = "data/movi-c-features", "data/movi-d-features"
 STAND_IN, STAND_IN_TRANSFER = "synth-movi-c-features", "synth-movi-d-features"
 ALL_OBJECTS, FEW_OBJECTS = 10, 6
 SIZE, GRID = 120, (10, 96)
-"""Of the stand-in backbone: side of its images; side of its grid of patches and features of each."""
+"""Of the stand-in backbone: side of its images; side of its grid of patches, and features per patch."""
 TRANSFER_SLOTS = 24
 DRAW = 0
-"""Seed of the evaluated frames: which ones the paper took is unknown (see the page *Paper versus code*)."""
+"""Seed with which the test frames are drawn; the paper does not say which it used (page *Paper versus code*)."""
 
 
 def movi_c(scale: Scale, max_objects: int, num_slots: int) -> Recipe:
-    """MOVi-C (``max_objects``, ``num_slots``) at a scale; the paper has (10, 11), (6, 7) and (6, 11)."""
+    """Return MOVi-C (``max_objects``, ``num_slots``) at a scale; the paper has (10, 11), (6, 7) and (6, 11)."""
     return {"paper": _paper, "gpu": _gpu, "cpu": _cpu, "smoke": _smoke}[scale](max_objects, num_slots)
 
 
 def movi_d(scale: Scale, max_objects: int, num_slots: int) -> Recipe:
-    """The same runs, shown MOVi-D with 24 slots (Sec. 5.2, Table 1)."""
+    """Return the same runs, evaluated on MOVi-D with 24 slots (Sec. 5.2, Table 1)."""
     trained = movi_c(scale, max_objects, num_slots)
     like = trained.tests[-1]
     data = PAPER_TRANSFER if scale == "paper" else STAND_IN_TRANSFER
@@ -74,7 +74,7 @@ def _recipe(
 
 
 def _paper(max_objects: int, num_slots: int) -> Recipe:
-    """The protocol of App. F: 500,000 steps of 64 frames, peak 4e-4; 5 seeds for (10, 11), else 3 (Sec. 5.2).
+    """Return the protocol of App. F: 500,000 steps of 64 frames, peak 4e-4; 5 seeds for (10, 11), else 3 (Sec. 5.2).
 
     The gradient is clipped at 1, which the paper's code does and its text leaves out.
     """
@@ -93,7 +93,7 @@ def _paper(max_objects: int, num_slots: int) -> Recipe:
 
 
 def _gpu(max_objects: int, num_slots: int) -> Recipe:
-    """Shortened for one data-center GPU; not yet run on one."""
+    """Return the recipe of the gpu scale: shortened for one data-center GPU, not yet run on one."""
     return replace(
         _recipe(
             "gpu",
@@ -109,7 +109,7 @@ def _gpu(max_objects: int, num_slots: int) -> Recipe:
 
 
 def _cpu(max_objects: int, num_slots: int) -> Recipe:
-    """Minutes per run on one core of a laptop; tuned on the weighted mean alone."""
+    """Return the recipe of the cpu scale: minutes per run on one core of a laptop, tuned on the weighted mean alone."""
     return replace(
         _recipe(
             "cpu",
@@ -125,7 +125,7 @@ def _cpu(max_objects: int, num_slots: int) -> Recipe:
 
 
 def _smoke(max_objects: int, num_slots: int) -> Recipe:
-    """Seconds: shows that the machinery turns, and nothing of the result."""
+    """Return the recipe of the smoke scale: it takes seconds and shows that the code runs, not the result."""
     return replace(
         _recipe(
             "smoke",

@@ -1,11 +1,11 @@
-"""Details in which paper and code differ, one changed at a time; on MOVi-C (6, 7), beside whose runs they are held.
+"""Details in which paper and code differ, changed one at a time; compared with the runs of MOVi-C (6, 7).
 
 | experiment | changed |
 | --- | --- |
-| no-clipping | the gradient is not clipped, as the text has it; the paper's code clips at norm 1 |
+| no-clipping | the gradient is not clipped, as in the text; the paper's code clips at norm 1 |
 | epsilon-hat | Adam's epsilon is added before the bias correction, as in TensorFlow and the paper's code for CLEVR |
 
-They show what a detail does to the baseline and to a proposal, so two variants are enough.
+They show the effect of a detail on the baseline and on one proposed variant, so two variants are enough.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ VARIANTS = ("weighted_mean", "weighted_sum")
 
 
 def no_clipping(scale: Scale) -> Recipe:
-    """MOVi-C (6, 7) as the text of App. F has it."""
+    """Return MOVi-C (6, 7) as in the text of App. F."""
     return _changed(scale, "no-clipping", clip_norm=None)
 
 
 def epsilon_hat(scale: Scale) -> Recipe:
-    """MOVi-C (6, 7) with TensorFlow's Adam."""
+    """Return MOVi-C (6, 7) with TensorFlow's Adam."""
     return _changed(scale, "epsilon-hat", epsilon_hat=True)
 
 

@@ -28,15 +28,15 @@ CLIPPED = Optimizer(clip_norm=1.0)
 
 
 def properties(scale: Scale) -> Recipe:
-    """Property prediction on CLEVR10 (App. I)."""
+    """Return the recipe of property prediction on CLEVR10 (App. I)."""
     return {"paper": _paper, "gpu": _gpu, "cpu": _cpu, "smoke": _smoke}[scale]()
 
 
 def ablations(scale: Scale) -> Recipe:
-    """The two ablations of App. J beside the variants of Sec. 5."""
+    """Return the two ablations of App. J, together with the variants of Sec. 5."""
     recipe = properties(scale)
-    beside = ("weighted_mean",) if scale == "smoke" else PAPER_VARIANTS
-    variants = (*beside, "kd_layer_norm", "unnormalized")
+    compared = ("weighted_mean",) if scale == "smoke" else PAPER_VARIANTS
+    variants = (*compared, "kd_layer_norm", "unnormalized")
     return replace(recipe, experiment="ablations", locus="App. J", variants=variants)
 
 
@@ -68,7 +68,7 @@ def _recipe(
 
 
 def _paper() -> Recipe:
-    """The protocol of App. I: batches of 512, CLEVR's schedule, 3 seeds."""
+    """Return the protocol of App. I: batches of 512, CLEVR's schedule, 3 seeds."""
     return _recipe(
         "paper",
         PropertyPrediction(),
@@ -82,7 +82,7 @@ def _paper() -> Recipe:
 
 
 def _gpu() -> Recipe:
-    """Shortened for one data-center GPU; not yet run on one."""
+    """Return the recipe of the gpu scale: shortened for one data-center GPU, not yet run on one."""
     return _recipe(
         "gpu",
         PropertyPrediction(image_size=64),
@@ -96,10 +96,10 @@ def _gpu() -> Recipe:
 
 
 def _cpu() -> Recipe:
-    """Minutes per run on one core of a laptop; tuned on the weighted mean alone.
+    """Return the recipe of the cpu scale: minutes per run on one core of a laptop, tuned on the weighted mean alone.
 
     Two convolutions of stride 2 make 16x16 tokens that see 13x13 of the 64x64 pixels. With four, and 32x32 tokens, the
-    weighted mean had not begun to tell objects apart in the time that this takes.
+    weighted mean had not begun to separate objects in the same time.
     """
     return _recipe(
         "cpu",
@@ -113,7 +113,7 @@ def _cpu() -> Recipe:
 
 
 def _smoke() -> Recipe:
-    """Seconds: shows that the machinery turns, and nothing of the result."""
+    """Return the recipe of the smoke scale: it takes seconds and shows that the code runs, not the result."""
     recipe = _recipe(
         "smoke",
         PropertyPrediction(image_size=32, slot_dim=16, channels=16, strides=(1, 2, 1), hidden_dim=32),
