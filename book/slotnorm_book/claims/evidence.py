@@ -11,7 +11,7 @@ import pandas as pd
 from slotnorm_book.claims.comparisons import MissingEvidenceError, Panel
 from slotnorm_book.experiments.results import Results
 from slotnorm_book.statistics.bootstrap import Bootstrap, Estimate, samples
-from slotnorm_book.statistics.spatial_runs import spatial_runs, without_spatial
+from slotnorm_book.statistics.spatial_runs import flag_spatial_runs, without_spatial
 from slotnorm_book.statistics.summaries import Share
 
 FEWEST_SCENES = 10
@@ -47,7 +47,7 @@ def leave_out_spatial(evidence: Mapping[str, Evidence]) -> dict[str, Evidence]:
     baseline's own runs come near to :data:`slotnorm_book.statistics.spatial_runs.SPATIAL_AGREEMENT`.
     """
     return {
-        name: replace(one, scenes=without_spatial(one.scenes, spatial_runs(one.scenes, one.train_slots)))
+        name: replace(one, scenes=without_spatial(one.scenes, flag_spatial_runs(one.scenes, one.train_slots)))
         if name.startswith("clevr") and len(one.scenes)
         else one
         for name, one in evidence.items()
@@ -108,7 +108,7 @@ class Findings:
     def spatial_share(self, experiment: str, variants: Sequence[str]) -> Share:
         """Count how many runs of these variants are spatial."""
         one = self._all_runs[experiment]
-        runs = spatial_runs(one.scenes, one.train_slots)
+        runs = flag_spatial_runs(one.scenes, one.train_slots)
         missing = set(variants) - set(runs["variant"])
         if missing:
             raise MissingEvidenceError(f"{experiment}: no run of {', '.join(sorted(missing))}")

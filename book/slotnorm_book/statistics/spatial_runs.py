@@ -21,7 +21,7 @@ SPATIAL_AGREEMENT = 0.5
 RUN = ["variant", "seed"]
 
 
-def spatial_runs(scenes: pd.DataFrame, slots: int) -> pd.DataFrame:
+def flag_spatial_runs(scenes: pd.DataFrame, slots: int) -> pd.DataFrame:
     """Decide for every run whether it is spatial.
 
     Args:
@@ -42,7 +42,7 @@ def without_spatial(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         table: rows with ``variant`` and ``seed``.
-        runs: result of :func:`spatial_runs`.
+        runs: result of :func:`flag_spatial_runs`.
     """
     left_out = pd.MultiIndex.from_frame(runs.loc[runs["spatial"], RUN])
     return table[~pd.MultiIndex.from_frame(table[RUN]).isin(left_out)]
@@ -52,8 +52,8 @@ def split_spatial_runs(scenes: pd.DataFrame, slots: int) -> tuple[pd.DataFrame, 
     """Split a table into the rows of non-spatial and of spatial runs.
 
     Args:
-        scenes: see :func:`spatial_runs`.
+        scenes: see :func:`flag_spatial_runs`.
         slots: the slot count of the training.
     """
-    runs = spatial_runs(scenes, slots)
+    runs = flag_spatial_runs(scenes, slots)
     return without_spatial(scenes, runs), without_spatial(scenes, runs.assign(spatial=~runs["spatial"]))

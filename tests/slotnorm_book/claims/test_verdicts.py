@@ -10,8 +10,7 @@ from slotnorm_book.claims.claim import Criterion, Measurement, Verdict
 from slotnorm_book.claims.evidence import Evidence
 from slotnorm_book.claims.judge import judge
 from slotnorm_book.claims.ledger import RESULT_CLAIMS
-from slotnorm_book.claims.tables import distance_from_bound, ledger_table
-from slotnorm_book.claims.text import compare_slot_counts, summarize_verdicts
+from slotnorm_book.claims.tables import compare_slots, distance_from_bound, ledger_table, summarize_verdicts
 from slotnorm_book.claims.verdicts import judge_quantities, take_worst
 from slotnorm_book.experiments.recipes import recipe
 from slotnorm_book.experiments.results import Results
@@ -199,8 +198,8 @@ def test_more_slots_tells_the_median_run_of_each_variant_at_both_counts() -> Non
     ]
     scenes = pd.DataFrame(rows, columns=["variant", "seed", "test", "slots", "scene_id", "f_ari"])
     # The median run is that of seed 1, its scenes' mean 0.01 above the first.
-    assert compare_slot_counts(scenes, "many", 7, 21, {"a": "A", "b": "B"}) == "A 0.51 → 0.31, B 0.41 → 0.41"
-    assert compare_slot_counts(pd.DataFrame(), "many", 7, 21, {}) == "not run"
-    assert compare_slot_counts(scenes, "many", 5, 21, {}) == "not evaluated with 5 slots"
-    assert compare_slot_counts(scenes, "many", 5, 23, {}) == "not evaluated with 5 and 23 slots"
-    assert compare_slot_counts(scenes, "many", 7, 7, {"a": "A", "b": "B"}) == "A 0.51 → 0.51, B 0.41 → 0.41"
+    assert compare_slots(scenes, "many", 7, 21, {"a": "A", "b": "B"}) == "A 0.51 → 0.31, B 0.41 → 0.41"
+    assert compare_slots(pd.DataFrame(), "many", 7, 21, {}) == "not run"
+    assert compare_slots(scenes, "many", 5, 21, {}) == "not evaluated with 5 slots"
+    assert compare_slots(scenes, "many", 5, 23, {}) == "not evaluated with 5 and 23 slots"
+    assert compare_slots(scenes, "many", 7, 7, {"a": "A", "b": "B"}) == "A 0.51 → 0.51, B 0.41 → 0.41"

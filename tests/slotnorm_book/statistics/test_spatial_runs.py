@@ -5,7 +5,12 @@ import torch
 from torch import Tensor
 
 from slotnorm.metrics.segmentation import adjusted_rand_index, foreground_adjusted_rand_index
-from slotnorm_book.statistics.spatial_runs import SPATIAL_AGREEMENT, spatial_runs, split_spatial_runs, without_spatial
+from slotnorm_book.statistics.spatial_runs import (
+    SPATIAL_AGREEMENT,
+    flag_spatial_runs,
+    split_spatial_runs,
+    without_spatial,
+)
 
 
 def table(agreements: dict[tuple[str, int], float], f_ari: float = 0.4) -> pd.DataFrame:
@@ -21,37 +26,37 @@ RUNS = table({("batch_norm", 0): 0.9, ("batch_norm", 1): 0.1, ("weighted_mean", 
 
 
 def test_a_run_is_spatial_by_its_agreement_at_the_training_slot_count() -> None:
-    runs = spatial_runs(RUNS, slots=7)
+    runs = flag_spatial_runs(RUNS, slots=7)
     assert list(runs["variant"] + runs["seed"].astype(str)) == ["batch_norm0", "batch_norm1", "weighted_mean0"]
     assert list(runs["spatial"]) == [True, False, True]
-    assert list(spatial_runs(RUNS, slots=5)["spatial"]) == [False, True, True]
+    assert list(flag_spatial_runs(RUNS, slots=5)["spatial"]) == [False, True, True]
 
 
 def test_a_run_that_follows_its_objects_better_is_not_spatial() -> None:
     objects = table({("batch_norm", 0): 0.7}, f_ari=0.8)
-    assert not spatial_runs(objects, slots=7)["spatial"].any()
+    assert not flag_spatial_runs(objects, slots=7)["spatial"].any()
 
 
 def test_means_are_over_scenes_and_the_first_has_none() -> None:
     scenes = pd.DataFrame({"variant": "a", "seed": 0, "slots": 7, "agreement": [float("nan"), 0.2, 0.6], "f_ari": 0.5})
-    assert spatial_runs(scenes, 7)["agreement"].item() == 0.4
+    assert flag_spatial_runs(scenes, 7)["agreement"].item() == 0.4
 
 
 def test_leaving_out_takes_whole_runs() -> None:
-    left = without_spatial(RUNS, spatial_runs(RUNS, slots=7))
+    left = without_spatial(RUNS, flag_spatial_runs(RUNS, slots=7))
     assert set(zip(left["variant"], left["seed"], strict=True)) == {("batch_norm", 1)}
     assert len(left) == 2
 
 
 def test_nothing_to_judge_leaves_everything() -> None:
-    assert len(without_spatial(RUNS, spatial_runs(RUNS, slots=24))) == len(RUNS)
+    assert len(without_spatial(RUNS, flag_spatial_runs(RUNS, slots=24))) == len(RUNS)
 
 
 def _is_spatial(truth: Tensor, segmentation: Tensor) -> bool:
     agreement = adjusted_rand_index(segmentation[:-1], segmentation[1:])
     f_ari = foreground_adjusted_rand_index(truth, segmentation)[1:]
     scenes = pd.DataFrame({"agreement": agreement.numpy(), "f_ari": f_ari.numpy()})
-    return bool(spatial_runs(scenes.assign(variant="a", seed=0, slots=7), slots=7)["spatial"].item())
+    return bool(flag_spatial_runs(scenes.assign(variant="a", seed=0, slots=7), slots=7)["spatial"].item())
 
 
 def _discs(count: int, generator: torch.Generator) -> Tensor:
