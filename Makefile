@@ -20,7 +20,7 @@ export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONPATH VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install book test check lint pytest test-browser test-lowest reference verdicts bench lock clean
+.PHONY: help install book test check lint pytest test-browser test-lowest test-arithmetic reference verdicts bench lock clean
 
 help: ## print this list
 	@echo "usage: make TARGET    (PYTHON=/path/to/python chooses the interpreter; 3.11 or newer)"
@@ -65,6 +65,9 @@ test-lowest: $(INSTALLED) ## quick tests with the lowest versions that pyproject
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-lowest
 	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct $(PACKAGES)
 	.venv-lowest/bin/pytest -n 2 -m "not slow" -W default::DeprecationWarning # what old packages say of themselves
+
+test-arithmetic: $(INSTALLED) ## notebooks and references with the rounding of other processors, half an hour: a table of what moves
+	$(BIN)/python -m tests.arithmetic
 
 reference: $(INSTALLED) ## run the notebooks in place at their defaults: the outputs that nbval compares
 	$(BIN)/slotnorm-book execute --reference

@@ -40,15 +40,15 @@ def moved(environment: Environment, paths: list[str]) -> list[str]:
 
 
 def failures(report: Path) -> list[str]:
-    """Return the failed cells and tests of a report in JUnit's format, such as ``07_beyond, cell 9``."""
+    """Return the failed cells and tests of a report in JUnit's format, such as ``07_beyond In [10]``."""
     cases = ElementTree.parse(report).iter("testcase")
     failed = [case for case in cases if case.find("failure") is not None or case.find("error") is not None]
     return [_name(case.get("classname", ""), case.get("name", "")) for case in failed]
 
 
 def _name(where: str, name: str) -> str:
-    cell = re.search(r"::(?:Cell )?(\d+)$", name) or re.fullmatch(r"Cell (\d+)", name)
-    return f"{Path(where).stem}, cell {cell[1]}" if cell else f"{where}::{name}"
+    cell = re.fullmatch(r"Cell (\d+)", name)  # nbval counts from 0, Jupyter from 1
+    return f"{where.split('.')[-1]} In [{int(cell[1]) + 1}]" if cell else f"{where}::{name}"
 
 
 def table(found: dict[str, list[str]]) -> str:
