@@ -88,5 +88,5 @@ def test_a_rounding_error_is_told_by_its_limit_alone(limit: float, text: str) ->
 
 @pytest.mark.parametrize("value", [0.01, 3.0, -1e-9, float("nan")])
 def test_an_error_outside_its_range_fails(value: float) -> None:
-    with pytest.raises(AssertionError, match="is not from 0 to below 0.01"):
+    with pytest.raises(AssertionError, match=r"is not from 0 to below 0\.01"):
         below(value, 0.01)
