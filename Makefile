@@ -24,7 +24,7 @@ unexport PYTHONPATH VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 help: ## print this list
 	@echo "usage: make TARGET    (PYTHON=/path/to/python chooses the interpreter; 3.11 or newer)"
-	@sed -n 's/^\([a-z-]*\):.*## /  \1	/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  \1	/p' $(MAKEFILE_LIST) | expand -t 18
 
 install: $(INSTALLED) ## create .venv from requirements.lock and install the project into it (the others do so themselves)
 

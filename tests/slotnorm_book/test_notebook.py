@@ -9,7 +9,7 @@ import torch
 from slotnorm_book import notebook
 from slotnorm_book.chapters import VmfEm
 from slotnorm_book.experiments import provenance
-from slotnorm_book.notebook import math_number, run_info, setup, show_table
+from slotnorm_book.notebook import below, glue_values, math_number, run_info, setup, show_table
 
 PARAMETERS = {
     "seed": 0,
@@ -71,3 +71,22 @@ def test_setup_seeds_every_generator(monkeypatch: pytest.MonkeyPatch) -> None:
         draws.append((random.random(), np.random.rand(), torch.rand(()).item()))  # noqa: NPY002
     assert draws[0] == draws[1]
     assert all(a != b for a, b in zip(draws[1], draws[2], strict=True))
+
+
+def test_glue_values_keeps_each_value_under_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: dict[str, object] = {}
+    monkeypatch.setattr(notebook, "glue", lambda key, value, display: kept.update({key: (value, display)}))
+    glue_values("movi-6-7", runs="2 of 2", train_slots=7)
+    assert kept == {"movi-6-7-runs": ("2 of 2", False), "movi-6-7-train-slots": (7, False)}
+
+
+@pytest.mark.parametrize(("limit", "text"), [(0.01, "below 0.01"), (1.0, "below 1"), (1e-10, "below 0.0000000001")])
+def test_a_rounding_error_is_told_by_its_limit_alone(limit: float, text: str) -> None:
+    assert {below(share * limit, limit) for share in (0.0, 0.1, 0.99)} == {text}
+    assert below(None, limit) == "(not run)"
+
+
+@pytest.mark.parametrize("value", [0.01, 3.0, -1e-9, float("nan")])
+def test_an_error_outside_its_range_fails(value: float) -> None:
+    with pytest.raises(AssertionError, match=r"is not from 0 to below 0\.01"):
+        below(value, 0.01)
