@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from slotnorm.attention import SlotAttention
-from slotnorm.normalization import Normalization, WeightedMean
+from slotnorm.normalization import Normalization
 from slotnorm.testing.references import slot_attention
 
 SIZES = ((1, 1), (1, 7), (3, 1), (64, 1), (64, 5), (64, 64), (7, 4096), (3, 16_384))
