@@ -18,15 +18,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn.functional import huber_loss, pad
 
-__all__ = [
-    "PROPERTY_FIELDS",
-    "COORDINATE_SCALINGS",
-    "CoordinateScaling",
-    "property_targets",
-    "match_objects",
-    "hungarian_huber_losses",
-    "hungarian_huber_loss",
-]
+__all__ = ["PROPERTY_FIELDS", "COORDINATE_SCALINGS", "CoordinateScaling", "property_targets", "hungarian_huber_loss"]
 
 CLASS_COUNTS = {"shape": 3, "size": 2, "material": 2, "color": 8}
 """Entries of each one-hot code, in their order in the vector."""
@@ -43,8 +35,7 @@ class CoordinateScaling:
     """Scaling of object centers: entries are (p - lowest) / extent for a center p in world units, axis by axis.
 
     Args:
-        lowest: the point that becomes 0.
-        extent: the length that becomes 1.
+        lowest, extent: the point that becomes 0, and the length that becomes 1.
         absent: the entries of absent objects.
 
     Example:
@@ -129,19 +120,9 @@ def _resized(targets_BMF: Tensor, scaling: CoordinateScaling, num_objects: int |
 def match_objects(
     predictions: Float[Tensor, "batch slots entries"], targets: Float[Tensor, "batch objects entries"]
 ) -> tuple[Int[Tensor, "batch pairs"], Int[Tensor, "batch pairs"]]:
-    """Match slots with objects so that the sum of mean Huber losses is least (Hungarian algorithm, on the CPU).
+    """Match slots (B, K, F) with objects (B, M, F) so that the sum of mean Huber losses is least, on the CPU.
 
-    Args:
-        predictions: shape (B, K, F).
-        targets: shape (B, M, F).
-
-    Returns:
-        Indices of slots, ascending, and of their objects, each of shape (B, min(K, M)).
-
-    Example:
-        >>> objects = torch.eye(19)[None, :3]
-        >>> [indices.tolist() for indices in match_objects(objects.flip(1), objects)]
-        [[[0, 1, 2]], [[2, 1, 0]]]
+    Return indices of slots, ascending, and of their objects, each of shape (B, min(K, M)).
     """
     offset_BKMF = predictions.unsqueeze(2) - targets.unsqueeze(1)
     cost_BKM = huber_loss(offset_BKMF, torch.zeros_like(offset_BKMF), reduction="none").mean(dim=-1)
@@ -154,22 +135,7 @@ def match_objects(
 def hungarian_huber_losses(
     predictions: Float[Tensor, "batch slots entries"], targets: Float[Tensor, "batch objects entries"]
 ) -> Float[Tensor, " batch"]:
-    """Compute the loss of every scene: Huber (δ = 1), averaged over the entries and over the matched pairs.
-
-    If there are more slots than objects, the slots left over cost nothing.
-
-    Args:
-        predictions: shape (B, K, F).
-        targets: shape (B, M, F).
-
-    Returns:
-        Shape (B,).
-
-    Example:
-        >>> objects = torch.eye(19)[None, :3]
-        >>> hungarian_huber_losses(objects[:, :2], objects).tolist()  # two of the three are found, none is wrong
-        [0.0]
-    """
+    """Compute the loss of every scene, shape (B,); see :func:`hungarian_huber_loss`."""
     slot_BP, object_BP = match_objects(predictions, targets)
     matched_BPF = predictions.take_along_dim(slot_BP.unsqueeze(-1), dim=1)
     wanted_BPF = targets.take_along_dim(object_BP.unsqueeze(-1), dim=1)
@@ -179,11 +145,12 @@ def hungarian_huber_losses(
 def hungarian_huber_loss(
     predictions: Float[Tensor, "batch slots entries"], targets: Float[Tensor, "batch objects entries"]
 ) -> Float[Tensor, ""]:
-    """Average :func:`hungarian_huber_losses` (App. I); Locatello et al. (2020) add up a scene's pairs instead.
+    """Compute the Huber loss (δ = 1), averaged over scenes, matched pairs and entries (App. I).
+
+    If there are more slots than objects, the slots left over cost nothing. Locatello et al. (2020) add up the pairs.
 
     Args:
-        predictions: shape (B, K, F).
-        targets: shape (B, M, F).
+        predictions, targets: shapes (B, K, F) and (B, M, F).
 
     Example:
         >>> objects = torch.eye(19)[None, :3]
