@@ -73,13 +73,12 @@ class SlotAttention(nn.Module):
         Glorot-uniform kernels and zero biases; the GRU's recurrent kernel is orthogonal as one (D, 3D) matrix;
         :math:`\mu` and :math:`\log\sigma` of the initial slots are uniform in :math:`\pm\sqrt{3/D}`.
         """
-        first, _, last = self.mlp
-        for kernel in (self.to_q.weight, self.to_k.weight, self.to_v.weight, first.weight, last.weight):
-            nn.init.xavier_uniform_(kernel)
+        for parameter in (self.to_q.weight, self.to_k.weight, self.to_v.weight, *self.mlp.parameters()):
+            (nn.init.xavier_uniform_ if parameter.ndim == 2 else nn.init.zeros_)(parameter)
         nn.init.xavier_uniform_(self.gru.weight_ih)
         nn.init.orthogonal_(self.gru.weight_hh)
-        for bias in (first.bias, last.bias, self.gru.bias_ih, self.gru.bias_hh):
-            nn.init.zeros_(bias)
+        nn.init.zeros_(self.gru.bias_ih)
+        nn.init.zeros_(self.gru.bias_hh)
         nn.init.xavier_uniform_(self.slots_mu)
         nn.init.xavier_uniform_(self.slots_log_sigma)
 

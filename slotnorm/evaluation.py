@@ -91,12 +91,11 @@ def evaluate(
     """Measure a model on every scene at every slot count and number of iterations, in single precision.
 
     Args:
-        task, split: what the model was trained on, and the scenes, all of which are used.
+        task, split: what the model was trained on, and the scenes, all of which are used, ``batch_size`` at a time.
         model: put into evaluation mode; its device is used.
         slots, iterations: slot counts and numbers of Slot Attention iterations, every one with every other.
         seed: of the initial slots.
         label, bar: name of the scenes in the progress bar, and whether to show one.
-        batch_size: scenes per batch.
     """
     model.eval()
     device = next(model.parameters()).device

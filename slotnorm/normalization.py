@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
-from typing import final
+from typing import cast, final
 
 import torch
 import torch.distributed as dist
@@ -251,8 +251,7 @@ def _several_ranks() -> bool:
 
 
 def _sum_over_ranks(tensor: Tensor) -> Tensor:
-    total: Tensor = all_reduce(tensor)  # type: ignore[no-untyped-call]
-    return total
+    return cast(Tensor, all_reduce(tensor))  # type: ignore[no-untyped-call]
 
 
 @final
@@ -344,8 +343,7 @@ def make_normalization(normalization: str | Normalization, dim: int) -> Normaliz
     if normalization in NORMALIZATIONS:
         return NORMALIZATIONS[normalization](dim)
     if normalization in _installed():
-        made: Normalization = _installed()[normalization].load()(dim)
-        return made
+        return cast(Normalization, _installed()[normalization].load()(dim))
     factor = scale_factor(normalization)
     if factor is None:
         raise ValueError(f"unknown normalization {normalization!r}; there are {', '.join(known_names())}")

@@ -67,8 +67,8 @@ def property_targets(
         batch: the arrays :data:`PROPERTY_FIELDS` of a prepared split, each of shape (B, 1 + M) with the background
             first; class numbers count from 1, ``visibility`` is 0 for absent objects.
         coordinates: a name in :data:`COORDINATE_SCALINGS`.
-        num_objects: M of the result; absent objects are added or removed; by default M of the arrays. In training it
-            is the number of slots, so that every slot has a target and every object a slot.
+        num_objects: M of the result, by default that of the arrays; absent objects are added or removed. In training
+            it is the number of slots, so that every slot has a target.
 
     Returns:
         float32, shape (B, M, 19), present objects first.
@@ -84,23 +84,17 @@ def property_targets(
     if coordinates not in COORDINATE_SCALINGS:
         raise ValueError(f"coordinates must be one of {sorted(COORDINATE_SCALINGS)}, got {coordinates!r}")
     present_BM1 = (batch["visibility"][:, 1:] > 0).unsqueeze(-1)
-    codes = [_one_hot(batch[name][:, 1:], count) for name, count in CLASS_COUNTS.items()]
-    classes_BMF = torch.cat(codes, dim=-1) & present_BM1
+    numbers = [torch.arange(1, count + 1, device=present_BM1.device) for count in CLASS_COUNTS.values()]
+    one_hot = [batch[name][:, 1:, None] == number for name, number in zip(CLASS_COUNTS, numbers, strict=True)]
+    classes_BMF = torch.cat(one_hot, dim=-1) & present_BM1
     if (classes_BMF.sum(-1) != len(CLASS_COUNTS) * present_BM1.squeeze(-1)).any():
         raise ValueError(f"class numbers of visible objects must lie within 1..{list(CLASS_COUNTS.values())}")
     center_BM3 = torch.stack([batch[axis][:, 1:] for axis in "xyz"], dim=-1).float()
-    scaled_BM3 = _scaled(center_BM3, present_BM1, COORDINATE_SCALINGS[coordinates])
-    targets_BMF = torch.cat([classes_BMF.float(), scaled_BM3, present_BM1.float()], dim=-1)
-    return _resized(targets_BMF, COORDINATE_SCALINGS[coordinates], num_objects)
-
-
-def _one_hot(number_BM: Tensor, count: int) -> Tensor:
-    return number_BM.unsqueeze(-1) == torch.arange(1, count + 1, device=number_BM.device)
-
-
-def _scaled(center_BM3: Tensor, present_BM1: Tensor, scaling: CoordinateScaling) -> Tensor:
+    scaling = COORDINATE_SCALINGS[coordinates]
     scaled_BM3 = (center_BM3 - center_BM3.new_tensor(scaling.lowest)) / center_BM3.new_tensor(scaling.extent)
-    return torch.where(present_BM1, scaled_BM3, center_BM3.new_tensor(scaling.absent))
+    scaled_BM3 = scaled_BM3.where(present_BM1, scaled_BM3.new_tensor(scaling.absent))
+    targets_BMF = torch.cat([classes_BMF.float(), scaled_BM3, present_BM1.float()], dim=-1)
+    return _resized(targets_BMF, scaling, num_objects)
 
 
 def _resized(targets_BMF: Tensor, scaling: CoordinateScaling, num_objects: int | None) -> Tensor:

@@ -68,8 +68,7 @@ def _label_count(name: str, labels: Tensor) -> int:
     if labels.numel() == 0:
         return 1
     on_cpu = labels.device.type == "cpu"  # where NumPy is faster
-    bounds = (labels.numpy().min(), labels.numpy().max()) if on_cpu else torch.aminmax(labels)
-    smallest, largest = (int(bound) for bound in bounds)
+    smallest, largest = map(int, (labels.numpy().min(), labels.numpy().max()) if on_cpu else torch.aminmax(labels))
     if smallest < 0 or largest >= MAX_LABELS:
         raise ValueError(f"{name} labels must lie in 0..{MAX_LABELS - 1}, got {smallest}..{largest}")
     return largest + 1
@@ -84,9 +83,7 @@ def _adjusted_rand_index(counts_BRC: Tensor) -> Tensor:
     same_both_B = counts_BRC.square().sum(dim=(1, 2))
     same_true_B = counts_BRC.sum(dim=2).square().sum(dim=1)
     same_pred_B = counts_BRC.sum(dim=1).square().sum(dim=1)
-    tp = same_both_B - total_B
-    fn = same_true_B - same_both_B
-    fp = same_pred_B - same_both_B
+    tp, fn, fp = same_both_B - total_B, same_true_B - same_both_B, same_pred_B - same_both_B
     tn = total_B.square() - same_true_B - fp
     ari_B = 2 * (tp * tn - fn * fp) / ((tp + fn) * (fn + tn) + (tp + fp) * (fp + tn))
     return torch.where((fn == 0) & (fp == 0), 1.0, ari_B).to(device, torch.float32 if on_mps else torch.float64)
