@@ -236,22 +236,19 @@ class BatchNorm(_ScalarAffine):
         return f"eps={self.eps}, momentum={self.momentum}, correction={self.correction}"
 
 
+def _several_ranks() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
 def _mean_and_variance(codes: Tensor, correction: int) -> Statistics:
     """Compute scalar mean and variance over all axes (Eq. 12), and over all processes if there are several."""
     if not _several_ranks():
         var, mean = torch.var_mean(codes, correction=correction)
         return mean, var
-    count = _sum_over_ranks(codes.new_tensor(codes.numel()))
-    mean = _sum_over_ranks(codes.sum()) / count
-    return mean, _sum_over_ranks((codes - mean).square().sum()) / (count - correction)
-
-
-def _several_ranks() -> bool:
-    return dist.is_available() and dist.is_initialized()
-
-
-def _sum_over_ranks(tensor: Tensor) -> Tensor:
-    return cast(Tensor, all_reduce(tensor))  # type: ignore[no-untyped-call]
+    total: Callable[[Tensor], Tensor] = all_reduce
+    count = total(codes.new_tensor(codes.numel()))
+    mean = total(codes.sum()) / count
+    return mean, total((codes - mean).square().sum()) / (count - correction)
 
 
 @final
@@ -324,10 +321,7 @@ def is_known(name: str) -> bool:
 def make_normalization(normalization: str | Normalization, dim: int) -> Normalization:
     """Make the normalization of that name for slots of ``dim`` features; return an instance as it is.
 
-    Args:
-        normalization: one of :func:`known_names`, ``weighted_sum@0.25`` for a weighted sum with C = N / 4 and likewise
-            any other multiple of N, or a :class:`Normalization` of your own.
-        dim: D.
+    Names are :func:`known_names`, and ``weighted_sum@0.25`` for C = N / 4, likewise for any other multiple of N.
 
     Raises:
         ValueError: for an unknown name (the message lists the known ones) or an object of another class.

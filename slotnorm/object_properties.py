@@ -34,9 +34,7 @@ PROPERTY_FIELDS = (*CLASS_COUNTS, "x", "y", "z", "visibility")
 class CoordinateScaling:
     """Scaling of object centers: entries are (p - lowest) / extent for a center p in world units, axis by axis.
 
-    Args:
-        lowest, extent: the point that becomes 0, and the length that becomes 1.
-        absent: the entries of absent objects.
+    Absent objects have the entries ``absent``.
 
     Example:
         >>> COORDINATE_SCALINGS["google"].extent

@@ -15,8 +15,7 @@ from slotnorm.attention import SlotAttention
 from slotnorm.normalization import Normalization
 from slotnorm.testing.references import slot_attention
 
-SIZES = ((1, 1), (1, 7), (3, 1), (64, 1), (64, 5), (64, 64), (7, 4096), (3, 16_384))
-"""Slots K and tokens N."""
+SIZES = ((1, 1), (1, 7), (3, 1), (64, 1), (64, 5), (64, 64), (7, 4096), (3, 16_384))  # slots K, tokens N
 PRECISIONS = (torch.float32, torch.float64)
 ORDER = torch.tensor([3, 0, 5, 1, 4, 2])
 
