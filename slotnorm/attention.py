@@ -19,17 +19,14 @@ class SlotAttention(nn.Module):
     r"""Refines K slots that compete for N input tokens (Sec. 2.1, Eqs. 1-4).
 
     Every iteration takes the softmax of the scaled dot products *over the slots* (Eqs. 1-2), aggregates values with it
-    (Eq. 3), normalizes them (Eq. 4 or one of its alternatives) and updates the slots with a GRU and a residual MLP. The
-    slot count and the number of iterations may differ at every call.
+    (Eq. 3), normalizes them (Eq. 4 or one of its alternatives) and updates the slots with a GRU and a residual MLP.
 
-    Autocast is switched off inside; this costs little. Early in training slots differ by less than half precision can
-    resolve, and a model whose slots are rounded to the same numbers takes far longer to give each its object.
+    Autocast is switched off inside: early in training slots differ by less than half precision can resolve, and a model
+    whose slots are rounded to the same numbers takes far longer to give each its object.
 
     Args:
-        input_dim: features of an input token.
-        slot_dim: features D of a slot, and of keys, queries and values.
-        num_slots: slots K by default; :meth:`forward` can change it.
-        iterations: refinement steps by default; :meth:`forward` can change it; the paper trains with 3.
+        input_dim, slot_dim: features of an input token; features D of slots, keys, queries and values.
+        num_slots, iterations: slots K and refinement steps by default; both may differ at every call.
         hidden_dim: width of the residual MLP; 128 for CLEVR, 512 for MOVi.
         normalization: a name that :func:`~slotnorm.normalization.make_normalization` knows, or a module of your own.
         eps: added to the variance in the three layer normalizations; the TensorFlow reference has 1e-3.
@@ -57,11 +54,9 @@ class SlotAttention(nn.Module):
         super().__init__()
         require_positive(input_dim=input_dim, slot_dim=slot_dim, num_slots=num_slots, hidden_dim=hidden_dim)
         require_positive(iterations=iterations)
-        self.num_slots = num_slots
-        self.iterations = iterations
+        self.num_slots, self.iterations = num_slots, iterations
         self.norm_inputs = nn.LayerNorm(input_dim, eps=eps)
-        self.norm_slots = nn.LayerNorm(slot_dim, eps=eps)
-        self.norm_mlp = nn.LayerNorm(slot_dim, eps=eps)
+        self.norm_slots, self.norm_mlp = nn.LayerNorm(slot_dim, eps=eps), nn.LayerNorm(slot_dim, eps=eps)
         self.to_q = nn.Linear(slot_dim, slot_dim, bias=False)
         self.to_k = nn.Linear(input_dim, slot_dim, bias=False)
         self.to_v = nn.Linear(input_dim, slot_dim, bias=False)
@@ -78,11 +73,8 @@ class SlotAttention(nn.Module):
         Glorot-uniform kernels and zero biases; the GRU's recurrent kernel is orthogonal as one (D, 3D) matrix;
         :math:`\mu` and :math:`\log\sigma` of the initial slots are uniform in :math:`\pm\sqrt{3/D}`.
         """
-        for module in (self.to_q, self.to_k, self.to_v, *self.mlp):
-            if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        for parameter in (self.to_q.weight, self.to_k.weight, self.to_v.weight, *self.mlp.parameters()):
+            (nn.init.xavier_uniform_ if parameter.ndim == 2 else nn.init.zeros_)(parameter)
         nn.init.xavier_uniform_(self.gru.weight_ih)
         nn.init.orthogonal_(self.gru.weight_hh)
         nn.init.zeros_(self.gru.bias_ih)
@@ -102,8 +94,7 @@ class SlotAttention(nn.Module):
 
         Args:
             inputs: input tokens before layer normalization, shape (B, N, input_dim).
-            num_slots: K in this call.
-            iterations: refinement steps in this call.
+            num_slots, iterations: K and refinement steps in this call.
             slots: initial slots, shape (B, K, D); random ones by default.
             generator: draws the random initial slots; on the device of the module.
 
@@ -119,15 +110,12 @@ class SlotAttention(nn.Module):
             raise ValueError(f"inputs must have shape (B, N, input_dim), got {tuple(inputs.shape)}")
         slots_BKD = self._initial_slots(inputs, num_slots, slots, generator)
         with without_autocast(inputs.device):
-            return self._iterate(inputs.to(self.to_k.weight.dtype), slots_BKD, iterations)
-
-    def _iterate(self, inputs: Tensor, slots_BKD: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
-        keys_BND, values_BND = self.keys_and_values(inputs)
-        statistics = None
-        for _ in range(iterations):
-            attn_BKN = self.attend(slots_BKD, keys_BND)
-            codes_BKD, statistics = self.normalization(values_BND, attn_BKN, statistics)
-            slots_BKD = self.update(slots_BKD, codes_BKD)
+            keys_BND, values_BND = self.keys_and_values(inputs.to(self.to_k.weight.dtype))
+            statistics = None
+            for _ in range(iterations):
+                attn_BKN = self.attend(slots_BKD, keys_BND)
+                codes_BKD, statistics = self.normalization(values_BND, attn_BKN, statistics)
+                slots_BKD = self.update(slots_BKD, codes_BKD)
         return slots_BKD, attn_BKN
 
     def initial_slots(self, noise: Float[Tensor, "batch slots dim"]) -> Float[Tensor, "batch slots dim"]:
@@ -144,14 +132,9 @@ class SlotAttention(nn.Module):
     def attend(
         self, slots: Float[Tensor, "batch slots dim"], keys: Float[Tensor, "batch inputs dim"]
     ) -> Float[Tensor, "batch slots inputs"]:
-        """Compute attention (Eqs. 1, 2), a softmax over the slots with temperature √D, at least in single precision.
+        """Compute attention (Eqs. 1, 2), shape (B, K, N), at least in single precision.
 
-        Args:
-            slots: slots before layer normalization, shape (B, K, D).
-            keys: shape (B, N, D).
-
-        Returns:
-            Attention weights, shape (B, K, N).
+        It is a softmax over the slots, shape (B, K, D), at temperature √D; the keys have shape (B, N, D).
         """
         queries_BKD = self.to_q(self.norm_slots(slots)) * keys.shape[-1] ** -0.5
         return at_least_float32(queries_BKD @ keys.mT).softmax(dim=1)

@@ -1,8 +1,7 @@
 """Evaluates a trained model at several slot counts: a tidy table with one row per scene and setting.
 
-The encoder runs once per scene, whatever the number of slot counts. The initial slots of a scene depend only on the
-seed, the slot count and the scene's position: all variants start from the same noise, and neither the batch size nor
-the other settings change a row.
+The encoder runs once per scene. The initial slots of a scene depend only on the seed, the slot count and the scene's
+position: all variants start from the same noise, and neither the batch size nor the other settings change a row.
 """
 
 from __future__ import annotations
@@ -54,9 +53,7 @@ SET_COLUMNS = [*SETTING, "measure", "value"]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Tables of an evaluation.
-
-    Whoever names the evaluation adds a first column ``evaluation``.
+    """Tables of an evaluation; whoever names it adds a first column ``evaluation``.
 
     Args:
         scenes: one row per scene and setting: ``slots`` and ``iterations`` are the setting; ``f_ari``, ``ari`` and
@@ -94,24 +91,19 @@ def evaluate(
     """Measure a model on every scene at every slot count and number of iterations, in single precision.
 
     Args:
-        task: the task that the model was trained on.
+        task, split: what the model was trained on, and the scenes, all of which are used, ``batch_size`` at a time.
         model: put into evaluation mode; its device is used.
-        split: the scenes, all of which are used.
-        slots: slot counts.
-        iterations: numbers of Slot Attention iterations; each is combined with every slot count.
+        slots, iterations: slot counts and numbers of Slot Attention iterations, every one with every other.
         seed: of the initial slots.
-        label: name of the scenes in the progress bar.
-        batch_size: scenes per batch.
-        bar: whether to show a progress bar.
+        label, bar: name of the scenes in the progress bar, and whether to show one.
     """
     model.eval()
     device = next(model.parameters()).device
     noise = {count: initial_noise(task, len(split), count, seed) for count in slots}
     tables = {(count, steps): _Table() for count in slots for steps in iterations}
     fields = (*task.evaluation_fields, "num_objects", "scene_id")
-    total, hidden = len(split) * len(tables), {} if bar else {"disable": True}
+    total, done, hidden = len(split) * len(tables), 0, {} if bar else {"disable": True}
     with tqdm(total=total, desc=f"evaluating on {label}", unit="scene", **hidden) as progress:
-        done = 0
         for batch in split.batches(batch_size=batch_size, device=device, fields=fields):
             tokens = task.encode(model, batch)
             for (count, steps), table in tables.items():
@@ -140,42 +132,15 @@ class _Table:
 
 
 def _scene_table(tables: Mapping[tuple[int, int], _Table]) -> pd.DataFrame:
-    frames = [
-        pd.DataFrame({"slots": slots, "iterations": iterations, **table.columns()})
-        for (slots, iterations), table in tables.items()
-    ]
-    return pd.concat(frames, ignore_index=True)
+    columns = ({"slots": slots, "iterations": steps, **table.columns()} for (slots, steps), table in tables.items())
+    return pd.concat(map(pd.DataFrame, columns), ignore_index=True)
 
 
 def _set_table(task: Task, tables: Mapping[tuple[int, int], _Table]) -> pd.DataFrame:
-    rows = []
-    for (slots, iterations), table in tables.items():
-        measures = task.summarize(tuple(torch.cat(parts) for parts in zip(*table.detections, strict=True)))
-        rows += [(slots, iterations, measure, value) for measure, value in measures.items()]
+    rows = [
+        (*setting, measure, value)
+        for setting, table in tables.items()
+        for measure, value in task.summarize(tuple(map(torch.cat, zip(*table.detections, strict=True)))).items()
+    ]
     types = {"slots": "int64", "iterations": "int64", "value": "float64"}
     return pd.DataFrame(rows, columns=SET_COLUMNS[1:]).astype(types)
-
-
-class Probe:
-    """Measures F-ARI of a model during training on a few scenes at its own slot count, for progress bar and curve.
-
-    Args:
-        task: the task that the model is trained on.
-        split: the scenes; the first ones are used.
-        scenes: how many.
-        device: of the model.
-    """
-
-    def __init__(self, task: Task, split: Split, scenes: int = 64, device: torch.device | str = "cpu") -> None:
-        self.task = task
-        few = split.select(np.arange(min(scenes, len(split))))
-        (self.batch,) = few.batches(batch_size=len(few), device=device, fields=task.evaluation_fields)
-        self.noise = initial_noise(task, len(few), task.num_slots, seed=0).to(device)
-
-    @torch.inference_mode()
-    def __call__(self, model: SlotModel[Any]) -> float:
-        """Compute the mean F-ARI over the scenes; leaves the model in evaluation mode."""
-        model.eval()
-        tokens = self.task.encode(model, self.batch)
-        measured = self.task.measure(model, self.batch, tokens, self.noise, self.task.iterations)
-        return float(foreground_adjusted_rand_index(measured.truth, measured.segmentation).mean())

@@ -1,14 +1,8 @@
-r"""The update normalizations: what is done to the update codes between the attention matrix and the slot update.
+"""The update normalizations: what is done to the update codes between the attention matrix and the slot update.
 
-Slot Attention aggregates values into unnormalized update codes :math:`\tilde u_k = \sum_n \gamma_{n,k} v_n` (Eq. 3).
-The paper compares ways to normalize them. Each way is one class behind one signature, ::
-
-    codes, statistics = normalization(values, attention, statistics)
-
-where ``statistics`` is ``None`` in the first iteration of a forward pass, and in the later iterations what the first
-one returned. Only :class:`BatchNorm` uses it. The paper's normalizations are the rows of :data:`NORMALIZATIONS`.
-Another package adds its own by an entry point in the group ``slotnorm.normalizations``; models and runs then know it by
-name, and ``slotnorm.testing`` checks it.
+Each is one class behind the signature of :meth:`Normalization.forward`, made with the slot dimension D; the paper's are
+the rows of :data:`NORMALIZATIONS`. Another package adds its own by an entry point in the group
+``slotnorm.normalizations``; models and runs then know it by name, and ``slotnorm.testing`` checks it.
 
 Shape letters: B batch, K slots, N input tokens, D slot dimension.
 """
@@ -20,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
-from typing import final
+from typing import cast, final
 
 import torch
 import torch.distributed as dist
@@ -30,20 +24,8 @@ from torch.distributed.nn.functional import all_reduce
 
 from slotnorm.numerics import at_least_float32, without_autocast
 
-__all__ = [
-    "NORMALIZATIONS",
-    "Normalization",
-    "Statistics",
-    "aggregate",
-    "WeightedMean",
-    "LayerNorm",
-    "WeightedSum",
-    "BatchNorm",
-    "KDLayerNorm",
-    "make_normalization",
-    "known_names",
-    "scale_factor",
-]
+__all__ = ["NORMALIZATIONS", "Normalization", "Statistics", "aggregate", "WeightedMean", "LayerNorm", "WeightedSum"]
+__all__ += ["BatchNorm", "KDLayerNorm", "make_normalization", "known_names"]
 
 GROUP = "slotnorm.normalizations"
 """Group of the entry points with which another package adds normalizations."""
@@ -58,11 +40,10 @@ def aggregate(
     r"""Compute unnormalized update codes :math:`\tilde u_k = \sum_n \gamma_{n,k} v_n` (Eq. 3).
 
     Args:
-        values: :math:`v_n`, shape (B, N, D).
-        attention: :math:`\gamma_{n,k}`, shape (B, K, N).
+        values, attention: :math:`v_n`, shape (B, N, D), and :math:`\gamma_{n,k}`, shape (B, K, N).
 
     Returns:
-        :math:`\tilde u_k`, shape (B, K, D); float32 for values in half precision and under autocast.
+        Shape (B, K, D); float32 for values in half precision and under autocast.
 
     Example:
         >>> aggregate(torch.ones(1, 4, 2), torch.full((1, 3, 4), 0.25)).tolist()
@@ -97,7 +78,7 @@ class Normalization(nn.Module, ABC):
             statistics: ``None`` in the first iteration of a forward pass, then what that iteration returned.
 
         Returns:
-            The update codes :math:`u_k`, shape (B, K, D), and the statistics for the later iterations.
+            The update codes :math:`u_k`, shape (B, K, D), and statistics, which only :class:`BatchNorm` has.
         """
         return self.normalize(values, attention, statistics)
 
@@ -113,12 +94,8 @@ class WeightedMean(Normalization):
     r"""The baseline of Locatello et al. (2020): :math:`u_k = \tilde u_k / \sum_n \gamma_{n,k}` (Eq. 4).
 
     As in the reference implementation ``eps`` is added to every attention weight, so that a slot that wins nothing gets
-    the plain mean of the values. It is added after the product, :math:`\tilde u_k + \epsilon \sum_n v_n`, which is the
-    same number without a second (B, K, N) tensor.
-
-    Args:
-        dim: slot dimension D; not used, every normalization takes it.
-        eps: added to every attention weight.
+    the plain mean of the values. Adding :math:`\epsilon \sum_n v_n` after the product is the same without a second
+    (B, K, N) tensor.
 
     Example:
         >>> values, attention = torch.tensor([[[1.0], [3.0]]]), torch.tensor([[[0.5, 0.0], [0.25, 0.75]]])
@@ -142,10 +119,6 @@ class WeightedMean(Normalization):
 class LayerNorm(Normalization):
     r"""Layer normalization shared across slots: :math:`u_k = \mathrm{LayerNorm}(\tilde u_k)` (Sec. 2.1, Eq. 14).
 
-    Args:
-        dim: slot dimension D.
-        eps: :math:`\epsilon` of Eq. 14.
-
     Example:
         >>> values, attention = torch.tensor([[[1.0, 3.0]]]), torch.tensor([[[1.0], [100.0]]])
         >>> LayerNorm(dim=2)(values, attention)[0].round(decimals=2).tolist()  # the scale is forgotten
@@ -166,13 +139,11 @@ class WeightedSum(Normalization):
     r"""The paper's first proposal: :math:`u_k = \tilde u_k / C` with a fixed scale (Sec. 4.1, Algorithm 1).
 
     With :math:`C = N` the codes are bounded by the values, independently of N (Eq. 11), and they keep the column mean
-    of the attention matrix (Prop. 2). With :math:`C = 1` this is Appendix J's "unnormalized" ablation. The paper
-    suggests to tune other multiples of N and leaves that open; they have names too, see :func:`make_normalization`.
+    of the attention matrix (Prop. 2). With :math:`C = 1` this is Appendix J's "unnormalized" ablation. Other multiples
+    of N, which the paper suggests to tune, have names too, see :func:`make_normalization`.
 
     Args:
-        dim: slot dimension D; not used, every normalization takes it.
-        scale: C; ``None`` for the number of input tokens N.
-        factor: multiplies ``scale``; without a ``scale`` it is C / N.
+        dim, scale, factor: D, which is not used; C is ``factor * scale``, ``scale`` being N by default.
 
     Raises:
         ValueError: if the scale or the factor is not positive.
@@ -189,8 +160,7 @@ class WeightedSum(Normalization):
             raise ValueError(f"scale must be positive, or None for the number of input tokens; got {scale}")
         if not factor > 0:
             raise ValueError(f"factor must be positive, got {factor}")
-        self.scale = scale
-        self.factor = factor
+        self.scale, self.factor = scale, factor
 
     def normalize(self, values: Tensor, attention: Tensor, statistics: Statistics | None) -> tuple[Tensor, None]:
         """Divide by C (Sec. 4.1)."""
@@ -206,7 +176,7 @@ class WeightedSum(Normalization):
 class _ScalarAffine(Normalization):
     """Standardization with one learned scale and one learned shift for all axes, shared by Eq. 13 and its ablation."""
 
-    def __init__(self, eps: float) -> None:
+    def __init__(self, dim: int, eps: float = 1e-5) -> None:
         super().__init__()
         self.eps = eps
         self.alpha = nn.Parameter(torch.ones(()))
@@ -222,13 +192,11 @@ class BatchNorm(_ScalarAffine):
 
     In training, mean and variance are taken over the batch, slot and feature axes of the first iteration's
     :math:`\tilde U^{(0)}`; gradients flow through them, and the later iterations of the same forward pass reuse them.
-    In evaluation their exponential moving average is used, and the normalization is one fixed affine map. When
-    ``torch.distributed`` is initialized, the statistics are those of the global batch, and gradients flow through the
-    all-reduce.
+    In evaluation their exponential moving average makes one fixed affine map. When ``torch.distributed`` is
+    initialized, the statistics are those of the global batch, and gradients flow through the all-reduce.
 
     Args:
-        dim: slot dimension D; not used, every normalization takes it.
-        eps: :math:`\epsilon` of Eq. 13.
+        dim, eps: slot dimension D, which is not used; :math:`\epsilon` of Eq. 13.
         momentum: weight of the new batch in the moving average.
         correction: 0 divides by LKD as Algorithm 2 and the authors' code do, 1 by LKD - 1 as Eq. 12 is printed.
 
@@ -242,9 +210,8 @@ class BatchNorm(_ScalarAffine):
     running_var: Tensor
 
     def __init__(self, dim: int, eps: float = 1e-5, momentum: float = 0.1, correction: int = 0) -> None:
-        super().__init__(eps)
-        self.momentum = momentum
-        self.correction = correction
+        super().__init__(dim, eps)
+        self.momentum, self.correction = momentum, correction
         self.register_buffer("running_mean", torch.zeros(()))
         self.register_buffer("running_var", torch.ones(()))
 
@@ -269,23 +236,19 @@ class BatchNorm(_ScalarAffine):
         return f"eps={self.eps}, momentum={self.momentum}, correction={self.correction}"
 
 
+def _several_ranks() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
 def _mean_and_variance(codes: Tensor, correction: int) -> Statistics:
     """Compute scalar mean and variance over all axes (Eq. 12), and over all processes if there are several."""
     if not _several_ranks():
         var, mean = torch.var_mean(codes, correction=correction)
         return mean, var
-    count = _sum_over_ranks(codes.new_tensor(codes.numel()))
-    mean = _sum_over_ranks(codes.sum()) / count
-    return mean, _sum_over_ranks((codes - mean).square().sum()) / (count - correction)
-
-
-def _several_ranks() -> bool:
-    return dist.is_available() and dist.is_initialized()
-
-
-def _sum_over_ranks(tensor: Tensor) -> Tensor:
-    total: Tensor = all_reduce(tensor)  # type: ignore[no-untyped-call]
-    return total
+    total: Callable[[Tensor], Tensor] = all_reduce
+    count = total(codes.new_tensor(codes.numel()))
+    mean = total(codes.sum()) / count
+    return mean, total((codes - mean).square().sum()) / (count - correction)
 
 
 @final
@@ -294,18 +257,11 @@ class KDLayerNorm(_ScalarAffine):
 
     Nothing is shared across the batch: there is no moving average, and training and evaluation do not differ.
 
-    Args:
-        dim: slot dimension D; not used, every normalization takes it.
-        eps: :math:`\epsilon` of Eq. 13.
-
     Example:
         >>> codes, _ = KDLayerNorm(dim=8)(torch.randn(4, 30, 8), torch.rand(4, 5, 30))
         >>> codes.mean(dim=(1, 2)).abs().max().item() < 1e-5  # over slots and features of each instance
         True
     """
-
-    def __init__(self, dim: int, eps: float = 1e-5) -> None:
-        super().__init__(eps)
 
     def normalize(self, values: Tensor, attention: Tensor, statistics: Statistics | None) -> tuple[Tensor, None]:
         """Standardize each instance by its own statistics (App. J)."""
@@ -324,28 +280,18 @@ NORMALIZATIONS: dict[str, Callable[[int], Normalization]] = {
 }
 """Name to constructor, in the paper's order. First the four variants of Section 5, then Appendix J's two ablations."""
 
-SCALED = "weighted_sum@"
-"""Beginning of the names of weighted sums with another scale; C / N follows, as in ``weighted_sum@0.25``."""
-
 
 def scaled_name(factor: float) -> str:
     """Return the name of the weighted sum with C = factor · N; for a factor of 1 it is the paper's own."""
-    return "weighted_sum" if factor == 1 else f"{SCALED}{factor:g}"
+    return "weighted_sum" if factor == 1 else f"weighted_sum@{factor:g}"
 
 
 def scale_factor(name: str) -> float | None:
-    """Return C / N of the weighted sum of that name, ``None`` for every other name.
-
-    A scale has only one name: the shortest, with at most six digits.
-
-    Example:
-        >>> scale_factor("weighted_sum"), scale_factor("weighted_sum@0.25"), scale_factor("weighted_sum@0.250")
-        (1.0, 0.25, None)
-    """
+    """Return C / N of the weighted sum of that name, the shortest with at most six digits; ``None`` for other names."""
     if name == "weighted_sum":
         return 1.0
     try:
-        factor = float(name.removeprefix(SCALED))
+        factor = float(name.removeprefix("weighted_sum@"))
     except ValueError:
         return None
     return factor if 0 < factor < math.inf and name == scaled_name(factor) else None
@@ -375,10 +321,7 @@ def is_known(name: str) -> bool:
 def make_normalization(normalization: str | Normalization, dim: int) -> Normalization:
     """Make the normalization of that name for slots of ``dim`` features; return an instance as it is.
 
-    Args:
-        normalization: one of :func:`known_names`, ``weighted_sum@0.25`` for a weighted sum with C = N / 4 and likewise
-            any other multiple of N, or a :class:`Normalization` of your own.
-        dim: slot dimension D.
+    Names are :func:`known_names`, and ``weighted_sum@0.25`` for C = N / 4, likewise for any other multiple of N.
 
     Raises:
         ValueError: for an unknown name (the message lists the known ones) or an object of another class.
@@ -390,14 +333,11 @@ def make_normalization(normalization: str | Normalization, dim: int) -> Normaliz
     if isinstance(normalization, Normalization):
         return normalization
     if not isinstance(normalization, str):
-        raise ValueError(
-            f"normalization must be a name or an instance of slotnorm.Normalization, got {normalization!r}"
-        )
+        raise ValueError(f"normalization must be a name or a slotnorm.Normalization, got {normalization!r}")
     if normalization in NORMALIZATIONS:
         return NORMALIZATIONS[normalization](dim)
     if normalization in _installed():
-        made: Normalization = _installed()[normalization].load()(dim)
-        return made
+        return cast(Normalization, _installed()[normalization].load()(dim))
     factor = scale_factor(normalization)
     if factor is None:
         raise ValueError(f"unknown normalization {normalization!r}; there are {', '.join(known_names())}")

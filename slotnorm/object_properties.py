@@ -18,15 +18,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn.functional import huber_loss, pad
 
-__all__ = [
-    "PROPERTY_FIELDS",
-    "COORDINATE_SCALINGS",
-    "CoordinateScaling",
-    "property_targets",
-    "match_objects",
-    "hungarian_huber_losses",
-    "hungarian_huber_loss",
-]
+__all__ = ["PROPERTY_FIELDS", "COORDINATE_SCALINGS", "CoordinateScaling", "property_targets", "hungarian_huber_loss"]
 
 CLASS_COUNTS = {"shape": 3, "size": 2, "material": 2, "color": 8}
 """Entries of each one-hot code, in their order in the vector."""
@@ -42,10 +34,7 @@ PROPERTY_FIELDS = (*CLASS_COUNTS, "x", "y", "z", "visibility")
 class CoordinateScaling:
     """Scaling of object centers: entries are (p - lowest) / extent for a center p in world units, axis by axis.
 
-    Args:
-        lowest: the point that becomes 0.
-        extent: the length that becomes 1.
-        absent: the entries of absent objects.
+    Absent objects have the entries ``absent``.
 
     Example:
         >>> COORDINATE_SCALINGS["google"].extent
@@ -76,8 +65,8 @@ def property_targets(
         batch: the arrays :data:`PROPERTY_FIELDS` of a prepared split, each of shape (B, 1 + M) with the background
             first; class numbers count from 1, ``visibility`` is 0 for absent objects.
         coordinates: a name in :data:`COORDINATE_SCALINGS`.
-        num_objects: M of the result; absent objects are added or removed; by default M of the arrays. In training it
-            is the number of slots, so that every slot has a target and every object a slot.
+        num_objects: M of the result, by default that of the arrays; absent objects are added or removed. In training
+            it is the number of slots, so that every slot has a target.
 
     Returns:
         float32, shape (B, M, 19), present objects first.
@@ -93,23 +82,17 @@ def property_targets(
     if coordinates not in COORDINATE_SCALINGS:
         raise ValueError(f"coordinates must be one of {sorted(COORDINATE_SCALINGS)}, got {coordinates!r}")
     present_BM1 = (batch["visibility"][:, 1:] > 0).unsqueeze(-1)
-    codes = [_one_hot(batch[name][:, 1:], count) for name, count in CLASS_COUNTS.items()]
-    classes_BMF = torch.cat(codes, dim=-1) & present_BM1
+    numbers = [torch.arange(1, count + 1, device=present_BM1.device) for count in CLASS_COUNTS.values()]
+    one_hot = [batch[name][:, 1:, None] == number for name, number in zip(CLASS_COUNTS, numbers, strict=True)]
+    classes_BMF = torch.cat(one_hot, dim=-1) & present_BM1
     if (classes_BMF.sum(-1) != len(CLASS_COUNTS) * present_BM1.squeeze(-1)).any():
         raise ValueError(f"class numbers of visible objects must lie within 1..{list(CLASS_COUNTS.values())}")
     center_BM3 = torch.stack([batch[axis][:, 1:] for axis in "xyz"], dim=-1).float()
-    scaled_BM3 = _scaled(center_BM3, present_BM1, COORDINATE_SCALINGS[coordinates])
-    targets_BMF = torch.cat([classes_BMF.float(), scaled_BM3, present_BM1.float()], dim=-1)
-    return _resized(targets_BMF, COORDINATE_SCALINGS[coordinates], num_objects)
-
-
-def _one_hot(number_BM: Tensor, count: int) -> Tensor:
-    return number_BM.unsqueeze(-1) == torch.arange(1, count + 1, device=number_BM.device)
-
-
-def _scaled(center_BM3: Tensor, present_BM1: Tensor, scaling: CoordinateScaling) -> Tensor:
+    scaling = COORDINATE_SCALINGS[coordinates]
     scaled_BM3 = (center_BM3 - center_BM3.new_tensor(scaling.lowest)) / center_BM3.new_tensor(scaling.extent)
-    return torch.where(present_BM1, scaled_BM3, center_BM3.new_tensor(scaling.absent))
+    scaled_BM3 = scaled_BM3.where(present_BM1, scaled_BM3.new_tensor(scaling.absent))
+    targets_BMF = torch.cat([classes_BMF.float(), scaled_BM3, present_BM1.float()], dim=-1)
+    return _resized(targets_BMF, scaling, num_objects)
 
 
 def _resized(targets_BMF: Tensor, scaling: CoordinateScaling, num_objects: int | None) -> Tensor:
@@ -129,19 +112,9 @@ def _resized(targets_BMF: Tensor, scaling: CoordinateScaling, num_objects: int |
 def match_objects(
     predictions: Float[Tensor, "batch slots entries"], targets: Float[Tensor, "batch objects entries"]
 ) -> tuple[Int[Tensor, "batch pairs"], Int[Tensor, "batch pairs"]]:
-    """Match slots with objects so that the sum of mean Huber losses is least (Hungarian algorithm, on the CPU).
+    """Match slots (B, K, F) with objects (B, M, F) so that the sum of mean Huber losses is least, on the CPU.
 
-    Args:
-        predictions: shape (B, K, F).
-        targets: shape (B, M, F).
-
-    Returns:
-        Indices of slots, ascending, and of their objects, each of shape (B, min(K, M)).
-
-    Example:
-        >>> objects = torch.eye(19)[None, :3]
-        >>> [indices.tolist() for indices in match_objects(objects.flip(1), objects)]
-        [[[0, 1, 2]], [[2, 1, 0]]]
+    Return indices of slots, ascending, and of their objects, each of shape (B, min(K, M)).
     """
     offset_BKMF = predictions.unsqueeze(2) - targets.unsqueeze(1)
     cost_BKM = huber_loss(offset_BKMF, torch.zeros_like(offset_BKMF), reduction="none").mean(dim=-1)
@@ -154,22 +127,7 @@ def match_objects(
 def hungarian_huber_losses(
     predictions: Float[Tensor, "batch slots entries"], targets: Float[Tensor, "batch objects entries"]
 ) -> Float[Tensor, " batch"]:
-    """Compute the loss of every scene: Huber (δ = 1), averaged over the entries and over the matched pairs.
-
-    If there are more slots than objects, the slots left over cost nothing.
-
-    Args:
-        predictions: shape (B, K, F).
-        targets: shape (B, M, F).
-
-    Returns:
-        Shape (B,).
-
-    Example:
-        >>> objects = torch.eye(19)[None, :3]
-        >>> hungarian_huber_losses(objects[:, :2], objects).tolist()  # two of the three are found, none is wrong
-        [0.0]
-    """
+    """Compute the loss of every scene, shape (B,); see :func:`hungarian_huber_loss`."""
     slot_BP, object_BP = match_objects(predictions, targets)
     matched_BPF = predictions.take_along_dim(slot_BP.unsqueeze(-1), dim=1)
     wanted_BPF = targets.take_along_dim(object_BP.unsqueeze(-1), dim=1)
@@ -179,11 +137,12 @@ def hungarian_huber_losses(
 def hungarian_huber_loss(
     predictions: Float[Tensor, "batch slots entries"], targets: Float[Tensor, "batch objects entries"]
 ) -> Float[Tensor, ""]:
-    """Average :func:`hungarian_huber_losses` (App. I); Locatello et al. (2020) add up a scene's pairs instead.
+    """Compute the Huber loss (δ = 1), averaged over scenes, matched pairs and entries (App. I).
+
+    If there are more slots than objects, the slots left over cost nothing. Locatello et al. (2020) add up the pairs.
 
     Args:
-        predictions: shape (B, K, F).
-        targets: shape (B, M, F).
+        predictions, targets: shapes (B, K, F) and (B, M, F).
 
     Example:
         >>> objects = torch.eye(19)[None, :3]

@@ -5,8 +5,8 @@ positive if, among the objects of its scene with the same shape, size, material 
 the threshold and was not found before. Detections of equal score keep the order of scenes and slots. The precision at
 some recall is the best precision at that recall or a higher one.
 
-Shape letters: B batch (all scenes), K slots, M objects of a scene, absent ones included, S slots of all scenes
-together, O objects of all scenes together, T thresholds.
+Shape letters: B batch (all scenes), K slots, M objects of a scene, absent ones included, S slots and O objects of all
+scenes together, T thresholds.
 """
 
 from __future__ import annotations
@@ -35,8 +35,7 @@ def average_precision(
     """Compute the average precision over all scenes at every distance threshold.
 
     Args:
-        predictions: shape (B, K, 19), entries as in :mod:`slotnorm.object_properties`.
-        targets: shape (B, M, 19), last entry 0 for absent objects.
+        predictions, targets: shapes (B, K, 19) and (B, M, 19), entries as in :mod:`slotnorm.object_properties`.
         thresholds: distances in world units; with infinity only the classes count.
         units: world units per unit of the coordinate entries; the paper's code uses 6 for its own scaling of z too.
 

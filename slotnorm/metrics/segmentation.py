@@ -1,6 +1,6 @@
 r"""Agreement of a segmentation with the ground truth: adjusted Rand index, with and without the background.
 
-Whole batches are scored on any device, without a loop over images. Edge cases follow scikit-learn's
+Edge cases follow scikit-learn's
 ``adjusted_rand_score``: two identical partitions score 1 even if they have one cluster or no pixel at all, so an empty
 foreground scores 1, and a single ground-truth object that is split over slots scores 0.
 
@@ -29,8 +29,7 @@ def contingency(
     """Count the pixels of every pair of labels.
 
     Args:
-        true: ground-truth labels from 0, shape (B, ...).
-        pred: predicted labels from 0, same shape.
+        true, pred: ground-truth and predicted labels from 0, both of shape (B, ...).
 
     Returns:
         Counts of shape (B, R, C), where R and C are one more than the largest label of the batch.
@@ -69,8 +68,7 @@ def _label_count(name: str, labels: Tensor) -> int:
     if labels.numel() == 0:
         return 1
     on_cpu = labels.device.type == "cpu"  # where NumPy is faster
-    bounds = (labels.numpy().min(), labels.numpy().max()) if on_cpu else torch.aminmax(labels)
-    smallest, largest = (int(bound) for bound in bounds)
+    smallest, largest = map(int, (labels.numpy().min(), labels.numpy().max()) if on_cpu else torch.aminmax(labels))
     if smallest < 0 or largest >= MAX_LABELS:
         raise ValueError(f"{name} labels must lie in 0..{MAX_LABELS - 1}, got {smallest}..{largest}")
     return largest + 1
@@ -78,18 +76,17 @@ def _label_count(name: str, labels: Tensor) -> int:
 
 def _adjusted_rand_index(counts_BRC: Tensor) -> Tensor:
     """Compute Hubert & Arabie (1985) from contingency counts by the pair confusion matrix, in double precision."""
-    counts_BRC = counts_BRC.cpu() if counts_BRC.device.type == "mps" else counts_BRC
-    counts_BRC = counts_BRC.double()
+    device = counts_BRC.device
+    on_mps = device.type == "mps"  # which has no double precision
+    counts_BRC = (counts_BRC.cpu() if on_mps else counts_BRC).double()
     total_B = counts_BRC.sum(dim=(1, 2))
     same_both_B = counts_BRC.square().sum(dim=(1, 2))
     same_true_B = counts_BRC.sum(dim=2).square().sum(dim=1)
     same_pred_B = counts_BRC.sum(dim=1).square().sum(dim=1)
-    tp = same_both_B - total_B
-    fn = same_true_B - same_both_B
-    fp = same_pred_B - same_both_B
+    tp, fn, fp = same_both_B - total_B, same_true_B - same_both_B, same_pred_B - same_both_B
     tn = total_B.square() - same_true_B - fp
     ari_B = 2 * (tp * tn - fn * fp) / ((tp + fn) * (fn + tn) + (tp + fp) * (fp + tn))
-    return torch.where((fn == 0) & (fp == 0), 1.0, ari_B)
+    return torch.where((fn == 0) & (fp == 0), 1.0, ari_B).to(device, torch.float32 if on_mps else torch.float64)
 
 
 def adjusted_rand_index(
@@ -98,8 +95,7 @@ def adjusted_rand_index(
     """Compute the ARI of every image, background included (Hubert & Arabie, 1985).
 
     Args:
-        true: ground-truth labels from 0, shape (B, H, W) or (B, P).
-        pred: predicted labels from 0, same shape.
+        true, pred: ground-truth and predicted labels from 0, both of shape (B, H, W) or (B, P).
 
     Returns:
         float64, shape (B,): 1 for identical partitions, 0 expected by chance.
@@ -111,7 +107,7 @@ def adjusted_rand_index(
         >>> adjusted_rand_index(torch.tensor([[0, 0, 1, 1]]), torch.tensor([[5, 5, 2, 2]])).item()
         1.0
     """
-    return _adjusted_rand_index(contingency(true, pred)).to(true.device, _float_type(true.device))
+    return _adjusted_rand_index(contingency(true, pred))
 
 
 def foreground_adjusted_rand_index(
@@ -120,8 +116,7 @@ def foreground_adjusted_rand_index(
     """Compute the F-ARI of every image: the ARI of its foreground, pixels with a true label above 0 (Sec. 5).
 
     Args:
-        true: ground-truth labels, 0 for the background, shape (B, H, W) or (B, P).
-        pred: predicted labels from 0, same shape; 0 has no special meaning here.
+        true, pred: labels as in :func:`adjusted_rand_index`; a true label of 0 is background, a predicted one is not.
 
     Returns:
         float64, shape (B,); 1 for an image without foreground.
@@ -133,9 +128,4 @@ def foreground_adjusted_rand_index(
         >>> foreground_adjusted_rand_index(torch.tensor([[0, 0, 1, 2]]), torch.tensor([[3, 4, 3, 4]])).item()
         1.0
     """
-    return _adjusted_rand_index(contingency(true, pred)[:, 1:]).to(true.device, _float_type(true.device))
-
-
-def _float_type(device: torch.device) -> torch.dtype:
-    """Return float64, or float32 on MPS, which has no double precision."""
-    return torch.float32 if device.type == "mps" else torch.float64
+    return _adjusted_rand_index(contingency(true, pred)[:, 1:])

@@ -1,9 +1,7 @@
 """The paper's tasks: which model is built, which loss is minimized, what is measured.
 
-A task is a frozen dataclass whose fields are the sizes of its model; the training loop, the evaluation and the run
-store use only the interface of :class:`Task`. A new task is one class and one row in :data:`TASKS`.
-
-Shape letters: B batch, K slots, N input tokens, D slot dimension, C token dimension, H W label map.
+Training, evaluation and run store use only the interface of :class:`Task`. A new task is one class and a row in
+:data:`TASKS`.
 """
 
 from typing import Any

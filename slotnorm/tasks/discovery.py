@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from slotnorm.models import ConvAutoencoder, FeatureAutoencoder
+from slotnorm.models import ConvAutoencoder, Decomposition, FeatureAutoencoder, FeatureDecomposition
 from slotnorm.tasks.task import Batch, Measured, Task
 
 
@@ -38,15 +38,12 @@ class ObjectDiscovery(Task):
 
     def loss(self, model: ConvAutoencoder, batch: Batch, noise: Tensor) -> Tensor:
         """Compute the mean squared error over pixels and channels (App. E, Training)."""
-        image = batch["image"]
-        slots = model.slot_attention.initial_slots(noise)
-        return nn.functional.mse_loss(model(image, slots=slots).reconstruction.float(), image)
+        output = model(batch["image"], slots=model.slot_attention.initial_slots(noise))
+        return nn.functional.mse_loss(output.reconstruction.float(), batch["image"])
 
-    def measure(self, model: ConvAutoencoder, batch: Batch, tokens: Tensor, noise: Tensor, iterations: int) -> Measured:
+    def compare(self, output: Decomposition, batch: Batch) -> Measured:
         """Segment by the alpha masks (Sec. 5); the loss is the mean squared error over pixels and channels."""
-        slots = model.slot_attention.initial_slots(noise)
-        result = model.decompose(tokens, iterations=iterations, slots=slots)
-        return Measured(batch["segmentation"], result.segmentation, _errors(result.reconstruction, batch["image"]))
+        return Measured(batch["segmentation"], output.segmentation, _errors(output.reconstruction, batch["image"]))
 
 
 @dataclass(frozen=True)
@@ -80,14 +77,10 @@ class FeatureDiscovery(Task):
         """Compute the mean squared error over patches and features (App. F, Training)."""
         return model.loss(batch["features"], slots=model.slot_attention.initial_slots(noise))
 
-    def measure(
-        self, model: FeatureAutoencoder, batch: Batch, tokens: Tensor, noise: Tensor, iterations: int
-    ) -> Measured:
+    def compare(self, output: FeatureDecomposition, batch: Batch) -> Measured:
         """Segment by bilinearly enlarged alpha masks (App. F); the loss is that of training, scene by scene."""
         truth = batch["segmentation"]
-        slots = model.slot_attention.initial_slots(noise)
-        result = model.decompose(tokens, iterations=iterations, slots=slots)
-        return Measured(truth, result.segment(truth.shape[-1]), _errors(result.reconstruction, batch["features"]))
+        return Measured(truth, output.segment(truth.shape[-1]), _errors(output.reconstruction, batch["features"]))
 
 
 def _errors(reconstruction: Tensor, target: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import ClassVar
@@ -9,7 +10,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from slotnorm.metrics.average_precision import THRESHOLDS, average_precision
-from slotnorm.models import SetPredictor
+from slotnorm.models import SetPrediction, SetPredictor
 from slotnorm.object_properties import (
     COORDINATE_SCALINGS,
     PROPERTY_FIELDS,
@@ -55,8 +56,7 @@ class PropertyPrediction(Task):
 
     def build(self, variant: str) -> SetPredictor:
         """See :class:`Task`."""
-        sizes = asdict(self)
-        del sizes["coordinates"]
+        sizes = {name: value for name, value in asdict(self).items() if name != "coordinates"}
         return SetPredictor(**sizes, normalization=variant)
 
     def loss(self, model: SetPredictor, batch: Batch, noise: Tensor) -> Tensor:
@@ -65,17 +65,14 @@ class PropertyPrediction(Task):
         targets = property_targets(batch, self.coordinates, self.num_slots)
         return hungarian_huber_loss(model(batch["image"], slots=slots).predictions, targets)
 
-    def measure(self, model: SetPredictor, batch: Batch, tokens: Tensor, noise: Tensor, iterations: int) -> Measured:
+    def compare(self, output: SetPrediction, batch: Batch) -> Measured:
         """Segment by the attention on the grid of tokens; the detections are predicted and true objects."""
-        slots = model.slot_attention.initial_slots(noise)
-        result = model.decompose(tokens, iterations=iterations, slots=slots)
-        targets = property_targets(batch, self.coordinates)
-        truth = batch["segmentation"][:, :: model.stride, :: model.stride]
-        losses = hungarian_huber_losses(result.predictions, targets).double()
-        return Measured(truth, result.segmentation, losses, (result.predictions, targets))
+        targets, stride = property_targets(batch, self.coordinates), math.prod(self.strides)
+        truth = batch["segmentation"][:, ::stride, ::stride]
+        losses = hungarian_huber_losses(output.predictions, targets).double()
+        return Measured(truth, output.segmentation, losses, (output.predictions, targets))
 
     def summarize(self, detections: tuple[Tensor, ...]) -> dict[str, float]:
         """Compute the average precision at every threshold (App. I, Fig. 13): ``ap@inf``, ``ap@1``, …"""
         predictions, targets = detections
-        precision = average_precision(predictions, targets, THRESHOLDS).tolist()
-        return dict(zip(self.set_measures, precision, strict=True))
+        return dict(zip(self.set_measures, average_precision(predictions, targets).tolist(), strict=True))

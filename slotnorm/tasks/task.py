@@ -1,7 +1,4 @@
-"""Base class of the tasks, and the measurements that a task makes of a model.
-
-Shape letters: B batch, K slots, N input tokens, D slot dimension, C token dimension.
-"""
+"""Base class of the tasks. Shape letters: B batch, K slots, N input tokens, D slot dimension, C token dimension."""
 
 from __future__ import annotations
 
@@ -22,8 +19,7 @@ class Measured(NamedTuple):
 
     Example:
         >>> import torch
-        >>> labels, loss = torch.zeros(2, 8, 8, dtype=torch.int64), torch.zeros(2)
-        >>> Measured(truth=labels, segmentation=labels, loss=loss).detections
+        >>> Measured(*torch.zeros(2, 2, 8, 8, dtype=torch.int64), loss=torch.zeros(2)).detections
         ()
     """
 
@@ -74,11 +70,16 @@ class Task(ABC):
         """Compute the input tokens of a batch, shape (B, N, C); they do not depend on the number of slots."""
         return model.encode(batch[self.fields[0]])
 
-    @abstractmethod
     def measure(
         self, model: Any, batch: Batch, tokens: Tensor, noise: Float[Tensor, "batch slots dim"], iterations: int
     ) -> Measured:
         """Measure a model on a batch from its tokens, with as many slots as ``noise``, of shape (B, K, D), has."""
+        slots = model.slot_attention.initial_slots(noise)
+        return self.compare(model.decompose(tokens, iterations=iterations, slots=slots), batch)
+
+    @abstractmethod
+    def compare(self, output: Any, batch: Batch) -> Measured:
+        """Compare the output of a model with the ground truth of a batch."""
 
     def summarize(self, detections: tuple[Tensor, ...]) -> dict[str, float]:
         """Measure all scenes together, from the :attr:`Measured.detections` of all of them; none by default."""

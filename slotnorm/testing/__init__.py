@@ -1,7 +1,4 @@
-"""Checks for a normalization: the conformance suite, and slow references of the paper's normalizations.
-
-Nothing here needs pytest; the suite is a class of test methods, which pytest collects from a subclass.
-"""
+"""Checks for a normalization: test methods that pytest collects from a subclass, and the paper's slow references."""
 
 from slotnorm.testing.conformance import NormalizationConformance
 from slotnorm.testing.references import REFERENCES, Reference

@@ -108,7 +108,7 @@ def test_an_unknown_normalization_lists_those_that_exist():
 
 @pytest.mark.parametrize("normalization", [torch.nn.Identity(), WeightedSum, None, ["weighted_sum"]])
 def test_what_is_neither_name_nor_normalization_is_refused(normalization):
-    with pytest.raises(ValueError, match="normalization must be a name or an instance of slotnorm"):
+    with pytest.raises(ValueError, match="normalization must be a name or a slotnorm"):
         unchecked(make_normalization)(normalization, 4)
 
 

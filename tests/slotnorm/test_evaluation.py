@@ -7,10 +7,11 @@ import torch
 from sklearn.metrics import adjusted_rand_score
 
 from slotnorm.data.splits import Split
-from slotnorm.evaluation import COLUMNS, Probe, initial_noise
+from slotnorm.evaluation import COLUMNS, initial_noise
 from slotnorm.models import ConvAutoencoder
 from slotnorm.training.build import build_model
 from slotnorm.training.spec import Data, SpecError
+from slotnorm_book.experiments.probe import Probe
 from slotnorm_book.experiments.test_sets import EvaluationSpec, evaluate, select
 from tests.helpers import tiny
 

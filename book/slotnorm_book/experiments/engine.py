@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 
 from slotnorm.data.splits import Split
-from slotnorm.evaluation import SETTING, Evaluation, Probe
+from slotnorm.evaluation import SETTING, Evaluation
 from slotnorm.models import SlotModel
 from slotnorm.normalization import GROUP, NORMALIZATIONS
 from slotnorm.training.build import build_model
@@ -31,6 +31,7 @@ from slotnorm_book.experiments.missing_settings import (
     find_missing_settings,
     list_missing,
 )
+from slotnorm_book.experiments.probe import Probe
 from slotnorm_book.experiments.provenance import collect_provenance
 from slotnorm_book.experiments.recipes.recipe import Recipe
 from slotnorm_book.experiments.run_store import Run, RunError, RunStore

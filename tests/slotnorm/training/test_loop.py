@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from slotnorm.evaluation import Probe
 from slotnorm.models import SlotModel
 from slotnorm.tasks import ObjectDiscovery
 from slotnorm.training.build import MODEL_SEED, SLOT_SEED, build_model, stream
 from slotnorm.training.loop import TrainingDivergedError, Watch, train
 from slotnorm.training.spec import Optimizer, RunSpec, Schedule, SpecError
+from slotnorm_book.experiments.probe import Probe
 from tests.helpers import tiny
 
 QUIET = Watch(bar=False)

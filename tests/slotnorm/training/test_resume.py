@@ -16,11 +16,11 @@ from safetensors.torch import save
 
 from slotnorm.atomic_files import write_whole
 from slotnorm.data.splits import Split
-from slotnorm.evaluation import Probe
 from slotnorm.training.checkpoint import CheckpointError, _checksum, _read, read_progress
 from slotnorm.training.loop import Interrupted, Trained, Watch, train
 from slotnorm.training.spec import RunSpec
 from slotnorm_book.experiments.launch.stop import Stop
+from slotnorm_book.experiments.probe import Probe
 from tests.helpers import tiny
 from tests.helpers.paths import ROOT
 
