@@ -32,8 +32,7 @@ class Loader:
         batch_size: scenes in a step, over all processes.
         seed: of order and flips.
         flip: whether each scene is flipped left to right with probability 1/2.
-        rank: number of this process.
-        world_size: number of processes, which share each batch equally.
+        rank, world_size: number of this process, and how many share each batch equally.
 
     Raises:
         ValueError: if the processes cannot share the batch equally, or the rank is not below ``world_size``.
@@ -54,9 +53,7 @@ class Loader:
         self._rows = rows
         self._batch_size, self._seed, self._flip = batch_size, seed, flip
         self._share = slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
-        self._staged: Callable[[int], tuple[Batch, Tensor | None]] = (
-            self._stage if rows.resident else Ahead(self._stage)
-        )
+        self._staged: Callable[[int], Any] = self._stage if rows.resident else Ahead(self._stage)
 
     @property
     def resident(self) -> bool:
@@ -66,8 +63,7 @@ class Loader:
     def __getitem__(self, step: int) -> Batch:
         if step < 0:
             raise IndexError(f"steps count from 0, got {step}")
-        staged, flips = self._staged(step)
-        return self._rows.deliver(staged, flips)
+        return self._rows.deliver(*self._staged(step))
 
     def _stage(self, step: int) -> tuple[Batch, Tensor | None]:
         positions, flips = _order(self._seed, step, self._batch_size, len(self._rows))
@@ -98,7 +94,9 @@ class RowGatherer:
     def __post_init__(self) -> None:
         if self.resident is None:
             self.resident = _fits(self.arrays, len(self.rows), self.device)
-        self.computed = {key: _on(self.device, compute) for key, compute in self.computed.items()}
+        for compute in self.computed.values():
+            if isinstance(compute, nn.Module):
+                compute.to(self.device)
         self.fields = tuple(self.fields or (*self.arrays, *self.computed))
         uploaded = self.arrays if self.resident else {}
         self._stored = {key: _upload(array, self.rows, self.device) for key, array in uploaded.items()}
@@ -173,10 +171,6 @@ def _order(seed: int, step: int, batch: int, n: int) -> tuple[npt.NDArray[np.int
         order, flipped = _epoch(seed, epoch, n)
         positions[here], flips[here] = order[places[here] % n], flipped[places[here] % n]
     return positions, flips
-
-
-def _on(device: torch.device, compute: Compute) -> Compute:
-    return compute.to(device) if isinstance(compute, nn.Module) else compute
 
 
 def _fits(arrays: Mapping[str, npt.NDArray[Any]], count: int, device: torch.device) -> bool:

@@ -1,11 +1,6 @@
 """Opens prepared splits without copying, checks and filters them, and makes batches on the training device.
 
-A split is a folder of ``.npy`` arrays and a ``manifest.json``, made by ``python -m data_tools``. Order and augmentation
-are a pure function of (seed, step), so that a resumed run sees the same batches as an uninterrupted one::
-
-    split = open_split("data/clevr/train").filter(max_objects=6)
-    loader = split.loader(batch_size=64, seed=0, device="cuda", flip=True)
-    image = loader[step]["image"]        # float32 (64, 3, H, W) in [-1, 1]
+A split is a folder of ``.npy`` arrays and a ``manifest.json``, made by ``python -m data_tools``.
 """
 
 from __future__ import annotations
@@ -26,18 +21,14 @@ from slotnorm.data.loader import Batch, Compute, Loader, RowGatherer, in_order
 FORMAT_VERSION = 1
 FLIPPABLE = ("image", "segmentation")
 
-__all__ = ["FORMAT_VERSION", "ArrayEntry", "Batch", "Loader", "Manifest", "Split", "SplitError", "open_split"]
-
 
 class SplitError(ValueError):
     """A prepared split that cannot be used; the message names the file and what is wrong.
 
     Example:
-        >>> try:
-        ...     open_split("nowhere")
-        ... except SplitError as error:
-        ...     print(error)
-        nowhere/manifest.json: missing; not a prepared split, or one whose making was not finished
+        >>> open_split("nowhere")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        slotnorm.data.splits.SplitError: nowhere/manifest.json: missing; not a prepared split, ...
     """
 
 
@@ -149,8 +140,7 @@ class Split:
 
         Args:
             batch_size, seed, rank, world_size: see :class:`Loader`.
-            device: where the batches go.
-            fields: arrays in a batch.
+            device, fields: where the batches go, and the arrays in them.
             flip: whether to flip scenes left to right at random; only ``image`` and ``segmentation`` can be flipped.
             resident: whether to keep the data in the device's memory; ``None``: on a GPU if they fit.
 
@@ -209,13 +199,13 @@ def open_split(folder: str | Path) -> Split:
     folder = Path(folder)
     manifest = _read_manifest(folder / "manifest.json")
     arrays = {name: _open_array(folder / f"{name}.npy", entry) for name, entry in manifest.arrays.items()}
-    for name in ("num_objects", "scene_id"):
-        if name not in arrays:
-            raise SplitError(f"{folder / 'manifest.json'}: lists no array {name!r}, which every split has")
+    if missing := {"num_objects", "scene_id"} - arrays.keys():
+        raise SplitError(f"{folder / 'manifest.json'}: lists no array {min(missing)!r}, which every split has")
     for name, array in arrays.items():
         if array.shape[:1] != (manifest.count,):
-            counted = f"its manifest counts {manifest.count} items"
-            raise SplitError(f"{folder / name}.npy: has shape {array.shape}, {counted}")
+            raise SplitError(
+                f"{folder / name}.npy: has shape {array.shape}, its manifest counts {manifest.count} items"
+            )
     _check_pictures(folder, arrays)
     return Split(folder, manifest, arrays, np.arange(manifest.count))
 

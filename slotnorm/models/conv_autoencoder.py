@@ -50,11 +50,7 @@ class Decomposition(NamedTuple):
 
 
 class PositionEmbedding(nn.Module):
-    """Adds a learned affine map of four coordinate ramps (App. E, Eq. 38).
-
-    Args:
-        channels, height, width: C, H and W of the tensors that the embedding is added to.
-    """
+    """Adds a learned affine map of four coordinate ramps (App. E, Eq. 38) to tensors of shape (B, C, H, W)."""
 
     ramps: Tensor
 
@@ -72,12 +68,7 @@ class PositionEmbedding(nn.Module):
 
 
 class ConvEncoder(nn.Module):
-    """Computes input tokens from images (Table 2).
-
-    Args:
-        image_size: H = W, a power of two, at least 16.
-        channels: width of the convolutions and of the tokens.
-        strides: one per 5x5 convolution; their product divides the image size.
+    """Computes input tokens from RGB images in [-1, 1] (Table 2), with one 5x5 convolution per stride.
 
     Raises:
         ValueError: if the image size, the width or a stride does not fit.
@@ -114,13 +105,7 @@ class ConvEncoder(nn.Module):
 
 
 class BroadcastDecoder(nn.Module):
-    """Decodes every slot into an image and a mask by spatial broadcast (Table 3).
-
-    Args:
-        image_size: H = W, a power of two.
-        slot_dim: D.
-        channels: width of the transposed convolutions.
-    """
+    """Decodes every slot into an image and a mask by spatial broadcast (Table 3)."""
 
     def __init__(self, image_size: int, slot_dim: int, channels: int) -> None:
         super().__init__()
@@ -145,9 +130,9 @@ class BroadcastDecoder(nn.Module):
 
 
 class ConvAutoencoder(SlotModel[Decomposition]):
-    """Slot Attention autoencoder on images (App. E, Tables 2 and 3).
+    """Slot Attention autoencoder on RGB images in [-1, 1], shape (B, 3, H, W) (App. E, Tables 2 and 3).
 
-    The defaults are the paper's sizes. Smaller images take fewer upsampling layers; every width is an argument.
+    The defaults are the paper's sizes. Smaller images take fewer upsampling layers.
 
     Args:
         image_size: H = W, a power of two, at least 16.
@@ -189,22 +174,10 @@ class ConvAutoencoder(SlotModel[Decomposition]):
         self.encoder.apply(glorot_)
         self.decoder.apply(glorot_)
 
-    def encode(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch inputs channels"]:
-        """Compute tokens, shape (B, N, C), of RGB images in [-1, 1], shape (B, 3, H, W) (Table 2).
-
-        Raises:
-            ValueError: if the images have another size than the model's.
-        """
-        tokens: Tensor = self.encoder(image)
-        return tokens
-
     def decode(
         self, slots: Float[Tensor, "batch slots dim"], attention: Float[Tensor, "batch slots inputs"]
     ) -> Decomposition:
-        """Decode every slot, shape (B, K, D), and mix the results by their masks (Table 3).
-
-        ``attention``, shape (B, K, N), is handed on.
-        """
+        """Decode slots, (B, K, D), and mix the results by their masks; hand ``attention``, (B, K, N), on (Table 3)."""
         components, alpha = self.decoder(slots)
         components, masks = at_least_float32(components), at_least_float32(alpha).softmax(dim=1)
         reconstruction = (components * masks.unsqueeze(2)).sum(dim=1)
@@ -212,7 +185,7 @@ class ConvAutoencoder(SlotModel[Decomposition]):
 
 
 def glorot_(module: nn.Module) -> None:
-    """Initialize a layer as the TensorFlow reference does: Glorot-uniform kernel, zero bias. For ``Module.apply``."""
+    """Initialize a layer as the TensorFlow reference does: Glorot-uniform kernel, zero bias."""
     if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:

@@ -6,16 +6,15 @@ dimension, H hidden width of the decoder.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, linear, mse_loss
+from torch.utils.checkpoint import checkpoint
 
 from slotnorm.attention import SlotAttention, require_positive
-from slotnorm.models.chunked_loss import sum_of_parts
 from slotnorm.models.conv_autoencoder import glorot_
 from slotnorm.models.slot_model import SlotModel
 from slotnorm.normalization import Normalization
@@ -52,36 +51,20 @@ class FeatureDecomposition(NamedTuple):
         return self.masks.argmax(dim=1)
 
     def segment(self, size: int) -> Int[Tensor, "batch height width"]:
-        """Enlarge the masks bilinearly and return the slot whose mask is largest at each pixel (App. F, Evaluation).
+        """Return the slot whose bilinearly enlarged mask is largest at each pixel, shape (B, size, size) (App. F).
 
         Args:
             size: side of the ground-truth masks in pixels; 224 in the paper.
-
-        Returns:
-            Slot indices, shape (B, size, size).
         """
         return interpolate(self.masks, size=(size, size), mode="bilinear", align_corners=False).argmax(dim=1)
 
 
 class FeatureEncoder(nn.Sequential):
-    """Layer normalization and a two-layer perceptron for each patch (Table 4); the features contain the position.
-
-    Args:
-        feature_dim: features F of a patch, and the hidden width.
-        token_dim: width of the tokens that Slot Attention reads.
-
-    Example:
-        >>> FeatureEncoder(feature_dim=768, token_dim=128)(torch.randn(2, 784, 768)).shape
-        torch.Size([2, 784, 128])
-    """
+    """Layer normalization and a two-layer perceptron for each patch (Table 4); the features contain the position."""
 
     def __init__(self, feature_dim: int, token_dim: int) -> None:
-        super().__init__(
-            nn.LayerNorm(feature_dim, eps=1e-5),
-            nn.Linear(feature_dim, feature_dim),
-            nn.ReLU(),
-            nn.Linear(feature_dim, token_dim),
-        )
+        hidden = nn.Linear(feature_dim, feature_dim), nn.ReLU()
+        super().__init__(nn.LayerNorm(feature_dim, eps=1e-5), *hidden, nn.Linear(feature_dim, token_dim))
 
 
 class FeatureDecoder(nn.Module):
@@ -92,7 +75,7 @@ class FeatureDecoder(nn.Module):
     and the alphas sum to one over the slots, so that
     :math:`\sum_k \alpha_{kn}(W h_{kn} + b) = W \sum_k \alpha_{kn} h_{kn} + b`: hidden features are mixed first, W is
     applied once per patch, and the K reconstructions are never computed. Patches are decoded
-    :data:`PATCHES_AT_ONCE` at a time, in training together with their gradients, to save memory.
+    :data:`PATCHES_AT_ONCE` at a time; to save memory, the loss's backward pass computes their layers again.
 
     Args:
         patches: positions N.
@@ -101,12 +84,6 @@ class FeatureDecoder(nn.Module):
         hidden_dim: width H of the hidden layers.
         hidden_layers: number of hidden layers; the paper has 3.
         position_scale: standard deviation of the initial positions; 1 in the paper's code, 0.02 in DINOSAUR's.
-
-    Example:
-        >>> decoder = FeatureDecoder(patches=784, slot_dim=128, feature_dim=768, hidden_dim=64)
-        >>> features, masks = decoder(torch.randn(2, 11, 128))
-        >>> features.shape, masks.shape
-        (torch.Size([2, 784, 768]), torch.Size([2, 11, 784]))
     """
 
     def __init__(
@@ -127,11 +104,7 @@ class FeatureDecoder(nn.Module):
     def forward(
         self, slots: Float[Tensor, "batch slots dim"]
     ) -> tuple[Float[Tensor, "batch patches features"], Float[Tensor, "batch slots patches"]]:
-        """Decode slots of shape (B, K, D).
-
-        Returns:
-            The mixed reconstruction, shape (B, N, F), and the masks, shape (B, K, N), which sum to one over the slots.
-        """
+        """Decode slots, shape (B, K, D), to the mixed reconstruction, (B, N, F), and the masks, (B, K, N)."""
         slot_term_BKH = linear(slots, self.first.weight)
         parts = [self.mix(slot_term_BKH, some) for some in torch.split(self.positions, PATCHES_AT_ONCE)]
         mixed_BNH, masks_BNK = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
@@ -140,29 +113,27 @@ class FeatureDecoder(nn.Module):
     def loss(
         self, slots: Float[Tensor, "batch slots dim"], target: Float[Tensor, "batch patches features"]
     ) -> Float[Tensor, ""]:
-        """Compute the mean squared error of the mixed reconstruction, differentiable once.
+        """Compute the mean squared error of the reconstruction from slots, (B, K, D), for features, (B, N, F)."""
+        slot_term_BKH = linear(slots, self.first.weight)
+        parts = list(zip(self.positions.split(PATCHES_AT_ONCE), target.split(PATCHES_AT_ONCE, dim=1), strict=True))
+        if len(parts) == 1:
+            return self._error(slot_term_BKH, *parts[0])
+        errors = [
+            checkpoint(self._error, slot_term_BKH, *part, use_reentrant=False, preserve_rng_state=False)
+            * (part[1].shape[1] / target.shape[1])
+            for part in parts
+        ]
+        return torch.stack(errors).sum()
 
-        Args:
-            slots: shape (B, K, D).
-            target: features, shape (B, N, F).
-        """
-        N = len(self.positions)
-        parts = [partial(self._part_of_loss, target, start) for start in range(0, N, PATCHES_AT_ONCE)]
-        return sum_of_parts(parts, slots, tuple(self.parameters()))
-
-    def _part_of_loss(self, target: Tensor, start: int, slots: Tensor) -> Tensor:
-        chosen = slice(start, start + PATCHES_AT_ONCE)
-        mixed, _ = self.mix(linear(slots, self.first.weight), self.positions[chosen])
-        wanted = target[:, chosen]
-        return mse_loss(self.project(mixed).float(), wanted) * (wanted.shape[1] / target.shape[1])
+    def _error(self, slot_term_BKH: Tensor, positions: Tensor, target: Tensor) -> Tensor:
+        mixed_BNH, _ = self.mix(slot_term_BKH, positions)
+        return mse_loss(at_least_float32(self.project(mixed_BNH)), target)
 
     def mix(
         self, slot_term_BKH: Float[Tensor, "batch slots hidden"], positions: Float[Tensor, "patches dim"]
     ) -> tuple[Float[Tensor, "batch patches hidden"], Float[Tensor, "batch patches slots"]]:
-        """Compute the last hidden layer of some patches, mixed by their masks, (B, N, H), and the masks, (B, N, K).
-
-        The slot axis comes after the patches, so that mixing needs no transposed copy.
-        """
+        """Compute the last hidden layer of some patches, mixed by their masks, (B, N, H), and the masks, (B, N, K)."""
+        # The slot axis comes after the patches, so that mixing needs no transposed copy.
         hidden_BNKH: Tensor = (slot_term_BKH[:, None] + self.first(positions)[:, None]).relu_()
         for layer in self.middle:
             hidden_BNKH = layer(hidden_BNKH).relu_()
@@ -178,8 +149,7 @@ class FeatureDecoder(nn.Module):
 class FeatureAutoencoder(SlotModel[FeatureDecomposition]):
     """Slot Attention autoencoder on the patch features of a frozen backbone (App. F, Tables 4 and 5).
 
-    The defaults are the paper's sizes, for ``vit_base_patch8_224.dino``. Its loss is the mean squared error between the
-    features and their reconstruction.
+    The defaults are the paper's sizes, for ``vit_base_patch8_224.dino``.
 
     Args:
         grid_size: patches in a row and in a column, so that N is its square.
@@ -192,8 +162,7 @@ class FeatureAutoencoder(SlotModel[FeatureDecomposition]):
         iterations: Slot Attention iterations, in the paper 3 in training and evaluation.
         normalization: a name that :func:`~slotnorm.normalization.make_normalization` knows, or a module of your own.
         position_scale: standard deviation of the decoder's initial positions.
-        init: how encoder and decoder are initialized: ``"torch"`` as ``nn.Linear`` does and the paper's code, or
-            ``"glorot"`` with zero biases. Slot Attention has its own ``reset_parameters``.
+        init: one of :data:`INITS`, for encoder and decoder; Slot Attention has its own ``reset_parameters``.
 
     Raises:
         ValueError: if a size or count is below 1, ``position_scale`` is negative or ``init`` is unknown.
@@ -244,8 +213,7 @@ class FeatureAutoencoder(SlotModel[FeatureDecomposition]):
         if features.shape[1:] != (self.grid_size**2, self.feature_dim):
             expected = f"{self.grid_size}x{self.grid_size} patches of {self.feature_dim} features"
             raise ValueError(f"the model expects {expected}, got an array of shape {tuple(features.shape)}")
-        tokens: Tensor = self.encoder(features)
-        return tokens
+        return super().encode(features)
 
     def decode(
         self, slots: Float[Tensor, "batch slots dim"], attention: Float[Tensor, "batch slots patches"]
@@ -258,17 +226,10 @@ class FeatureAutoencoder(SlotModel[FeatureDecomposition]):
     def loss(
         self, features: Float[Tensor, "batch patches features"], slots: Float[Tensor, "batch slots dim"] | None = None
     ) -> Float[Tensor, ""]:
-        """Compute the mean squared error between features and their reconstruction (App. F, Training).
+        """Compute the mean squared error between features, shape (B, N, F), and their reconstruction (App. F).
 
-        It equals the error of the model's reconstruction up to rounding, needs less memory, and can be
-        differentiated only once.
-
-        Args:
-            features: patch features, shape (B, N, F).
-            slots: initial slots, shape (B, K, D); random ones by default.
-
-        Raises:
-            ValueError: if the number of patches or features differs from the model's.
+        It equals the error of the model's reconstruction up to rounding and needs less memory. ``slots`` are the
+        initial slots, shape (B, K, D), by default random ones.
         """
         final, _ = self.slot_attention(self.encode(features), slots=slots)
         return self.decoder.loss(final, features)

@@ -49,7 +49,7 @@ class SetPrediction(NamedTuple):
 
 
 class SetPredictor(SlotModel[SetPrediction]):
-    """Slot Attention on a strided convolutional encoder; a perceptron predicts an object from each slot (App. I).
+    """Slot Attention on RGB images in [-1, 1]; a perceptron predicts an object from each slot (App. I).
 
     The defaults are the paper's sizes: 128x128 images make 32x32 tokens. The loss is
     :func:`slotnorm.object_properties.hungarian_huber_loss`.
@@ -94,15 +94,6 @@ class SetPredictor(SlotModel[SetPrediction]):
         self.head = nn.Sequential(nn.Linear(slot_dim, slot_dim), nn.ReLU(), nn.Linear(slot_dim, NUM_PROPERTIES))
         self.encoder.apply(glorot_)
         self.head.apply(glorot_)
-
-    def encode(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch inputs channels"]:
-        """Compute tokens, shape (B, N, C), of RGB images in [-1, 1], shape (B, 3, H, W).
-
-        Raises:
-            ValueError: if the images have another size than the model's.
-        """
-        tokens: Tensor = self.encoder(image)
-        return tokens
 
     def decode(
         self, slots: Float[Tensor, "batch slots dim"], attention: Float[Tensor, "batch slots inputs"]

@@ -1,4 +1,4 @@
-"""Base class of the models: an encoder, Slot Attention, and what is decoded from the slots.
+"""Base class of the models.
 
 Shape letters: B batch, K slots, N input tokens, D slot dimension, C token dimension.
 """
@@ -18,7 +18,7 @@ Output = TypeVar("Output", covariant=True)
 
 
 class SlotModel(nn.Module, ABC, Generic[Output]):
-    """Model around Slot Attention; a subclass implements :meth:`encode` and :meth:`decode`.
+    """Encoder, Slot Attention, and what a subclass's :meth:`decode` computes from the slots.
 
     Example:
         >>> from slotnorm.models import ConvAutoencoder
@@ -28,6 +28,7 @@ class SlotModel(nn.Module, ABC, Generic[Output]):
         [3, 7]
     """
 
+    encoder: nn.Module
     slot_attention: SlotAttention
 
     def forward(
@@ -38,20 +39,17 @@ class SlotModel(nn.Module, ABC, Generic[Output]):
         slots: Float[Tensor, "batch slots dim"] | None = None,
         generator: torch.Generator | None = None,
     ) -> Output:
-        """Encode inputs and decompose them into slots.
-
-        Args:
-            inputs: see :meth:`encode`.
-            num_slots, iterations, slots, generator: see :meth:`slotnorm.attention.SlotAttention.forward`.
-
-        Raises:
-            ValueError: see :meth:`encode` and :meth:`slotnorm.attention.SlotAttention.forward`.
-        """
+        """Encode inputs (see :meth:`encode`) and decompose them into slots (see :meth:`decompose`)."""
         return self.decompose(self.encode(inputs), num_slots, iterations, slots, generator)
 
-    @abstractmethod
     def encode(self, inputs: Float[Tensor, "batch *inputs"]) -> Float[Tensor, "batch tokens channels"]:
-        """Compute input tokens, shape (B, N, C); they do not depend on the number of slots."""
+        """Compute input tokens, shape (B, N, C); they do not depend on the number of slots.
+
+        Raises:
+            ValueError: if the inputs have another size than the model's.
+        """
+        tokens: Tensor = self.encoder(inputs)
+        return tokens
 
     def decompose(
         self,
@@ -61,10 +59,7 @@ class SlotModel(nn.Module, ABC, Generic[Output]):
         slots: Float[Tensor, "batch slots dim"] | None = None,
         generator: torch.Generator | None = None,
     ) -> Output:
-        """Decompose tokens of shape (B, N, C) that :meth:`encode` computed.
-
-        The other arguments are those of :meth:`slotnorm.attention.SlotAttention.forward`.
-        """
+        """Decompose tokens, shape (B, N, C); for the rest see :meth:`slotnorm.attention.SlotAttention.forward`."""
         return self.decode(*self.slot_attention(tokens, num_slots, iterations, slots, generator))
 
     @abstractmethod

@@ -25,9 +25,7 @@ class Objective(nn.Module):
 
     def __init__(self, task: Task, model: SlotModel[Any], precision: str) -> None:
         super().__init__()
-        self.task = task
-        self.model = model
-        self.mixed = precision == "bf16"
+        self.task, self.model, self.mixed = task, model, precision == "bf16"
 
     def forward(self, batch: Batch, noise: Tensor) -> Tensor:
         """Compute the loss of a batch with initial slots made from ``noise``, shape (B, K, D)."""
@@ -36,12 +34,7 @@ class Objective(nn.Module):
 
 
 def build_model(spec: RunSpec, device: torch.device | str = "cpu") -> SlotModel[Any]:
-    """Build the untrained model of a run; weights that all variants have are the same for one seed.
-
-    Args:
-        spec: the run.
-        device: where the model is moved; its weights are drawn on the CPU.
-    """
+    """Build the untrained model of a run; weights that all variants have are the same for one seed on any device."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream(spec.seed, MODEL_SEED))
         model = spec.task.build(spec.variant)
@@ -63,8 +56,7 @@ def set_rates(optimizer: torch.optim.Optimizer, spec: RunSpec, step: int) -> Non
     if spec.optimizer.epsilon_hat:
         epsilon /= math.sqrt(1 - BETAS[1] ** (step + 1))
     for group in optimizer.param_groups:
-        group["lr"] = spec.schedule.learning_rate(step)
-        group["eps"] = epsilon
+        group |= {"lr": spec.schedule.learning_rate(step), "eps": epsilon}
 
 
 def stream(seed: int, purpose: int) -> int:

@@ -54,14 +54,7 @@ def save_checkpoint(
     curve: Curve,
     elapsed: float,
 ) -> None:
-    """Replace the checkpoint at ``path``.
-
-    Args:
-        path: the file.
-        run: name of the run; loading checks it.
-        step: number of updates done.
-        model, optimizer, generator, curve: their state after that many updates.
-        elapsed: seconds of training so far.
+    """Replace the checkpoint of a run, with the state after ``step`` updates and ``elapsed`` seconds of training.
 
     Raises:
         OSError: for example on a full disk; the earlier checkpoint stays as it was.
@@ -121,8 +114,7 @@ def _read(path: Path) -> tuple[dict[str, Any], bytes]:
         raise CheckpointError(f"{path}: damaged: its SHA-256 is not the one it was written with; {REMEDY}")
     line, _, tensors = content.partition(b"\n")
     about = json.loads(line)
-    if about["format_version"] != FORMAT_VERSION:
-        version = about["format_version"]
+    if (version := about["format_version"]) != FORMAT_VERSION:
         raise CheckpointError(f"{path}: has format version {version}, this program reads {FORMAT_VERSION}; {REMEDY}")
     return about, tensors
 

@@ -1,8 +1,8 @@
 """The training loop: one for all tasks, resumable to the bit, in one process or in several under ``torchrun``.
 
-The loop trains a :class:`slotnorm.training.spec.RunSpec` and uses only the interface :class:`slotnorm.tasks.Task`. It
-stops early with :class:`Interrupted` when asked to (a signal, a time budget) and with :class:`TrainingDivergedError`
-when the loss is no longer finite; in both cases the same call continues from the checkpoint.
+The loop uses only the interface :class:`slotnorm.tasks.Task`. It stops early with :class:`Interrupted` when asked to (a
+signal, a time budget) and with :class:`TrainingDivergedError` when the loss is no longer finite; in both cases the same
+call continues from the checkpoint.
 
 Shape letters: B batch, K slots, D slot dimension.
 """
@@ -100,10 +100,8 @@ def train(
     of the global batch, and only the first process writes files.
 
     Args:
-        spec: the run.
-        batches: the batch of every step, on ``device``.
-        device: of this process.
-        watch: checkpoint, probe, progress.
+        spec, watch: the run; its checkpoint, probe and progress.
+        batches: the batch of every step, on ``device``, which is that of this process.
         compile: whether to compile the forward and backward pass with ``torch.compile``.
 
     Raises:
@@ -117,7 +115,8 @@ def train(
 class _Loop:
     def __init__(self, spec: RunSpec, batches: BatchSource, device: torch.device, watch: Watch, compile: bool) -> None:
         self.spec, self.batches, self.device, self.watch = spec, batches, device, watch
-        self.rank, self.ranks = (dist.get_rank(), dist.get_world_size()) if _distributed() else (0, 1)
+        distributed = dist.is_available() and dist.is_initialized()
+        self.rank, self.ranks = (dist.get_rank(), dist.get_world_size()) if distributed else (0, 1)
         self.model = build_model(spec, device)
         self.compile = compile
         self.generator = torch.Generator(device).manual_seed(stream(spec.seed, SLOT_SEED))
@@ -129,9 +128,7 @@ class _Loop:
     def run(self) -> Trained:
         path = self.watch.checkpoint
         if path is not None and path.exists():
-            self.step, self.curve, self.before = load_checkpoint(
-                path, run=self.spec.name, model=self.model, optimizer=self.optimizer, generator=self.generator
-            )
+            self.step, self.curve, self.before = load_checkpoint(path, **self.state())
         objective = self.objective()
         self.model.train()
         with matmul_precision(self.spec.precision), self.bar() as bar:
@@ -229,19 +226,15 @@ class _Loop:
         dist.all_reduce(votes)
         return bool(votes.item())
 
+    def state(self) -> dict[str, Any]:
+        changing = {"model": self.model, "optimizer": self.optimizer, "generator": self.generator}
+        return {"run": self.spec.name, **changing}
+
     def save(self) -> None:
         if self.watch.checkpoint is None or self.rank:
             return
-        save_checkpoint(
-            self.watch.checkpoint,
-            run=self.spec.name,
-            step=self.step,
-            model=self.model,
-            optimizer=self.optimizer,
-            generator=self.generator,
-            curve=self.curve,
-            elapsed=self.elapsed(),
-        )
+        progress: dict[str, Any] = {"step": self.step, "curve": self.curve, "elapsed": self.elapsed()}
+        save_checkpoint(self.watch.checkpoint, **self.state(), **progress)
         self.saved = time.monotonic()
 
     def elapsed(self) -> float:
@@ -251,7 +244,3 @@ class _Loop:
         hidden = {} if self.watch.bar and self.rank == 0 else {"disable": True}
         total = self.spec.schedule.steps
         return tqdm(total=total, initial=self.step, desc=self.watch.label, unit="step", **hidden)
-
-
-def _distributed() -> bool:
-    return dist.is_available() and dist.is_initialized()

@@ -1,8 +1,7 @@
 """The specification of a training run: frozen, complete, and named by a hash of its content.
 
 A :class:`RunSpec` holds everything that determines the result of a training: equal specs give equal results on one
-machine. The name of a run is a hash of the canonical JSON of its spec, so that a store can be asked for exactly this
-run. Device, number of processes, versions and wall time do not determine the result and are not part of it.
+machine. Device, number of processes, versions and wall time do not determine the result and are not part of it.
 """
 
 from __future__ import annotations
@@ -22,26 +21,33 @@ __all__ = ["RunSpec", "Data", "Schedule", "Optimizer", "SpecError", "digest"]
 Precision = Literal["fp32", "tf32", "bf16"]
 PRECISIONS = ("fp32", "tf32", "bf16")
 ID_LENGTH = 12
+LEAST = {"steps": 1, "warmup": 0, "max_objects": 1, "seed": 0, "batch_size": 1}
+POSITIVE = ("peak", "half_life", "epsilon", "clip_norm")
 
 
 class SpecError(ValueError):
     """A specification that cannot work; the message names the field and what would be right.
 
     Example:
-        >>> try:
-        ...     Schedule(steps=0)
-        ... except SpecError as error:
-        ...     print(str(error)[:51])
-        steps, peak and half_life must be positive and warm
+        >>> Schedule(steps=0)
+        Traceback (most recent call last):
+        slotnorm.training.spec.SpecError: steps must be at least 1, got 0
     """
 
 
-def _positive(value: float | int) -> bool:
-    return value > 0 and math.isfinite(value)
+class _InRange:
+    """Base class of the specifications: compares their fields with :data:`LEAST` and :data:`POSITIVE`."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if name in LEAST and value is not None and value < LEAST[name]:
+                raise SpecError(f"{name} must be at least {LEAST[name]}, got {value}")
+            if name in POSITIVE and value is not None and not 0 < value < math.inf:
+                raise SpecError(f"{name} must be positive and finite, got {value}")
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Schedule(_InRange):
     """Steps and learning rate: linear warm-up to a peak, then halved every ``half_life`` steps (App. E and F).
 
     The defaults are those of CLEVR, whose peak is 4e-4 · 0.5^0.1; MOVi-C has 4e-4.
@@ -66,10 +72,6 @@ class Schedule:
     warmup: int = 10_000
     half_life: int = 100_000
 
-    def __post_init__(self) -> None:
-        if self.steps < 1 or self.warmup < 0 or not (_positive(self.peak) and _positive(self.half_life)):
-            raise SpecError(f"steps, peak and half_life must be positive and warmup not negative, got {self}")
-
     def learning_rate(self, step: int) -> float:
         """Compute the learning rate of the update number ``step``, counted from 0."""
         if step < self.warmup:
@@ -78,7 +80,7 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class Optimizer:
+class Optimizer(_InRange):
     r"""Adam (Kingma & Ba, 2015).
 
     Args:
@@ -99,13 +101,9 @@ class Optimizer:
     epsilon_hat: bool = False
     clip_norm: float | None = None
 
-    def __post_init__(self) -> None:
-        if not _positive(self.epsilon) or (self.clip_norm is not None and not _positive(self.clip_norm)):
-            raise SpecError(f"epsilon and clip_norm must be positive, got {self}")
-
 
 @dataclass(frozen=True)
-class Data:
+class Data(_InRange):
     """The scenes of a training.
 
     Args:
@@ -126,13 +124,9 @@ class Data:
     identity: str
     max_objects: int | None = None
 
-    def __post_init__(self) -> None:
-        if self.max_objects is not None and self.max_objects < 1:
-            raise SpecError(f"max_objects must be at least 1, got {self.max_objects}")
-
 
 @dataclass(frozen=True)
-class RunSpec:
+class RunSpec(_InRange):
     """One training run.
 
     Args:
@@ -165,10 +159,9 @@ class RunSpec:
     precision: Precision = "fp32"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not is_known(self.variant):
             raise SpecError(f"unknown variant {self.variant!r}; there are {', '.join(known_names())}")
-        if self.seed < 0 or self.batch_size < 1:
-            raise SpecError(f"seed must not be negative and batch_size at least 1, got {self.seed}, {self.batch_size}")
         if self.precision not in PRECISIONS:
             raise SpecError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
 
@@ -203,7 +196,7 @@ class RunSpec:
 
 
 def digest(content: Mapping[str, Any]) -> str:
-    """Compute the SHA-256 of canonical JSON: sorted keys, no spaces, and 1.0 written as 1, since they are equal.
+    """Compute the SHA-256 of canonical JSON: sorted keys, no spaces, and 1.0 written as 1.
 
     Raises:
         SpecError: if a value is infinite or NaN.

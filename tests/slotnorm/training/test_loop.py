@@ -77,13 +77,13 @@ def test_a_schedule_without_warmup_starts_at_its_peak():
     [("steps", 0), ("peak", 0.0), ("peak", math.nan), ("peak", math.inf), ("warmup", -1), ("half_life", 0)],
 )
 def test_a_schedule_out_of_range_is_refused(setting, value):
-    with pytest.raises(SpecError, match="must be positive"):
+    with pytest.raises(SpecError, match=rf"^{setting} must be .*, got {value}$"):
         Schedule(**{setting: value})
 
 
 @pytest.mark.parametrize(("setting", "value"), [("epsilon", 0.0), ("clip_norm", 0.0), ("clip_norm", math.inf)])
 def test_an_optimizer_out_of_range_is_refused(setting, value):
-    with pytest.raises(SpecError, match="must be positive"):
+    with pytest.raises(SpecError, match=rf"^{setting} must be positive and finite, got {value}$"):
         Optimizer(**{setting: value})
 
 

@@ -161,8 +161,8 @@ def test_equal_specs_have_equal_names():
     ("wrong", "reason"),
     [
         ({"variant": "median"}, "unknown variant 'median'; there are weighted_mean, "),
-        ({"seed": -1}, "seed must not be negative"),
-        ({"batch_size": 0}, "batch_size at least 1"),
+        ({"seed": -1}, "seed must be at least 0, got -1"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
     ],
 )
 def test_a_spec_that_cannot_work_is_refused(wrong, reason):
