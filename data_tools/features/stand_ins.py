@@ -51,7 +51,5 @@ def fingerprint() -> str:
         DataError: The weights are missing.
     """
     if not STAND_IN_WEIGHTS.is_file():
-        raise DataError(
-            f"{STAND_IN_WEIGHTS}: the stand-in backbone is missing: make it with python -m data_tools pretrain"
-        )
+        raise DataError(f"{STAND_IN_WEIGHTS}: the stand-in backbone is missing: run python -m data_tools pretrain")
     return durable.sha256(STAND_IN_WEIGHTS)

@@ -65,9 +65,7 @@ def redraw_until_visible(
         done = _put(done, torch.from_numpy(trial[won]).to(device), scenes[torch.from_numpy(won)])
         rest, attempt = rest[~good[first]], attempt + ahead
     if done is None or len(rest):
-        raise RuntimeError(
-            f"scene {scene_id[rest[0]]} of seed {seed}: none of {MOST_LAYOUTS} layouts shows every object"
-        )
+        raise RuntimeError(f"scene {scene_id[rest[0]]} of seed {seed}: no layout of {MOST_LAYOUTS} shows every object")
     return done, Draws(seed, scene_id, settled)
 
 

@@ -109,7 +109,7 @@ def test_features_of_a_stand_in_are_added_to_its_pictures(name, cache, monkeypat
 
 def test_without_the_stand_in_backbone_it_says_how_to_make_it(tmp_path, monkeypatch):
     monkeypatch.setattr(stand_in_features, "STAND_IN_WEIGHTS", tmp_path / "none.safetensors")
-    with pytest.raises(DataError, match=r"none\.safetensors: the stand-in backbone is missing: make it with"):
+    with pytest.raises(DataError, match=r"none\.safetensors: the stand-in backbone is missing: run python"):
         open_data("synth-movi-c-features", image_size=32, scenes=3)
     (tmp_path / "none.safetensors").write_bytes(b"no weights")
     with pytest.raises(DataError, match=r"none\.safetensors: damaged"):
