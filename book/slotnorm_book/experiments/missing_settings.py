@@ -21,7 +21,12 @@ def find_missing_settings(run: Run, tests: Sequence[TestSet]) -> list[Setting]:
 
     A setting without values of a measure, which was added after the evaluation, counts as missing.
     """
-    return list_missing(tests, _evaluated_settings(run.evaluation.scenes))
+    evaluation, measures = run.evaluation, set(run.spec.task.set_measures)
+    evaluated = _evaluated_settings(evaluation.scenes)
+    if measures:
+        measured = evaluation.sets.groupby(SETTING)["measure"].agg(lambda names: measures <= set(names))
+        evaluated &= set(measured.index[measured])
+    return list_missing(tests, evaluated)
 
 
 def has_rows(run: Run, tests: Sequence[TestSet]) -> bool:
@@ -30,8 +35,10 @@ def has_rows(run: Run, tests: Sequence[TestSet]) -> bool:
 
 
 def find_missing_columns(run: Run) -> list[str]:
-    """Name the columns of an evaluation that the run's table does not have."""
-    return [column for column in COLUMNS if column not in run.evaluation.scenes]
+    """Name the columns and the measures over all scenes that the run's tables do not have."""
+    evaluation = run.evaluation
+    measures = [name for name in run.spec.task.set_measures if not (evaluation.sets["measure"] == name).any()]
+    return [*(column for column in COLUMNS if column not in evaluation.scenes), *measures]
 
 
 def describe_missing(run: Run, missing: Sequence[Setting]) -> str:

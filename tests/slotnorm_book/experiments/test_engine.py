@@ -11,12 +11,14 @@ import pytest
 
 from slotnorm import normalization
 from slotnorm.data.splits import SplitError
+from slotnorm.tasks import PropertyPrediction
 from slotnorm.training.loop import Interrupted
 from slotnorm.training.spec import SpecError
+from slotnorm_book.checkout import RECORDS
 from slotnorm_book.experiments import engine
 from slotnorm_book.experiments.data_sources import Source
 from slotnorm_book.experiments.engine import Job, check_data, list_jobs, load_or_train
-from slotnorm_book.experiments.missing_settings import find_missing_settings
+from slotnorm_book.experiments.missing_settings import find_missing_columns, find_missing_settings
 from slotnorm_book.experiments.recipes import recipe
 from slotnorm_book.experiments.recipes.recipe import Recipe
 from slotnorm_book.experiments.results import collect
@@ -217,6 +219,15 @@ def test_a_run_without_a_column_and_without_weights_must_be_trained_again(tried,
         load_or_train(job, store, tiny.QUIET)
 
 
+def test_a_measure_over_all_scenes_that_was_added_later_counts_as_missing(monkeypatch):
+    (job,) = list_jobs(recipe("properties", "cpu").select(["weighted_mean"], [0]))
+    run = RunStore(RECORDS).get(job.spec)
+    assert find_missing_settings(run, job.tests) == []
+    monkeypatch.setattr(PropertyPrediction, "set_measures", (*PropertyPrediction.set_measures, "ap@9"))
+    assert [spec.label for spec, _ in find_missing_settings(run, job.tests)] == [test.label for test in job.tests]
+    assert find_missing_columns(run) == ["ap@9"]
+
+
 def test_an_interrupted_run_goes_on_and_equals_an_uninterrupted_one(tried, store, tmp_path):
     job, asked = list_jobs(tried)[1], iter([False] * 3)
     with pytest.raises(Interrupted):
@@ -246,7 +257,7 @@ WRONG = {
     "an odd size": (lambda r: replace(r, task=replace(r.task, image_size=17)), SpecError, "power of two.* got 17"),
     "no slot in training": (lambda r: replace(r, task=replace(r.task, num_slots=0)), SpecError, "num_slots must be"),
     "an unknown variant": (lambda r: r.select(variants=["median"]), SpecError, "'median'; there are weighted_mean"),
-    "a negative seed": (lambda r: r.select(seeds=[-1]), SpecError, "seed must not be negative"),
+    "a negative seed": (lambda r: r.select(seeds=[-1]), SpecError, "seed must be at least 0"),
     "no variant": (lambda r: r.select(variants=[]), SpecError, "variants must name at least one"),
     "a seed twice": (lambda r: r.select(seeds=[1, 1]), SpecError, "seeds must name each once, got 1, 1"),
     "no such data": (lambda r: r.with_data("/nowhere"), SpecError, "no such folder, and no stand-in"),

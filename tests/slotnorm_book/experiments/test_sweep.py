@@ -145,7 +145,7 @@ REQUESTS = {
     "an unknown scale": (("tiny", "--scale", "huge"), "unknown scale 'huge'; there are smoke, cpu, gpu, paper"),
     "an unknown variant": (("tiny", "--variants", "median"), "unknown variant 'median'; there are weighted_mean, "),
     "no slot": (("tiny", "--slots", "0"), "slots and iterations must be at least 1"),
-    "a negative seed": (("tiny", "--seeds", "-1"), "seed must not be negative"),
+    "a negative seed": (("tiny", "--seeds", "-1"), "seed must be at least 0"),
     "a slot count twice": (("tiny", "--slots", "3", "--slots", "3"), "slots must name each once"),
     "no such data": (("tiny", "--data", "/nowhere"), "data = '/nowhere': no such folder, and no stand-in"),
     "a scale without its data": (("clevr-6-7", "--scale", "paper"), "data = 'data/clevr': no such folder"),
