@@ -53,6 +53,7 @@ def environments() -> list[Environment]:
     avx2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
     avx2 |= {"OPENBLAS_CORETYPE": "Haswell"} | numpy_without("X86_V3")
     threads = {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2", "ARITHMETIC_THREADS": "2"}
+    threads |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}  # spinning on busy cores takes many times longer
     one_core = "" if (os.cpu_count() or 1) > 1 else "this machine has one core"
     return [
         Environment("native"),
