@@ -24,6 +24,7 @@ class NormalizationConformance(ABC):
     """Tests of one normalization; a subclass says how to make it and what it should compute.
 
     Example:
+        >>> from slotnorm.normalization import WeightedMean
         >>> from slotnorm.testing.references import weighted_mean
         >>> class TestWeightedMean(NormalizationConformance):
         ...     make, reference = staticmethod(WeightedMean), staticmethod(weighted_mean)
