@@ -115,7 +115,7 @@ class FeatureDecoder(nn.Module):
     ) -> Float[Tensor, ""]:
         """Compute the mean squared error of the reconstruction from slots, (B, K, D), for features, (B, N, F)."""
         slot_term_BKH = linear(slots, self.first.weight)
-        parts = list(zip(self.positions.split(PATCHES_AT_ONCE), target.split(PATCHES_AT_ONCE, dim=1), strict=True))
+        parts = list(zip(*(torch.split(t, PATCHES_AT_ONCE, dim=-2) for t in (self.positions, target)), strict=True))
         if len(parts) == 1:
             return self._error(slot_term_BKH, *parts[0])
         errors = [
