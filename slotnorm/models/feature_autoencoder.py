@@ -115,8 +115,7 @@ class FeatureDecoder(nn.Module):
     ) -> Float[Tensor, ""]:
         """Compute the mean squared error of the reconstruction from slots, (B, K, D), for features, (B, N, F)."""
         slot_term_BKH = linear(slots, self.first.weight)
-        positions, targets = torch.split(self.positions, PATCHES_AT_ONCE), torch.split(target, PATCHES_AT_ONCE, dim=1)
-        parts = list(zip(positions, targets, strict=True))
+        parts = list(zip(*(torch.split(t, PATCHES_AT_ONCE, dim=-2) for t in (self.positions, target)), strict=True))
         if len(parts) == 1:
             return self._error(slot_term_BKH, *parts[0])
         errors = [
