@@ -12,7 +12,7 @@ from torch import Tensor
 
 from benchmarks.measure import compared, interleaved
 from benchmarks.settings import Row, Settings
-from slotnorm.metrics.average_precision import THRESHOLDS, average_precision
+from slotnorm.metrics.detection import THRESHOLDS, average_precision
 from slotnorm.metrics.segmentation import adjusted_rand_index
 from slotnorm.object_properties import CLASS_COUNTS, COORDINATES, NUM_PROPERTIES, REAL
 from slotnorm_book.experiments.recipes.recipe import PAPER_SCENES

@@ -162,7 +162,7 @@ class FeatureAutoencoder(SlotModel[FeatureDecomposition]):
         iterations: Slot Attention iterations, in the paper 3 in training and evaluation.
         normalization: a name that :func:`~slotnorm.normalization.make_normalization` knows, or a module of your own.
         position_scale: standard deviation of the decoder's initial positions.
-        init: one of :data:`INITS`, for encoder and decoder; Slot Attention has its own ``reset_parameters``.
+        init: ``"torch"`` or ``"glorot"``, for encoder and decoder; Slot Attention has its own ``reset_parameters``.
 
     Raises:
         ValueError: if a size or count is below 1, ``position_scale`` is negative or ``init`` is unknown.

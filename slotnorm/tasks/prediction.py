@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from slotnorm.metrics.average_precision import THRESHOLDS, average_precision
+from slotnorm.metrics.detection import THRESHOLDS, average_precision
 from slotnorm.models import SetPrediction, SetPredictor
 from slotnorm.object_properties import (
     COORDINATE_SCALINGS,

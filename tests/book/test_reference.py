@@ -50,7 +50,7 @@ def test_every_example_is_right(module: str, folder: Path) -> None:
 
 
 def test_the_first_page_lists_all_modules() -> None:
-    table = (ROOT / "book" / "reference" / "index.md").read_text()
+    table = (ROOT / "book" / "reference" / "index.md").read_text().split("| page | modules |")[1]
     assert set(re.findall(r"`(slotnorm[\w.]*)`", table)) - {"slotnorm", "slotnorm_book"} == set(MODULES)
     assert len(MODULES) == len(set(MODULES))
 

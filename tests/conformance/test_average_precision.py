@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from slotnorm.metrics.average_precision import THRESHOLDS, average_precision
+from slotnorm.metrics.detection import THRESHOLDS, average_precision
 from tests.conformance.average_precision_reference import average_precision as reference
 
 EXACT = {"rel": 1e-12, "abs": 1e-12, "nan_ok": True}  # the same counts, divided and added up in float64

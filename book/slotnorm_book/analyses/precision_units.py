@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 from torch import Tensor
 
-from slotnorm.metrics.average_precision import THRESHOLDS, average_precision
+from slotnorm.metrics.detection import THRESHOLDS, average_precision
 from slotnorm.object_properties import COORDINATE_SCALINGS
 from slotnorm.tasks import PropertyPrediction
 from slotnorm_book.experiments.results import Results

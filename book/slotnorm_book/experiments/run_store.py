@@ -103,7 +103,7 @@ class Run:
 
     @property
     def curve(self) -> pd.DataFrame:
-        """One row per step: ``step``, ``loss``, ``gradient_norm``, and ``f_ari``, NaN where it was not probed."""
+        """Return one row per step, with its loss, gradient norm and F-ARI, which is NaN where it was not probed."""
         return self._table(CURVE)
 
     @property

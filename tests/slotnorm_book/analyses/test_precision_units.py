@@ -3,7 +3,7 @@
 import pandas as pd
 import torch
 
-from slotnorm.metrics.average_precision import THRESHOLDS
+from slotnorm.metrics.detection import THRESHOLDS
 from slotnorm.object_properties import COORDINATES, property_targets
 from slotnorm_book.analyses.precision_units import (
     COLUMNS,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from slotnorm.metrics.average_precision import average_precision
+from slotnorm.metrics.detection import average_precision
 
 EXACT = {"rel": 1e-12, "abs": 1e-12}
 
