@@ -29,6 +29,10 @@ __all__ = [
 ]
 
 
+ROUNDING = 32
+"""How many times the rounding of one decomposition a singular value has to exceed to count as one."""
+
+
 @dataclass(frozen=True, eq=False)
 class AffineSubspace:
     r"""An affine subspace in its unique form :math:`A = a + V` with :math:`a \perp V` (Lemma 2).
@@ -66,8 +70,8 @@ def affine_subspace(point: Float[Tensor, " dim"], span: Float[Tensor, "dim vecto
         span: any vectors that span its directions, in columns, shape (D, M).
 
     Returns:
-        Its unique form. The numerical rank, and whether the offset is zero, have the tolerance of
-        ``numpy.linalg.matrix_rank``.
+        Its unique form. The numerical rank, and whether the offset is zero, have 32 times the tolerance of
+        ``numpy.linalg.matrix_rank``, since ``span`` and ``point`` are often products that were rounded before.
 
     Example:
         >>> line = affine_subspace(torch.tensor([1.0, 2.0]), torch.tensor([[1.0], [0.0]]))
@@ -75,7 +79,7 @@ def affine_subspace(point: Float[Tensor, " dim"], span: Float[Tensor, "dim vecto
         (1, [0.0, 2.0])
     """
     left, singular, _ = torch.linalg.svd(span, full_matrices=False)
-    tolerance = max(span.shape) * torch.finfo(span.dtype).eps
+    tolerance = ROUNDING * max(span.shape) * torch.finfo(span.dtype).eps
     basis = left[:, singular > tolerance * singular[0]]
     offset = point
     for _ in range(2):  # the second pass removes what rounding left of V in the first
