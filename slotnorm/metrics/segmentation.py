@@ -1,4 +1,4 @@
-r"""Agreement of a segmentation with the ground truth: adjusted Rand index, with and without the background.
+r"""Agreement of a segmentation with the ground truth: adjusted Rand index, its two halves and its control.
 
 Edge cases follow scikit-learn's
 ``adjusted_rand_score``: two identical partitions score 1 even if they have one cluster or no pixel at all, so an empty
@@ -14,7 +14,13 @@ from jaxtyping import Float, Int, Integer
 from torch import Tensor
 from torch.nn.functional import pad
 
-__all__ = ["adjusted_rand_index", "foreground_adjusted_rand_index", "contingency"]
+__all__ = [
+    "adjusted_rand_index",
+    "foreground_adjusted_rand_index",
+    "blind_foreground_adjusted_rand_index",
+    "adjusted_precision_and_recall",
+    "contingency",
+]
 
 MAX_LABELS = 1024
 PIXELS_AT_ONCE = 2**16
@@ -74,19 +80,27 @@ def _label_count(name: str, labels: Tensor) -> int:
     return largest + 1
 
 
-def _adjusted_rand_index(counts_BRC: Tensor) -> Tensor:
-    """Compute Hubert & Arabie (1985) from contingency counts by the pair confusion matrix, in double precision."""
-    device = counts_BRC.device
-    on_mps = device.type == "mps"  # which has no double precision
+def _pairs(counts_BRC: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Count pairs of pixels that are together in both partitions, only in the true, only in the other, in none."""
+    on_mps = counts_BRC.device.type == "mps"  # which has no double precision
     counts_BRC = (counts_BRC.cpu() if on_mps else counts_BRC).double()
     total_B = counts_BRC.sum(dim=(1, 2))
     same_both_B = counts_BRC.square().sum(dim=(1, 2))
     same_true_B = counts_BRC.sum(dim=2).square().sum(dim=1)
     same_pred_B = counts_BRC.sum(dim=1).square().sum(dim=1)
     tp, fn, fp = same_both_B - total_B, same_true_B - same_both_B, same_pred_B - same_both_B
-    tn = total_B.square() - same_true_B - fp
+    return tp, fn, fp, total_B.square() - same_true_B - fp
+
+
+def _result(values: Tensor, device: torch.device) -> Tensor:
+    return values.to(device, torch.float32 if device.type == "mps" else torch.float64)
+
+
+def _adjusted_rand_index(counts_BRC: Tensor) -> Tensor:
+    """Compute Hubert & Arabie (1985) from contingency counts by the pair confusion matrix, in double precision."""
+    tp, fn, fp, tn = _pairs(counts_BRC)
     ari_B = 2 * (tp * tn - fn * fp) / ((tp + fn) * (fn + tn) + (tp + fp) * (fp + tn))
-    return torch.where((fn == 0) & (fp == 0), 1.0, ari_B).to(device, torch.float32 if on_mps else torch.float64)
+    return _result(torch.where((fn == 0) & (fp == 0), 1.0, ari_B), counts_BRC.device)
 
 
 def adjusted_rand_index(
@@ -129,3 +143,64 @@ def foreground_adjusted_rand_index(
         1.0
     """
     return _adjusted_rand_index(contingency(true, pred)[:, 1:])
+
+
+def adjusted_precision_and_recall(
+    true: Integer[Tensor, "batch *pixels"], pred: Integer[Tensor, "batch *pixels"]
+) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]:
+    """Compute the two values whose harmonic mean is the ARI: the adjusted Wallace indices (Pinto et al., 2008).
+
+    Precision falls where a slot holds several objects, recall where an object is split over slots. Both are 1 if
+    nothing of this kind happens, and 0 is expected by chance.
+
+    Args:
+        true, pred: labels as in :func:`adjusted_rand_index`.
+
+    Returns:
+        Precision and recall, float64, each of shape (B,).
+
+    Raises:
+        ValueError: see :func:`contingency`.
+
+    Example:
+        >>> true, pred = torch.tensor([[0, 0, 0, 1, 1, 1]]), torch.tensor([[0, 0, 1, 2, 2, 3]])
+        >>> precision, recall = adjusted_precision_and_recall(true, pred)
+        >>> precision.item(), round(recall.item(), 3)
+        (1.0, 0.231)
+    """
+    counts_BRC = contingency(true, pred)
+    tp, fn, fp, tn = _pairs(counts_BRC)
+    product = tp * tn - fn * fp
+    precision_B = torch.where(fp == 0, 1.0, product / ((tp + fp) * (fp + tn)))
+    recall_B = torch.where(fn == 0, 1.0, product / ((tp + fn) * (fn + tn)))
+    return _result(precision_B, counts_BRC.device), _result(recall_B, counts_BRC.device)
+
+
+def blind_foreground_adjusted_rand_index(
+    true: Integer[Tensor, "scenes *pixels"], pred: Integer[Tensor, "scenes *pixels"], others: int = 4
+) -> Float[Tensor, " scenes"]:
+    """Compute the control of the F-ARI: each segmentation against the ground truth of other scenes.
+
+    A model that ignores its input has the same F-ARI on its own scene as on another one. What a segmentation owes to
+    its scene is the F-ARI minus this value.
+
+    Args:
+        true, pred: labels of all scenes of a test set, as in :func:`foreground_adjusted_rand_index`, shape (S, ...).
+        others: number of other scenes. They lie S / (others + 1), 2 S / (others + 1), … places further on in the test
+            set, and after its end at its beginning; a set with fewer scenes has fewer of them.
+
+    Returns:
+        float64, shape (S,): the mean over the other scenes; NaN if there is none.
+
+    Raises:
+        ValueError: see :func:`contingency`.
+
+    Example:
+        >>> true = torch.tensor([[1, 1, 2, 2], [1, 2, 1, 2]])
+        >>> blind_foreground_adjusted_rand_index(true, true).tolist()
+        [-0.5, -0.5]
+    """
+    scenes = len(true)
+    places = sorted({place * scenes // (others + 1) for place in range(1, others + 1)} - {0})
+    blind = [foreground_adjusted_rand_index(true.roll(-place, dims=0), pred) for place in places]
+    return torch.stack(blind).mean(dim=0) if blind else torch.full((scenes,), torch.nan, dtype=torch.float64)

@@ -9,7 +9,13 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import adjusted_rand_score
 
 from slotnorm.metrics import segmentation as metrics
-from slotnorm.metrics.segmentation import adjusted_rand_index, contingency, foreground_adjusted_rand_index
+from slotnorm.metrics.segmentation import (
+    adjusted_precision_and_recall,
+    adjusted_rand_index,
+    blind_foreground_adjusted_rand_index,
+    contingency,
+    foreground_adjusted_rand_index,
+)
 
 EXACT = {"rel": 1e-12, "abs": 1e-12}  # the same integers, combined in float64
 
@@ -115,3 +121,63 @@ def test_bad_labels_are_refused(true, pred, message):
     unchecked = getattr(contingency, "__wrapped__", contingency)
     with pytest.raises(ValueError, match=message):
         unchecked(torch.tensor(true), torch.tensor(pred))
+
+
+@given(label_maps)
+def test_ari_is_the_harmonic_mean_of_precision_and_recall(maps):
+    true, pred = map(torch.tensor, maps)
+    precision, recall = adjusted_precision_and_recall(true, pred)
+    defined = precision + recall != 0
+    harmonic = 2 * precision * recall / (precision + recall)
+    assert harmonic[defined].tolist() == pytest.approx(adjusted_rand_index(true, pred)[defined].tolist(), abs=1e-9)
+    assert adjusted_rand_index(true, pred)[~defined].tolist() == pytest.approx([0.0] * int((~defined).sum()), abs=1e-9)
+
+
+@given(label_maps)
+def test_precision_is_the_recall_of_the_partitions_exchanged(maps):
+    true, pred = map(torch.tensor, maps)
+    assert torch.equal(adjusted_precision_and_recall(true, pred)[0], adjusted_precision_and_recall(pred, true)[1])
+
+
+def test_precision_falls_where_objects_are_merged_and_recall_where_they_are_split():
+    whole, split = torch.tensor([[1, 1, 1, 1, 2, 2, 2, 2]]), torch.tensor([[1, 1, 3, 3, 2, 2, 4, 4]])
+    precision, recall = adjusted_precision_and_recall(whole, split)
+    assert precision.item() == 1
+    assert 0 < recall.item() < 0.5
+    precision, recall = adjusted_precision_and_recall(split, whole)
+    assert recall.item() == 1
+    assert 0 < precision.item() < 0.5
+
+
+def test_a_partition_that_ignores_the_scene_scores_on_other_scenes_as_on_its_own(generator):
+    scenes = torch.randint(0, 6, (200, 12, 12), generator=generator)
+    cells = torch.arange(12).div(4, rounding_mode="floor")
+    blind = (3 * cells[:, None] + cells).expand(200, 12, 12)
+    found = foreground_adjusted_rand_index(scenes, blind) - blind_foreground_adjusted_rand_index(scenes, blind)
+    assert abs(found.mean().item()) < 1e-9
+
+
+def test_the_truth_itself_is_found(generator):
+    scenes = torch.randint(0, 6, (40, 12, 12), generator=generator)
+    found = foreground_adjusted_rand_index(scenes, scenes) - blind_foreground_adjusted_rand_index(scenes, scenes)
+    assert found.min().item() > 0.9
+
+
+@pytest.mark.parametrize("scenes", [2, 3, 4, 5, 7, 64])
+def test_the_control_is_the_mean_over_that_many_other_scenes(scenes, generator):
+    true, pred = torch.randint(0, 4, (2, scenes, 30), generator=generator)
+    places = sorted({place * scenes // 5 for place in range(1, 5)} - {0})
+    assert len(places) == min(4, scenes - 1)
+    expected = [
+        np.mean([adjusted_rand_score(*_foreground(true[(i + place) % scenes], pred[i])) for place in places])
+        for i in range(scenes)
+    ]
+    assert blind_foreground_adjusted_rand_index(true, pred).tolist() == pytest.approx(expected, **EXACT)
+
+
+def _foreground(true, pred):
+    return true[true > 0], pred[true > 0]
+
+
+def test_a_single_scene_has_no_control():
+    assert blind_foreground_adjusted_rand_index(*torch.ones(2, 1, 9, dtype=torch.long)).isnan().all()
