@@ -35,6 +35,7 @@ from benchmarks import (
     training_step,
 )
 from benchmarks.settings import Row, Settings, Subject
+from slotnorm_book.process_memory import keep_freed_memory
 
 SUBJECTS: dict[str, Subject] = {
     module.NAME: module.measure
@@ -104,6 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("--repeats must be at least 1", file=sys.stderr)
         return 2
     torch.set_num_threads(1)
+    keep_freed_memory()  # as in every process that trains; the plain forms have it too
     if options.tensorflow and not has_tensorflow(options.tensorflow):
         print(f"--tensorflow: {options.tensorflow} is no Python that can import tensorflow", file=sys.stderr)
         return 2

@@ -14,6 +14,7 @@ from benchmarks.forms import Ours, make_batch
 from benchmarks.settings import Row, Settings
 from benchmarks.training_step import of_recipe, spec
 from slotnorm.tasks import ObjectDiscovery
+from slotnorm_book.process_memory import keep_freed_memory
 
 NAME = "side by side"
 
@@ -52,6 +53,7 @@ def _run(jobs: int, steps: int, device: str, quick: bool) -> tuple[float, float]
 
 def _train(steps: int, device: str, quick: bool, barrier: object, times: object) -> None:
     torch.set_num_threads(1)
+    keep_freed_memory()
     run = spec(ObjectDiscovery(16, 3, 8, 8, 2, 8), 2) if quick else of_recipe("clevr-6-7")
     step = Ours(run, make_batch(run, torch.device(device)))
     step()

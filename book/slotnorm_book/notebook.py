@@ -20,6 +20,7 @@ from myst_nb import glue
 
 from slotnorm_book.chapters import ChapterParameters
 from slotnorm_book.experiments.provenance import device_name, git_commit
+from slotnorm_book.process_memory import keep_freed_memory
 
 _PACKAGES = ("slotnorm", "torch", "numpy", "scipy", "matplotlib")
 _STYLE = {
@@ -34,7 +35,7 @@ _DOTS_PER_CSS_PIXEL = 2
 
 
 def setup(seed: int) -> None:
-    """Seed every generator, use one thread and deterministic kernels, and set the figures' style.
+    """Seed every generator, use one thread, deterministic kernels and kept memory, and set the figures' style.
 
     Progress bars are shown unless ``TQDM_DISABLE`` is set. ``make`` and the tests set it, since the committed outputs
     have no bars.
@@ -49,6 +50,7 @@ def setup(seed: int) -> None:
     np.random.seed(seed)  # noqa: NPY002 - libraries may draw from the global state
     torch.manual_seed(seed)
     torch.set_num_threads(1)
+    keep_freed_memory()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
     mpl.rcParams.update(_STYLE)

@@ -1,6 +1,6 @@
 """Overlap of the objects of a scene with the segments of a model, and how a model uses its slots.
 
-Shape letters: B batch, R ground-truth labels, C predicted labels, J objects, the ground-truth labels without the
+Shape letters: B batch, R ground-truth labels, C predicted labels, M objects, the ground-truth labels without the
 background.
 """
 
@@ -37,8 +37,8 @@ def mean_best_overlap(
         >>> mean_best_overlap(torch.tensor([[0, 0, 1, 1]]), torch.tensor([[0, 3, 3, 3]])).round(decimals=3).tolist()
         [0.667]
     """
-    iou_BJC, objects_B = _intersection_over_union(true, pred)
-    return iou_BJC.amax(dim=2).sum(dim=1) / objects_B
+    iou_BMC, objects_B = _intersection_over_union(true, pred)
+    return iou_BMC.amax(dim=2).sum(dim=1) / objects_B
 
 
 def matched_mean_iou(
@@ -62,10 +62,10 @@ def matched_mean_iou(
         >>> matched_mean_iou(torch.tensor([[1, 1, 2, 2]]), torch.tensor([[3, 3, 3, 3]])).item()
         0.25
     """
-    iou_BJC, objects_B = _intersection_over_union(true, pred)
-    costs = (-iou_BJC).cpu().numpy()
+    iou_BMC, objects_B = _intersection_over_union(true, pred)
+    costs = (-iou_BMC).cpu().numpy()
     matched = [-cost[linear_sum_assignment(cost)].sum() for cost in costs]
-    return torch.tensor(matched, dtype=iou_BJC.dtype, device=iou_BJC.device) / objects_B
+    return torch.tensor(matched, dtype=iou_BMC.dtype, device=iou_BMC.device) / objects_B
 
 
 def slots_in_use(pred: Integer[Tensor, "batch *pixels"]) -> Int[Tensor, " batch"]:
@@ -110,7 +110,7 @@ def largest_share_of_background(
 
 
 def _intersection_over_union(true: Tensor, pred: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the IoU of every object and segment, shape (B, J, C), and the number of objects, shape (B,)."""
+    """Return the IoU of every object and segment, shape (B, M, C), and the number of objects, shape (B,)."""
     counts_BRC = contingency(true, pred).double()
     area_BRC = counts_BRC.sum(dim=2, keepdim=True)
     union_BRC = area_BRC + counts_BRC.sum(dim=1, keepdim=True) - counts_BRC

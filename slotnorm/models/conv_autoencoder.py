@@ -85,7 +85,7 @@ class ConvEncoder(nn.Module):
         self.grid_size = image_size // math.prod(strides)
         self.convs = nn.Sequential()
         for (c_in, c_out), stride in zip(pairwise([3, *[channels] * len(strides)]), strides, strict=True):
-            self.convs.extend([nn.Conv2d(c_in, c_out, 5, stride, padding=2), nn.ReLU()])
+            self.convs.extend([nn.Conv2d(c_in, c_out, 5, stride, padding=2), nn.ReLU(inplace=True)])
         self.position = PositionEmbedding(channels, self.grid_size, self.grid_size)
         self.head = nn.Sequential(
             nn.LayerNorm(channels, eps=1e-3), nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, channels)
@@ -104,6 +104,20 @@ class ConvEncoder(nn.Module):
         return tokens
 
 
+class TurnedConv2d(nn.ConvTranspose2d):
+    """A transposed convolution of stride 1 that keeps the size, computed as a convolution with the kernel turned.
+
+    Both are the same sum. On a CPU the convolution takes about half of the time in the forward pass.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
+
+    def forward(self, x: Float[Tensor, "batch c_in height width"]) -> Float[Tensor, "batch c_out height width"]:  # type: ignore[override]
+        """Compute the transposed convolution of ``x``, shape (B, C, H, W); H and W stay as they are."""
+        return nn.functional.conv2d(x, self.weight.flip(2, 3).transpose(0, 1), self.bias, padding=self.padding)
+
+
 class BroadcastDecoder(nn.Module):
     """Decodes every slot into an image and a mask by spatial broadcast (Table 3)."""
 
@@ -115,9 +129,9 @@ class BroadcastDecoder(nn.Module):
         for i in range(doublings):
             width = channels if i else slot_dim
             upsample = nn.ConvTranspose2d(width, channels, 5, stride=2, padding=2, output_padding=1)
-            self.layers.extend([upsample, nn.ReLU()])
-        self.layers.extend([nn.ConvTranspose2d(channels, channels, 5, padding=2), nn.ReLU()])
-        self.layers.append(nn.ConvTranspose2d(channels, 4, 3, padding=1))
+            self.layers.extend([upsample, nn.ReLU(inplace=True)])
+        self.layers.extend([TurnedConv2d(channels, channels, 5), nn.ReLU(inplace=True)])
+        self.layers.append(TurnedConv2d(channels, 4, 3))
 
     def forward(
         self, slots: Float[Tensor, "batch slots dim"]

@@ -25,6 +25,7 @@ from slotnorm_book.experiments.recipes import EXPERIMENTS, recipe
 from slotnorm_book.experiments.recipes.recipe import SCALES, Recipe
 from slotnorm_book.experiments.run_store import RunStore
 from slotnorm_book.experiments.sweep_plan import make_plan
+from slotnorm_book.process_memory import keep_freed_memory
 from slotnorm_book.suggestions import describe_unknown
 
 Executor = Callable[[Sequence[Job], str, Execution, int | None, Callable[[], bool]], JobOutcome]
@@ -119,6 +120,7 @@ def _run_side_by_side(jobs: Sequence[Job], request: Request, execution: Executio
 
 def _train_together(jobs: Sequence[Job], request: Request, execution: Execution) -> int:
     """Carry out one run after the other; each process of ``torchrun`` takes its share of each run's batches."""
+    keep_freed_memory()
     cuda = str(execution.device).startswith("cuda")
     where = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if cuda else torch.device(execution.device)
     dist.init_process_group("nccl" if cuda else "gloo")

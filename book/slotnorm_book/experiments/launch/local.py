@@ -26,6 +26,7 @@ from slotnorm_book.experiments.engine import Execution, Job, load_or_train
 from slotnorm_book.experiments.launch.progress import RESUME_HINT, Display, JobOutcome
 from slotnorm_book.experiments.launch.stop import EXIT_RESUMABLE, SIGNALS, Stop
 from slotnorm_book.experiments.run_store import BusyError, RunStore
+from slotnorm_book.process_memory import keep_freed_memory
 
 POLL_S = 0.5
 
@@ -118,6 +119,7 @@ def _work(job: Job, root: str, execution: Execution, stop_asked: Event, messages
     parent = os.getppid()
     os.environ["TQDM_DISABLE"] = "1"
     torch.set_num_threads(1)
+    keep_freed_memory()
     with Stop(also=lambda: stop_asked.is_set() or os.getppid() != parent) as stop:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         own = replace(execution, stop=stop, report=_make_reporter(messages), bar=False)

@@ -35,6 +35,7 @@ from slotnorm_book.experiments.data_sources import Source, resolve_path
 from slotnorm_book.experiments.engine import Execution, Job, load_or_train
 from slotnorm_book.experiments.launch.progress import RESUME_HINT, Display, JobOutcome
 from slotnorm_book.experiments.run_store import BusyError, RunError, RunStore
+from slotnorm_book.process_memory import keep_freed_memory
 
 POLL_S = 0.5
 RETRIES = 10
@@ -193,6 +194,7 @@ def _gpu_share(runs: int) -> float:
 def _run(job: Job, root: str, execution: Execution, actor: Any) -> tuple[str, str]:
     """Carry out a job as a Ray task; returns as :func:`_attempt`."""
     torch.set_num_threads(1)
+    keep_freed_memory()
     connection = _TaskConnection(job.spec.name, actor)
     return _attempt(job, root, replace(execution, stop=connection.stop, report=connection.report))
 
