@@ -13,7 +13,7 @@ from pathlib import Path
 import fsspec
 from fsspec import AbstractFileSystem
 
-UNFINISHED_ADDRESS = re.compile(r"[A-Za-z][\w.+-]+:(?!//.)")
+UNFINISHED_ADDRESS = re.compile(r"[A-Za-z][\w.+-]+:(?!//+[^/])")
 
 
 class RunError(RuntimeError):

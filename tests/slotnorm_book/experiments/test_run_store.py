@@ -1,6 +1,7 @@
 """The run store: what is written comes back, what is damaged is named, and the rest of the store goes on."""
 
 import hashlib
+import itertools
 import json
 import re
 import shutil
@@ -19,7 +20,7 @@ from slotnorm.training.loop import train
 from slotnorm_book.checkout import RECORDS
 from slotnorm_book.experiments.engine import Job, evaluate_missing, list_jobs, load_or_train
 from slotnorm_book.experiments.missing_settings import find_missing_settings
-from slotnorm_book.experiments.record import CURVE, WEIGHTS
+from slotnorm_book.experiments.record import CURVE, SCENES, WEIGHTS
 from slotnorm_book.experiments.run_store import RECORD, RUNNING, BusyError, RunError, RunStore
 from slotnorm_book.experiments.store_files import UnreadableError
 from tests.helpers import hostile_store, tiny
@@ -199,19 +200,61 @@ def test_a_remote_store_is_read_and_not_written(store, wanted):
         memory.rm("/runs", recursive=True)
 
 
-@pytest.mark.parametrize("address", ["foo://bar", __file__])
-def test_what_is_no_store_is_refused_at_once(address):
-    with pytest.raises(RunError, match=f"{address}: (is a file|neither a folder .*: Protocol not known)"):
-        RunStore(address)
+class Replacing:
+    """Replaces a run while somebody reads it: after the given number of calls of the file system."""
+
+    def __init__(self, change, after):
+        self.change, self.left = change, after
+
+    def __call__(self, original):
+        def call(*arguments, **options):
+            self.left -= 1
+            if self.left == 0:
+                self.change()
+            return original(*arguments, **options)
+
+        return call
 
 
-def test_a_filesystem_that_is_not_installed_is_named(monkeypatch):
-    def lacking(_):
-        raise ImportError("Install s3fs to access S3")
+@pytest.mark.parametrize(("read", "after"), [("find", 1), *itertools.product(["list", "damaged"], range(1, 7))])
+def test_a_reader_sees_a_run_that_is_moved_aside_and_replaced(store, wanted, monkeypatch, after, read):
+    """Every call of the file system finds the run elsewhere than the one before: aside, back, aside, …"""
+    spec = wanted[0].spec
+    place, aside = store.local / spec.name, store.local / RUNNING / f"{spec.name}.old"
+    both = sorted(job.spec.name for job in wanted)
 
-    monkeypatch.setattr(fsspec, "url_to_fs", lacking)
-    with pytest.raises(RunError, match=r"s3://bucket: neither a folder .*: Install s3fs to access S3"):
-        RunStore("s3://bucket")
+    def move_away():
+        place.rename(aside)
+
+    def move_back():
+        aside.rename(place)
+
+    away, back = Replacing(move_away, after), Replacing(move_back, after + 1)
+    for way in ("cat_file", "ls"):
+        monkeypatch.setattr(LocalFileSystem, way, back(away(getattr(LocalFileSystem, way))))
+    if read == "find":
+        assert store.find(spec).spec == spec
+    elif read == "list":
+        assert [run.spec.name for run in store] == both
+    else:
+        assert store.damaged() == []
+
+
+def test_a_run_that_was_opened_before_it_was_replaced_reads_the_new_one(store, wanted):
+    job = wanted[0]
+    before = store.get(job.spec)
+    wider = tuple(replace(test, slots=(2, 3, 4)) for test in job.tests)
+    after = evaluate_missing(store.get(job.spec), wider, store, tiny.QUIET)
+    assert before.files != after.files
+    pd.testing.assert_frame_equal(before.evaluation.scenes, after.evaluation.scenes, check_exact=True)
+    assert before.read_files() == after.read_files()
+
+
+def test_a_run_that_is_replaced_again_and_again_is_not_called_damaged(store, wanted, monkeypatch):
+    run, reads = store.get(wanted[0].spec), itertools.count()
+    replaced = (replace(run, files={name: f"{next(reads)}" for name in run.files}) for _ in itertools.count())
+    with pytest.raises(UnreadableError, match=f"{run.address}: is replaced again and again"):
+        _ = replace(run, files={SCENES: "0"}, _reopen=lambda: next(replaced)).evaluation
 
 
 def test_looking_whether_a_store_can_be_written_makes_nothing(tmp_path, monkeypatch):
