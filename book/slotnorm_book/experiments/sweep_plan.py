@@ -60,7 +60,14 @@ def make_plan(recipe: Recipe, root: str, device: str) -> Plan:
     estimate = f"about {seconds / 60:.0f} minutes of one worker are left, by recorded speeds on this device"
     if isnan(seconds):
         estimate = "no run of this size on this device is recorded, so there is no estimate of the time"
-    return Plan(tuple(todo), "\n".join([head, *lines, *([estimate] if todo else [])]))
+    others = [f"  damaged, but not of this sweep: {error}" for error in _find_others(store, recipe)]
+    return Plan(tuple(todo), "\n".join([head, *lines, *others, *([estimate] if todo else [])]))
+
+
+def _find_others(store: RunStore, recipe: Recipe) -> list[str]:
+    """List the errors of the runs that cannot be read and are not the recipe's."""
+    names = [spec.name for spec in recipe.runs()]
+    return [error for error in map(str, store.damaged()) if not any(f"/{name}/" in error for name in names)]
 
 
 def _find_state(job: Job, store: RunStore) -> _State:
