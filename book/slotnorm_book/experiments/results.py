@@ -14,6 +14,7 @@ from slotnorm.training.spec import RunSpec
 from slotnorm_book.experiments.engine import DEFAULT, Execution, Job, list_jobs, load_or_train
 from slotnorm_book.experiments.missing_settings import find_missing_settings, has_rows
 from slotnorm_book.experiments.recipes.recipe import Recipe
+from slotnorm_book.experiments.recorded_data import with_recorded_data
 from slotnorm_book.experiments.run_store import Run, RunError, RunStore
 from slotnorm_book.experiments.store_files import UnreadableError
 
@@ -112,12 +113,14 @@ def collect(recipe: Recipe, store: RunStore, missing: Missing = "report", execut
     Args:
         recipe: which runs, and which of their settings.
         store: where the runs are, and where new ones are recorded.
-        missing: ``"train"`` trains and evaluates what is missing, ``"report"`` leaves it out and lists it.
+        missing: ``"train"`` trains and evaluates what is missing, ``"report"`` leaves it out and lists it, and needs no
+            data: where they are not here, it finds the runs by what their records say.
         execution: how runs are trained and evaluated.
 
     Raises:
         RunError: the store cannot be reached; with ``missing="train"`` also where a run is damaged, or must be trained
             again, since it was not evaluated in a setting and has no weights.
+        SpecError, SplitError: the data are not here, and with ``missing="report"`` no record says what they were.
         slotnorm.training.loop.TrainingDivergedError: a loss or gradient was not finite.
 
     Example:
@@ -126,6 +129,8 @@ def collect(recipe: Recipe, store: RunStore, missing: Missing = "report", execut
         >>> collect(one, RunStore("memory://none")).missing[0].variant
         'weighted_sum'
     """
+    if missing == "report":
+        recipe = with_recorded_data(recipe, store)
     jobs = list_jobs(recipe)
     if missing == "train":
         return Results(recipe, tuple(load_or_train(job, store, execution) for job in jobs), ())
