@@ -75,13 +75,21 @@ class ExperimentChapter(ChapterParameters):
         description="seeds, one run each; None for those of the recipe"
     )
     slots: ListOf[SlotCount] | None = Field(description="slot counts at evaluation; None for those of the recipe")
-    data: Annotated[str, AfterValidator(check_data_exists)] | None = Field(
+    data: str | None = Field(
         description="folder of prepared splits, TFRecord file or name of a stand-in; None for the recipe's data"
     )
+
+    @field_validator("data")
+    @classmethod
+    def _exists(cls, data: str | None, info: Any) -> str | None:
+        """Check that the data are here, unless runs are only shown, which are found by what their records say."""
+        return data if data is None or info.data.get("missing") == "report" else check_data_exists(data)
 
     @field_validator("store")
     @classmethod
     def _is_needed(cls, store: str | None, info: Any) -> str | None:
+        if store is not None and not store.strip():
+            raise ValueError("a run store must be a folder or an address; None is a temporary one")
         if store is None and info.data.get("scale", "smoke") != "smoke":
             raise ValueError(f"the {info.data['scale']} scale needs the folder of a run store")
         return store

@@ -48,6 +48,18 @@ def test_only_a_smoke_run_goes_without_a_store(scale: str) -> None:
         Clevr.parse(VALID | {"scale": scale})
 
 
+@pytest.mark.parametrize("store", ["", "  "])
+def test_a_store_without_a_name_is_not_the_working_directory(store: str) -> None:
+    with pytest.raises(ParameterError, match=f"parameter store = '{store}': a run store must be a folder or an addr"):
+        Clevr.parse(VALID | {"store": store})
+
+
+def test_data_that_are_not_here_can_be_named_where_runs_are_only_shown() -> None:
+    assert Clevr.parse(VALID | {"missing": "report", "data": "gone"}).data == "gone"
+    with pytest.raises(ParameterError, match="parameter data = 'gone': there is no file, folder or stand-in 'gone'"):
+        Clevr.parse(VALID | {"missing": "train", "data": "gone"})
+
+
 def test_missing_runs_are_reported(tmp_path) -> None:
     results = Clevr.parse(VALID | {"store": str(tmp_path / "runs")}).results("clevr-6-7")
     assert results.runs == ()

@@ -69,21 +69,25 @@ class Source:
         part: one of :data:`PARTS`: the subfolder of ``data``; it also determines the seed that a maker gets.
         image_size: side of the images in pixels.
         scenes: number of scenes that a maker makes; ignored for a prepared split.
+        chosen: whether somebody named these data in place of the recipe's.
+        recorded: what the records of runs say of data that are not here; they can be described, not opened.
     """
 
     data: str
     part: str
     image_size: int
     scenes: int
+    chosen: bool = False
+    recorded: Data | None = None
 
     def with_data(self, data: str) -> Source:
         """Return the source of the same part of other data."""
-        return replace(self, data=data)
+        return replace(self, data=data, chosen=True, recorded=None)
 
     @property
     def name(self) -> str:
-        """The name of the data for readers: that of the stand-in, file or folder."""
-        return Path(self.data).name
+        """The name of the data for readers: that of the stand-in, file or folder, or the recorded one."""
+        return self.recorded.name if self.recorded else Path(self.data).name
 
     @_own_errors()
     def open(self) -> Split:
@@ -109,6 +113,8 @@ class Source:
     @_own_errors()
     def describe(self, max_objects: int | None = None) -> Data:
         """Return what identifies the scenes in a specification; no stand-in is made for this."""
+        if self.recorded:
+            return replace(self.recorded, max_objects=max_objects)
         data = resolve_path(self.data)
         maker = _maker(data)
         if maker is not None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -11,10 +11,12 @@ import pandas as pd
 
 from slotnorm.evaluation import COLUMNS, SET_COLUMNS
 from slotnorm.training.spec import RunSpec
-from slotnorm_book.experiments.engine import DEFAULT, Execution, list_jobs, load_or_train
+from slotnorm_book.experiments.engine import DEFAULT, Execution, Job, list_jobs, load_or_train
 from slotnorm_book.experiments.missing_settings import find_missing_settings, has_rows
 from slotnorm_book.experiments.recipes.recipe import Recipe
-from slotnorm_book.experiments.run_store import Run, RunStore
+from slotnorm_book.experiments.recorded_data import with_recorded_data
+from slotnorm_book.experiments.run_store import Run, RunError, RunStore
+from slotnorm_book.experiments.store_files import UnreadableError
 
 __all__ = ["Results", "collect"]
 
@@ -28,9 +30,11 @@ class Results:
     Args:
         recipe: the recipe.
         runs: the runs that were found or trained, in the recipe's order.
-        missing: the runs that the store does not have, or that were not evaluated in all settings of the recipe.
+        missing: the runs that the store does not have, that are damaged, or that were not evaluated in all settings of
+            the recipe.
         incomplete: runs in the store of which something is not evaluated. A run without some setting is also in
             ``missing``; a run that only has no column of a measure that was added later is also in ``runs``.
+        damaged: the runs in the store that cannot be used, and why; they are also in ``missing``.
 
     Example:
         >>> from slotnorm_book.experiments.recipes import recipe
@@ -43,6 +47,7 @@ class Results:
     runs: tuple[Run, ...]
     missing: tuple[RunSpec, ...]
     incomplete: tuple[Run, ...] = ()
+    damaged: Mapping[RunSpec, str] = field(default_factory=dict)
 
     @cached_property
     def scenes(self) -> pd.DataFrame:
@@ -72,8 +77,8 @@ class Results:
 
     @property
     def description(self) -> str:
-        """The summary, and which runs are missing or not completely evaluated, in one line."""
-        trained = {run.spec for run in self.incomplete}
+        """The summary, and which runs are missing, damaged or not completely evaluated, in one line."""
+        trained = {run.spec for run in self.incomplete} | set(self.damaged)
         untrained = [spec for spec in self.missing if spec not in trained] if self.runs else []
         parts = {
             "not run": untrained,
@@ -82,7 +87,8 @@ class Results:
                 run.spec for run in self.incomplete if not run.has_weights
             ],
         }
-        return "; ".join([self.summary, *(f"{what}: {_list_names(specs)}" for what, specs in parts.items() if specs)])
+        lists = [f"{what}: {_list_names(specs)}" for what, specs in parts.items() if specs]
+        return "; ".join([self.summary, *lists, *(f"damaged: {reason}" for reason in self.damaged.values())])
 
     def _stack(self, table: Callable[[Run], pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
         wanted = [(test.spec().key, test) for test in self.recipe.tests]
@@ -107,12 +113,14 @@ def collect(recipe: Recipe, store: RunStore, missing: Missing = "report", execut
     Args:
         recipe: which runs, and which of their settings.
         store: where the runs are, and where new ones are recorded.
-        missing: ``"train"`` trains and evaluates what is missing, ``"report"`` leaves it out and lists it.
+        missing: ``"train"`` trains and evaluates what is missing, ``"report"`` leaves it out and lists it, and needs no
+            data: where they are not here, it finds the runs by what their records say.
         execution: how runs are trained and evaluated.
 
     Raises:
-        RunError: a run in the store cannot be used; with ``missing="train"`` also where one must be trained again,
-            since it was not evaluated in a setting and has no weights.
+        RunError: the store cannot be reached; with ``missing="train"`` also where a run is damaged, or must be trained
+            again, since it was not evaluated in a setting and has no weights.
+        SpecError, SplitError: the data are not here, and with ``missing="report"`` no record says what they were.
         slotnorm.training.loop.TrainingDivergedError: a loss or gradient was not finite.
 
     Example:
@@ -121,25 +129,43 @@ def collect(recipe: Recipe, store: RunStore, missing: Missing = "report", execut
         >>> collect(one, RunStore("memory://none")).missing[0].variant
         'weighted_sum'
     """
+    if missing == "report":
+        recipe = with_recorded_data(recipe, store)
     jobs = list_jobs(recipe)
     if missing == "train":
         return Results(recipe, tuple(load_or_train(job, store, execution) for job in jobs), ())
     runs: list[Run] = []
     absent: list[RunSpec] = []
     incomplete: list[Run] = []
+    damaged: dict[RunSpec, str] = {}
     for job in jobs:
-        run = store.find(job.spec)
-        if run is None:
-            absent.append(job.spec)
-        elif not find_missing_settings(run, job.tests):
+        try:
+            run, complete, shown = _look_up(job, store)
+        except UnreadableError:
+            raise
+        except RunError as error:
+            damaged[job.spec] = str(error)
+            run, complete, shown = None, False, False
+        if run and shown:
             runs.append(run)
         else:
+            absent.append(job.spec)
+        if run and not complete:
             incomplete.append(run)
-            if has_rows(run, job.tests):
-                runs.append(run)
-            else:
-                absent.append(job.spec)
-    return Results(recipe, tuple(runs), tuple(absent), tuple(incomplete))
+    return Results(recipe, tuple(runs), tuple(absent), tuple(incomplete), damaged)
+
+
+def _look_up(job: Job, store: RunStore) -> tuple[Run | None, bool, bool]:
+    """Find a run; returns it, whether it is completely evaluated, and whether its tables have rows of every setting.
+
+    Raises:
+        RunError: its record or a table is damaged.
+    """
+    if (run := store.find(job.spec)) is None:
+        return None, False, False
+    _ = run.curve  # a damaged one must not stop the page that draws it
+    complete = not find_missing_settings(run, job.tests)
+    return run, complete, complete or has_rows(run, job.tests)
 
 
 def _add_names(run: Run, table: pd.DataFrame) -> pd.DataFrame:

@@ -112,6 +112,8 @@ def _run_side_by_side(jobs: Sequence[Job], request: Request, execution: Executio
     """Hand the runs to the executor and report how they ended."""
     with Stop(request.time_budget) as stop:
         outcome = EXECUTORS[request.executor](jobs, request.store, execution, request.workers, stop)
+    for reason in outcome.busy.values():
+        print(f"{reason}; when that has ended, the same command goes on", file=sys.stderr)
     for name, reason in outcome.failed.items():
         print(f"{name} failed: {reason}", file=sys.stderr)
     print(f"{len(outcome.done)} done, {len(outcome.stopped)} to continue, {len(outcome.failed)} failed")

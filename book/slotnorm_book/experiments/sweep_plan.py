@@ -14,7 +14,8 @@ from slotnorm_book.experiments.engine import Job, list_jobs
 from slotnorm_book.experiments.missing_settings import RETRAIN_HINT, describe_missing, find_missing_settings
 from slotnorm_book.experiments.provenance import device_name
 from slotnorm_book.experiments.recipes.recipe import Recipe
-from slotnorm_book.experiments.run_store import Run, RunError, RunStore, UnreadableError
+from slotnorm_book.experiments.run_store import Run, RunError, RunStore
+from slotnorm_book.experiments.store_files import UnreadableError
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def make_plan(recipe: Recipe, root: str, device: str) -> Plan:
         device: the device that the runs would use; times are estimated from recorded runs of the same size on it.
 
     Raises:
-        RunError: the store or one of these runs may not be read.
+        RunError: the store cannot be reached.
     """
     store = RunStore(root)
     todo, lines, seconds = [], [], 0.0
@@ -59,7 +60,14 @@ def make_plan(recipe: Recipe, root: str, device: str) -> Plan:
     estimate = f"about {seconds / 60:.0f} minutes of one worker are left, by recorded speeds on this device"
     if isnan(seconds):
         estimate = "no run of this size on this device is recorded, so there is no estimate of the time"
-    return Plan(tuple(todo), "\n".join([head, *lines, *([estimate] if todo else [])]))
+    others = [f"  damaged, but not of this sweep: {error}" for error in _find_others(store, recipe)]
+    return Plan(tuple(todo), "\n".join([head, *lines, *others, *([estimate] if todo else [])]))
+
+
+def _find_others(store: RunStore, recipe: Recipe) -> list[str]:
+    """List the errors of the runs that cannot be read and are not the recipe's."""
+    names = [spec.name for spec in recipe.runs()]
+    return [error for error in map(str, store.damaged()) if not any(f"/{name}/" in error for name in names)]
 
 
 def _find_state(job: Job, store: RunStore) -> _State:
@@ -67,8 +75,8 @@ def _find_state(job: Job, store: RunStore) -> _State:
     try:
         run = store.find(job.spec)
         missing = find_missing_settings(run, job.tests) if run else []
-    except UnreadableError:
-        raise
+    except UnreadableError as error:
+        return _State(f"cannot be read: {error}", steps)
     except RunError as error:
         return _State(f"damaged: {error}; remove its folder to run it again", steps)
     if run and not missing:
@@ -94,8 +102,9 @@ def _find_progress(job: Job, store: RunStore) -> _State:
 def _median_speed(spec: RunSpec, recorded: list[Run]) -> float | None:
     """Return the median steps per second of runs of the same model and batch, whatever the normalization."""
     alike = [
-        float(run.provenance["steps_per_second"])
+        float(speed)
         for run in recorded
-        if (run.spec.task, run.spec.batch_size, run.spec.precision) == (spec.task, spec.batch_size, spec.precision)
+        if (speed := run.provenance["steps_per_second"]) is not None
+        and (run.spec.task, run.spec.batch_size, run.spec.precision) == (spec.task, spec.batch_size, spec.precision)
     ]
     return median(alike) if alike else None

@@ -4,7 +4,6 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 import torch
-from fsspec.implementations.memory import MemoryFileSystem
 from torch.utils.flop_counter import FlopCounterMode
 
 from slotnorm.tasks import FeatureDiscovery, ObjectDiscovery, PropertyPrediction
@@ -209,7 +208,7 @@ def test_a_baseline_that_two_experiments_share_counts_in_both() -> None:
 def test_records_know_all_their_experiments_and_their_precision() -> None:
     about = {"device": "cpu: a core", "threads": 1, "processes": 1, "seconds": 9.0, "steps_per_second": 2.0}
     both, own = (
-        Run("memory://none", spec, {**about, "peak_gpu_memory": None}, {}, {}, MemoryFileSystem())
+        Run("memory://none", spec, {**about, "peak_gpu_memory": None}, {}, {}, lambda _: None, lambda: None)
         for spec in recipe("clevr-6-7", "smoke").runs()[:2]
     )
     table = tabulate_runs({"clevr-6-7": Results(CLEVR, (both, own), ()), "many-slots": Results(CLEVR, (both,), ())})

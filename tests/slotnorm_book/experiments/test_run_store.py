@@ -1,7 +1,10 @@
 """The run store: what is written comes back, what is damaged is named, and the rest of the store goes on."""
 
 import hashlib
+import itertools
 import json
+import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,10 +17,13 @@ from fsspec.implementations.local import LocalFileSystem
 from safetensors.torch import load_file, save_file
 
 from slotnorm.training.loop import train
+from slotnorm_book.checkout import RECORDS
 from slotnorm_book.experiments.engine import Job, evaluate_missing, list_jobs, load_or_train
 from slotnorm_book.experiments.missing_settings import find_missing_settings
-from slotnorm_book.experiments.run_store import RECORD, RUNNING, WEIGHTS, BusyError, RunError, RunStore, UnreadableError
-from tests.helpers import tiny
+from slotnorm_book.experiments.record import CURVE, SCENES, WEIGHTS
+from slotnorm_book.experiments.run_store import RECORD, RUNNING, BusyError, RunError, RunStore
+from slotnorm_book.experiments.store_files import UnreadableError
+from tests.helpers import hostile_store, tiny
 from tests.helpers.paths import ROOT
 from tests.helpers.toy_split import content
 from tests.slotnorm.training.test_resume import full_disk
@@ -75,40 +81,74 @@ def test_no_file_of_a_run_is_a_pickle(filled):
     assert suffixes == {".json", ".parquet", ".safetensors", ".lock"}
 
 
-def change_record(folder: Path, **changes) -> None:
-    path = folder / RECORD
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+def test_a_hostile_store_is_listed_as_damaged_and_the_rest_goes_on(store, wanted):
+    reasons = hostile_store.make_hostile_store(store.local / wanted[0].spec.name, store.local)
+    errors = store.damaged()
+    assert len(errors) == len(reasons)
+    for error, (folder, reason) in zip(errors, sorted(reasons.items()), strict=True):
+        assert re.match(f"{folder}/{RECORD}: .*(?:{reason})", str(error)), error
+        assert len(str(error).splitlines()) == 1
+    assert [run.spec for run in store] == sorted((job.spec for job in wanted), key=lambda spec: spec.name)
+    assert store.get(wanted[1].spec).load_model() is not None
 
 
-RECORD_DAMAGES = {
-    "cut short": (
-        lambda path: path.write_bytes(path.read_bytes()[:-20]),
-        "is not the record of a run: JSONDecodeError",
-    ),
-    "a list": (lambda path: path.write_text("[]"), "is not the record of a run"),
-    "not text": (lambda path: path.write_bytes(b"\xff\xfe\x00"), "is not the record of a run"),
-    "another version": (
-        lambda path: change_record(path.parent, format_version=99),
-        "is of format version 99.* reads 1",
-    ),
-    "no spec": (lambda path: change_record(path.parent, spec={}), "is not the specification of a run"),
-    "an unknown variant": (
-        lambda path: change_record(path.parent, spec=tiny.spec().to_json() | {"variant": "median"}),
-        "unknown variant 'median'",
-    ),
-    "another run": (lambda path: change_record(path.parent, spec=tiny.spec(seed=9).to_json()), "of another run, "),
-}
-
-
-@pytest.mark.parametrize("damage", RECORD_DAMAGES)
-def test_a_record_that_is_no_use_is_named_and_the_other_run_is_usable(store, wanted, damage):
-    (bad, good), (spoil, reason) = (job.spec for job in wanted), RECORD_DAMAGES[damage]
-    spoil(path := store.local / bad.name / RECORD)
-    with pytest.raises(RunError, match=f"{path}: .*{reason}"):
+@pytest.mark.parametrize("damage", hostile_store.RECORDS)
+def test_a_record_that_is_no_use_is_named(store, wanted, damage):
+    (bad, good), (spoil, reason) = (job.spec for job in wanted), hostile_store.RECORDS[damage]
+    spoil(store.local / bad.name)
+    with pytest.raises(RunError, match=f"{store.local / bad.name / RECORD}: .*(?:{reason})"):
         store.find(bad)
-    assert [str(error).partition(":")[0] for error in store.damaged()] == [str(path)]
     assert [run.spec for run in store] == [good]
-    assert store.get(good).load_model() is not None
+
+
+@pytest.mark.parametrize("damage", hostile_store.TABLES)
+def test_a_table_that_is_no_use_is_named(store, wanted, damage):
+    name, spoil, reason = hostile_store.TABLES[damage]
+    spoil(store.local / wanted[0].spec.name)
+    run = store.get(wanted[0].spec)
+    with pytest.raises(RunError, match=f"{store.local / wanted[0].spec.name / name}: .*{reason}"):
+        _ = run.curve if name == CURVE else run.evaluation
+
+
+def test_nothing_is_written_where_a_record_points_to(store, wanted, tmp_path):
+    spec, outside = wanted[0].spec, tmp_path / "outside"
+    outside.write_bytes(b"mine")
+    run, folder = store.get(spec), store.local / spec.name
+    sha = hashlib.sha256(b"mine").hexdigest()
+    for name in (str(outside), "../../outside"):
+        files = {**run.files, name: sha}
+        hostile_store.change_record(folder, files=files)
+        with pytest.raises(RunError, match=r"Input should be 'curve\.parquet'"):
+            store.drop_weights(store.get(spec))
+        wider = tuple(replace(test, slots=(2, 3, 4)) for test in wanted[0].tests)
+        with pytest.raises(RunError, match=r"Input should be 'curve\.parquet'"):
+            load_or_train(replace(wanted[0], tests=wider), store, tiny.QUIET)
+        assert outside.read_bytes() == b"mine"
+
+
+def test_the_record_of_another_run_is_named(store, wanted):
+    one, other = (store.local / job.spec.name for job in wanted)
+    shutil.copyfile(other / RECORD, one / RECORD)
+    with pytest.raises(RunError, match=f"{one / RECORD}: is the record of another run, {other.name}"):
+        store.find(wanted[0].spec)
+
+
+def test_a_record_of_version_1_is_read_and_the_next_one_has_a_checksum(store, wanted):
+    spec = wanted[0].spec
+    before = store.get(spec)
+    hostile_store.change_record(store.local / spec.name, format_version=1)
+    assert "checksum" not in json.loads((store.local / spec.name / RECORD).read_bytes())
+    run = store.get(spec)
+    assert run == before
+    store.drop_weights(run)
+    written = json.loads((store.local / spec.name / RECORD).read_bytes())
+    assert (written["format_version"], len(written["checksum"])) == (2, 64)
+
+
+def test_the_committed_records_can_all_be_read():
+    committed = RunStore(RECORDS)
+    assert committed.damaged() == []
+    assert len(list(committed)) == len(list(RECORDS.iterdir()))
 
 
 @pytest.mark.parametrize("name", ["eval.parquet", "curve.parquet", WEIGHTS])
@@ -118,7 +158,7 @@ def test_a_file_that_is_no_use_is_named(store, wanted, name, how):
     path = store.local / spec.name / name
     data = path.read_bytes()
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1])) if how == "changed" else path.unlink()
-    run, reason = store.get(spec), "damaged, or replaced" if how == "changed" else "missing"
+    run, reason = store.get(spec), "damaged: its checksum differs" if how == "changed" else "missing"
     with pytest.raises(RunError, match=f"{path}: {reason}"):
         _ = run.read_files()[name]
     read = {"eval.parquet": lambda: run.evaluation, "curve.parquet": lambda: run.curve, WEIGHTS: run.load_model}
@@ -133,8 +173,7 @@ def test_weights_of_another_shape_are_named(store, wanted):
     weights = load_file(folder / WEIGHTS)
     weights["slot_attention.to_q.weight"] = weights["slot_attention.to_q.weight"][:, :2].contiguous()
     save_file(weights, folder / WEIGHTS)
-    files = json.loads((folder / RECORD).read_text())["files"]
-    change_record(folder, files=files | {WEIGHTS: hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()})
+    hostile_store.replace_file(folder, WEIGHTS, (folder / WEIGHTS).read_bytes())
     with pytest.raises(RunError, match=rf"{folder / WEIGHTS}: does not fit the model .*to_q.weight"):
         store.get(spec).load_model()
     assert len(store.get(spec).curve) == 8
@@ -161,19 +200,61 @@ def test_a_remote_store_is_read_and_not_written(store, wanted):
         memory.rm("/runs", recursive=True)
 
 
-@pytest.mark.parametrize("address", ["foo://bar", __file__])
-def test_what_is_no_store_is_refused_at_once(address):
-    with pytest.raises(RunError, match=f"{address}: (is a file|neither a folder .*: Protocol not known)"):
-        RunStore(address)
+class Replacing:
+    """Replaces a run while somebody reads it: after the given number of calls of the file system."""
+
+    def __init__(self, change, after):
+        self.change, self.left = change, after
+
+    def __call__(self, original):
+        def call(*arguments, **options):
+            self.left -= 1
+            if self.left == 0:
+                self.change()
+            return original(*arguments, **options)
+
+        return call
 
 
-def test_a_filesystem_that_is_not_installed_is_named(monkeypatch):
-    def lacking(_):
-        raise ImportError("Install s3fs to access S3")
+@pytest.mark.parametrize(("read", "after"), [("find", 1), *itertools.product(["list", "damaged"], range(1, 7))])
+def test_a_reader_sees_a_run_that_is_moved_aside_and_replaced(store, wanted, monkeypatch, after, read):
+    """Every call of the file system finds the run elsewhere than the one before: aside, back, aside, …"""
+    spec = wanted[0].spec
+    place, aside = store.local / spec.name, store.local / RUNNING / f"{spec.name}.old"
+    both = sorted(job.spec.name for job in wanted)
 
-    monkeypatch.setattr(fsspec, "url_to_fs", lacking)
-    with pytest.raises(RunError, match=r"s3://bucket: neither a folder .*: Install s3fs to access S3"):
-        RunStore("s3://bucket")
+    def move_away():
+        place.rename(aside)
+
+    def move_back():
+        aside.rename(place)
+
+    away, back = Replacing(move_away, after), Replacing(move_back, after + 1)
+    for way in ("cat_file", "ls"):
+        monkeypatch.setattr(LocalFileSystem, way, back(away(getattr(LocalFileSystem, way))))
+    if read == "find":
+        assert store.find(spec).spec == spec
+    elif read == "list":
+        assert [run.spec.name for run in store] == both
+    else:
+        assert store.damaged() == []
+
+
+def test_a_run_that_was_opened_before_it_was_replaced_reads_the_new_one(store, wanted):
+    job = wanted[0]
+    before = store.get(job.spec)
+    wider = tuple(replace(test, slots=(2, 3, 4)) for test in job.tests)
+    after = evaluate_missing(store.get(job.spec), wider, store, tiny.QUIET)
+    assert before.files != after.files
+    pd.testing.assert_frame_equal(before.evaluation.scenes, after.evaluation.scenes, check_exact=True)
+    assert before.read_files() == after.read_files()
+
+
+def test_a_run_that_is_replaced_again_and_again_is_not_called_damaged(store, wanted, monkeypatch):
+    run, reads = store.get(wanted[0].spec), itertools.count()
+    replaced = (replace(run, files={name: f"{next(reads)}" for name in run.files}) for _ in itertools.count())
+    with pytest.raises(UnreadableError, match=f"{run.address}: is replaced again and again"):
+        _ = replace(run, files={SCENES: "0"}, _reopen=lambda: next(replaced)).evaluation
 
 
 def test_looking_whether_a_store_can_be_written_makes_nothing(tmp_path, monkeypatch):
@@ -266,7 +347,7 @@ def test_two_processes_do_not_make_the_same_run(tmp_path, wanted):
     command = [sys.executable, "-c", program, str(tmp_path / "store")]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(BusyError, match=f"{tiny.spec().name}: another process is working on this run"):
+        with pytest.raises(BusyError, match=rf"{tiny.spec().name}: another process \(process {other.pid} on "):
             store.lock(tiny.spec())
         with store.lock(spec):
             assert spec.name != tiny.spec().name  # another run is free

@@ -24,8 +24,9 @@ from slotnorm_book.experiments.launch.stop import EXIT_RESUMABLE
 from slotnorm_book.experiments.recipes import EXPERIMENTS
 from slotnorm_book.experiments.recipes.recipe import SCALES, Recipe
 from slotnorm_book.experiments.results import collect
-from slotnorm_book.experiments.run_store import RunStore
-from tests.helpers import tiny
+from slotnorm_book.experiments.run_store import RunError, RunStore
+from slotnorm_book.experiments.store_files import UnreadableError
+from tests.helpers import hostile_store, tiny
 from tests.helpers.command import command as run_command
 from tests.helpers.paths import FIXTURES, ROOT
 
@@ -226,7 +227,7 @@ def test_a_store_that_may_not_be_written_or_read_is_refused_when_it_would_be(mon
     assert capsys.readouterr().err == f"error: {root}: may not be read; its owner can permit it\n"
 
 
-def test_a_run_that_may_not_be_read_is_not_called_damaged(monkeypatch, capsys, root, tried):
+def test_a_run_that_may_not_be_read_is_not_called_damaged(monkeypatch, root, tried):
     folder = Path(root) / list_jobs(tried)[0].spec.name
     folder.mkdir(parents=True)
     (folder / "record.json").touch()
@@ -235,8 +236,63 @@ def test_a_run_that_may_not_be_read_is_not_called_damaged(monkeypatch, capsys, r
         raise PermissionError
 
     monkeypatch.setattr(LocalFileSystem, "cat_file", forbidden)
-    assert command(monkeypatch, "tiny", "--scale", "smoke", "--store", root, "--dry-run") == 2
-    assert capsys.readouterr().err == f"error: {folder}/record.json: may not be read; its owner can permit it\n"
+    with pytest.raises(UnreadableError, match=f"{folder}/record.json: may not be read; its owner can permit it"):
+        collect(tried.select(variants=[tried.variants[0]]), RunStore(root))
+
+
+def test_damaged_runs_are_listed_and_the_rest_is_made(monkeypatch, capsys, root, tried, tmp_path):
+    first, second = list_jobs(tried)
+    collect(tried.select(variants=["batch_norm"]), RunStore(root), "train", tiny.QUIET)
+    reasons = hostile_store.make_hostile_store(Path(root) / second.spec.name, Path(root))
+    hostile_store.TABLES["other columns"][1](Path(root) / second.spec.name)
+    made = []
+    monkeypatch.setitem(sweep.EXECUTORS, "local", lambda jobs, *_: made.extend(jobs) or JobOutcome(done=list(jobs)))
+    assert command(monkeypatch, "tiny", "--scale", "smoke", "--store", root) == 0
+    assert [job.spec for job in made] == [first.spec, second.spec]
+    said = capsys.readouterr().out
+    assert said.count("damaged, but not of this sweep: ") == len(reasons)
+    assert f"damaged: {root}/{second.spec.name}/eval.parquet: is not the table of a run: has no column slots" in said
+    found = collect(tried, RunStore(root))
+    assert found.damaged.keys() == {second.spec}
+    assert found.missing == (first.spec, second.spec)
+    reason = f"{root}/{second.spec.name}/eval.parquet: is not the table of a run: has no column slots"
+    assert found.description == f"0 of 2 runs at smoke scale; damaged: {reason}"
+    with pytest.raises(RunError, match=reason):
+        collect(tried, RunStore(root), "train", tiny.QUIET)
+
+
+def test_a_damaged_curve_is_listed(root, tried):
+    collect(tried, RunStore(root), "train", tiny.QUIET)
+    bad, good = list_jobs(tried)
+    hostile_store.TABLES["a curve without loss"][1](Path(root) / bad.spec.name)
+    found = collect(tried, RunStore(root))
+    assert found.description == (
+        "1 of 2 runs at smoke scale; damaged: "
+        f"{root}/{bad.spec.name}/curve.parquet: is not the table of a run: has no column loss"
+    )
+    assert set(found.curves["variant"]) == {good.spec.variant}
+
+
+def test_a_recorded_run_without_a_speed_is_no_estimate(monkeypatch, capsys, root, tried):
+    collect(tried.select(variants=["batch_norm"]), RunStore(root), "train", tiny.QUIET)
+    (run,) = RunStore(root)
+    provenance = {**run.provenance, "steps_per_second": None}
+    hostile_store.change_record(Path(root) / run.spec.name, provenance=provenance)
+    assert command(monkeypatch, "tiny", "--scale", "smoke", "--store", root, "--dry-run", "--device", "cpu") == 0
+    assert "no estimate" in capsys.readouterr().out
+
+
+def test_a_sweep_says_whose_lock_it_meets(monkeypatch, capsys, root, tried):
+    first, second = list_jobs(tried)
+    with RunStore(root).lock(first.spec):
+        assert command(monkeypatch, "tiny", "--scale", "smoke", "--store", root, "--jobs", "1") == EXIT_RESUMABLE
+    said = capsys.readouterr()
+    holder = f"{first.spec.name}: another process (process {os.getpid()} on "
+    assert holder in said.err
+    assert f"is working on this run in {root}; when that has ended, the same command goes on" in said.err
+    assert "1 done, 1 to continue, 0 failed" in said.out
+    assert [run.spec for run in RunStore(root)] == [second.spec]
+    assert {path.suffix for path in (Path(root) / ".running").iterdir()} == {".lock"}
 
 
 def test_compile_reaches_the_workers(monkeypatch, root):

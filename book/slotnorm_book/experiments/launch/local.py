@@ -88,7 +88,7 @@ def _start(context: SpawnContext, job: Job, root: str, execution: Execution, sto
 
 
 def _receive(worker: _Worker, display: Display) -> None:
-    """Receive the worker's messages: the step and loss that it is at, or why it failed."""
+    """Receive the worker's messages: the step and loss that it is at, or why it did not end well."""
     try:
         while worker.messages.poll():
             message = worker.messages.recv()
@@ -109,6 +109,8 @@ def _finish(worker: _Worker, outcome: JobOutcome, display: Display) -> None:
         outcome.done.append(job)
     elif code == EXIT_RESUMABLE:
         outcome.stopped.append(job)
+        if worker.error:
+            outcome.busy[job.spec.name] = worker.error
     else:
         killed = f"killed by signal {-code}" if code is not None and code < 0 else f"exit status {code}"
         outcome.failed[job.spec.name] = worker.error or f"{killed}; {RESUME_HINT}"
@@ -125,7 +127,10 @@ def _work(job: Job, root: str, execution: Execution, stop_asked: Event, messages
         own = replace(execution, stop=stop, report=_make_reporter(messages), bar=False)
         try:
             load_or_train(job, RunStore(root), own)
-        except (Interrupted, BusyError):
+        except Interrupted:
+            sys.exit(EXIT_RESUMABLE)
+        except BusyError as error:
+            _send(messages, str(error))
             sys.exit(EXIT_RESUMABLE)
         except Exception as error:
             _send(messages, f"{type(error).__name__}: {error}")

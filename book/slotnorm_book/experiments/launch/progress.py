@@ -15,10 +15,18 @@ RESUME_HINT = "the same command continues from its checkpoint"
 
 @dataclass
 class JobOutcome:
-    """How jobs ended: the finished ones, those that were stopped and can be continued, and the reasons of failures."""
+    """How jobs ended.
+
+    Args:
+        done: the finished ones.
+        stopped: those that can be continued, or are another process's.
+        busy: of those that are another process's, who that is, by name.
+        failed: why the others failed, by name.
+    """
 
     done: list[Job] = field(default_factory=list)
     stopped: list[Job] = field(default_factory=list)
+    busy: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
 

@@ -166,12 +166,14 @@ class _Driver:
         except self.ray.exceptions.RayError as error:
             ended, reason = "failed", f"{type(error).__name__} after {RETRIES} retries; {RESUME_HINT}"
             if reference in self.cancelled:  # a task that was just starting does not end by TaskCancelledError
-                ended = "stopped"
+                ended, reason = "stopped", ""
         if ended == "done":
             display.finish(job)
             self.outcome.done.append(job)
         elif ended == "stopped":
             self.outcome.stopped.append(job)
+            if reason:
+                self.outcome.busy[job.spec.name] = reason
         else:
             self.outcome.failed[job.spec.name] = reason
 
@@ -200,13 +202,15 @@ def _run(job: Job, root: str, execution: Execution, actor: Any) -> tuple[str, st
 
 
 def _attempt(job: Job, root: str, execution: Execution) -> tuple[str, str]:
-    """Carry out a job; returns ``done``, ``stopped`` or ``failed``, and why it failed."""
+    """Carry out a job; returns ``done``, ``stopped`` or ``failed``, and why it failed or whose it is."""
     try:
         if not Path(root).is_dir():
             raise RunError(f"there is no folder {root}; the store must be one that all nodes see")
         _wait_and_run(job, RunStore(root), execution)
-    except (Interrupted, BusyError):
+    except Interrupted:
         return "stopped", ""
+    except BusyError as error:
+        return "stopped", str(error)
     except Exception as error:
         return "failed", f"{type(error).__name__} on {platform.node()}: {error}"
     return "done", ""

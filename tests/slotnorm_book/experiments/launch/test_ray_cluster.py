@@ -1,5 +1,6 @@
 """Runs on a Ray cluster: two simulated nodes, one of which is killed in the middle; what needs no Ray without it."""
 
+import os
 import socket
 import sys
 from dataclasses import replace
@@ -155,6 +156,10 @@ def test_a_lock_that_is_never_released_is_left_to_its_owner(tmp_path, monkeypatc
     store, job = RunStore(tmp_path), tiny(1)[0]
     with store.lock(job.spec), pytest.raises(BusyError):
         cluster._wait_and_run(job, store, Execution(bar=False))
+    with store.lock(job.spec):
+        ended, reason = cluster._attempt(job, str(tmp_path), Execution(bar=False))
+    assert ended == "stopped"
+    assert f"{job.spec.name}: another process (process {os.getpid()} on " in reason
 
 
 def test_a_task_that_is_told_to_stop_does_not_begin(tmp_path):
