@@ -195,9 +195,8 @@ class ChapterParameters(BaseModel):
             return f"unknown parameter {name}" + (f"; do you mean {near[0]}?" if near else "")
         if error["type"] == "string_too_short":
             optional = not error["loc"][1:] and "None" in dict(row[:2] for row in cls.rows())[name]
-            return f"parameter {name} = {error['input']!r}: must not be empty" + (
-                "; None is the default" if optional else ""
-            )
+            default = "; None is the default" if optional else ""
+            return f"parameter {name} = {error['input']!r}: must not be empty{default}"
         message = error["msg"].removeprefix("Value error, ").replace("Tuple", "List").replace("tuple", "list")
         return f"parameter {name} = {error['input']!r}: {message}"
 
