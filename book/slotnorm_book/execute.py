@@ -7,7 +7,6 @@ it holds all of its parameters, where papermill keeps those that it sets: ``meta
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -27,7 +26,7 @@ from nbclient import NotebookClient
 
 from slotnorm_book.chapter_parameters import read_word
 from slotnorm_book.chapters import CHAPTERS, ParameterError, select_chapters
-from slotnorm_book.checkout import NOTEBOOKS, PAGES, ROOT, SHOWN
+from slotnorm_book.checkout import NOTEBOOKS, PAGES, ROOT, CheckoutError, read_shown_parameters
 from slotnorm_book.notebook_files import default_parameters, normalize, read_notebook, write_notebook
 from slotnorm_book.orphans import end_with_parent
 
@@ -51,6 +50,7 @@ def execute_chapters(names: Sequence[str], assignments: Sequence[str], reference
 
     Raises:
         ParameterError: a chapter or parameter does not exist, a value is out of range, or a notebook cannot be read.
+        CheckoutError: ``book/parameters.json`` cannot be read.
         OSError: the results cannot be written where they belong; the error names the folder.
     """
     if reference and assignments:
@@ -87,29 +87,13 @@ def check_parameters(chapter: str, changes: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ParameterError: the message names the chapter, and each parameter that is wrong.
     """
-    usual = default_parameters(NOTEBOOKS / f"{chapter}.ipynb") | shown_parameters(chapter)
+    usual = default_parameters(NOTEBOOKS / f"{chapter}.ipynb") | read_shown_parameters(chapter)
     try:
         checked = CHAPTERS[chapter].parse(usual | changes)
     except ParameterError as error:
         problems = "; ".join(str(error).split("\n\n")[0].splitlines())
         raise ParameterError(f"{chapter}: {problems} (see `slotnorm-book parameters {chapter}`)") from error
     return {name: list(value) if isinstance(value, tuple) else value for name, value in checked}
-
-
-def shown_parameters(chapter: str) -> dict[str, Any]:
-    """Return the parameters with which the book shows a chapter, if not the defaults.
-
-    Raises:
-        ParameterError: the file that has them cannot be read, or is not a mapping of chapters to parameters.
-    """
-    try:
-        found = json.loads(SHOWN.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ParameterError(f"{SHOWN} cannot be read as JSON: {error}") from error
-    parameters = found.get(chapter, {}) if isinstance(found, dict) else None
-    if not isinstance(parameters, dict):
-        raise ParameterError(f"{SHOWN} must map each chapter to a mapping of its parameters")
-    return parameters
 
 
 def check_writable(folder: Path) -> None:
@@ -135,9 +119,12 @@ def run_all(chapters: list[str], job: Callable[..., None], *arguments: Any) -> i
         for number, future in enumerate(as_completed(running), 1):
             try:
                 outcome = f"{running[future]} in {future.result():.0f} s"
-            except (ChapterError, ParameterError, OSError) as error:
+            except ChapterError as error:
                 failed += 1
                 outcome = str(error)
+            except (CheckoutError, ParameterError, OSError) as error:
+                failed += 1
+                outcome = f"{running[future]} failed: {error}"
             except BrokenProcessPool:
                 failed += 1
                 outcome = f"{running[future]} failed: a process that ran chapters was killed, as when memory runs out"
@@ -162,7 +149,7 @@ def execute_chapter(chapter: str, changes: dict[str, Any]) -> None:
         OSError: the page cannot be written; it stays as it was.
     """
     every = check_parameters(chapter, changes)
-    given = {name: every[name] for name in shown_parameters(chapter) | changes}
+    given = {name: every[name] for name in read_shown_parameters(chapter) | changes}
     with TemporaryDirectory(prefix=f"slotnorm-{chapter}-") as folder:
         partial = Path(folder, f"{chapter}.ipynb")
         try:
@@ -209,16 +196,16 @@ def refresh_reference(chapter: str) -> None:
 
 
 def explain(error: Exception, chapter: str, started: nbformat.NotebookNode, parameters: dict[str, Any]) -> str:
-    """Keep a notebook that was not executed to its end; say which cell failed, with which parameters, and where it is.
-
-    Raises:
-        OSError: the notebook cannot be written to ``_build/failed``.
-    """
+    """Keep a notebook that failed; say which cell, with which parameters, and where it is kept."""
     cells = [cell for cell in started.cells if cell.cell_type == "code"]
     broken = [cell for cell in cells if any(output.output_type == "error" for output in cell.outputs)]
     where = f"cell In [{broken[0].execution_count}] `{broken[0].source.splitlines()[0]} …`" if broken else "a cell"
     run = ", ".join(f"{name} = {value!r}" for name, value in parameters.items()) or "the defaults"
     reason = f"{getattr(error, 'ename', type(error).__name__)}: {getattr(error, 'evalue', error)}"
-    kept = FAILED / f"{chapter}.ipynb"
-    write_notebook(kept, started)
-    return f"{chapter} failed in {where}, with {run}:\n{reason}\nThe partial notebook is {kept.relative_to(ROOT)}."
+    path = FAILED / f"{chapter}.ipynb"
+    try:
+        write_notebook(path, started)
+        kept = f"The partial notebook is {path.relative_to(ROOT)}."
+    except OSError as unwritable:
+        kept = f"The partial notebook cannot be kept: {unwritable}"
+    return f"{chapter} failed in {where}, with {run}:\n{reason}\n{kept}"

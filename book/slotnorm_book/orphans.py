@@ -26,6 +26,6 @@ def _wait_and_end() -> None:
     for process in psutil.Process().children(recursive=True):
         try:
             process.kill()
-        except psutil.NoSuchProcess:
+        except psutil.Error:  # it has ended already
             continue
     os._exit(1)

@@ -5,7 +5,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from slotnorm_book import chapters
+from slotnorm_book import chapters, checkout
 from slotnorm_book import execute as module
 from slotnorm_book.chapters import CHAPTERS
 from tests.book.executed import places
@@ -43,6 +43,7 @@ def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     for name, place in places(tmp_path).items():
         monkeypatch.setattr(module, name, place)
     monkeypatch.setattr(chapters, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(checkout, "SHOWN", tmp_path / "parameters.json")
     monkeypatch.setattr(chapters, "CHAPTERS", {"01_vmf_em": CHAPTERS["01_vmf_em"]})
     (tmp_path / "parameters.json").write_text("{}")
     (tmp_path / "notebooks").mkdir()

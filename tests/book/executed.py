@@ -4,7 +4,7 @@ import multiprocessing
 import sys
 from pathlib import Path
 
-from slotnorm_book import execute
+from slotnorm_book import checkout, execute
 
 
 def places(root: Path) -> dict[str, Path]:
@@ -14,7 +14,6 @@ def places(root: Path) -> dict[str, Path]:
         "NOTEBOOKS": root / "notebooks",
         "PAGES": root / "book" / "chapters",
         "FAILED": root / "_build" / "failed",
-        "SHOWN": root / "parameters.json",
     }
 
 
@@ -22,4 +21,5 @@ if __name__ == "__main__":
     multiprocessing.set_start_method("fork")  # workers see the project, too
     for name, place in places(Path(sys.argv[1])).items():
         setattr(execute, name, place)
+    checkout.SHOWN = Path(sys.argv[1], "parameters.json")
     sys.exit(execute.execute_chapters(["01_vmf_em"], []))

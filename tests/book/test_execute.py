@@ -13,9 +13,10 @@ import pytest
 from jupyter_client.kernelspec import NoSuchKernel
 from nbformat.v4 import new_code_cell, new_notebook
 
+from slotnorm_book import checkout, notebook_files
 from slotnorm_book import execute as module
-from slotnorm_book import notebook_files
 from slotnorm_book.chapters import VmfEm
+from slotnorm_book.claims import committed_verdicts
 from tests.book.conftest import CHECK, notebook
 from tests.helpers.command import command
 from tests.helpers.paths import ROOT
@@ -220,13 +221,36 @@ def test_a_broken_notebook_is_one_line(
     assert said.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"01_vmf_em": 3}', "[" * 100_000])
-def test_broken_parameters_of_the_book_are_one_line(execute: ModuleType, content: str, monkeypatch, capsys) -> None:
-    execute.SHOWN.write_text(content)
-    assert command(monkeypatch, "execute", "01_vmf_em") == 2
+@pytest.mark.parametrize("call", [["execute", "01_vmf_em"], ["verdicts"]])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"01_vmf_em": 3, "08_claims": 3}', "[" * 100_000])
+def test_broken_parameters_of_the_book_are_one_line(
+    execute: ModuleType, content: str, call: list[str], monkeypatch, capsys
+) -> None:
+    checkout.SHOWN.write_text(content)
+    assert command(monkeypatch, *call) == 2
     said = capsys.readouterr()
-    assert said.err.startswith(f"error: {execute.SHOWN} ")
+    assert said.err.startswith(f"error: {checkout.SHOWN} ")
     assert said.err.count("\n") == 1
+
+
+def test_verdicts_without_a_store_are_one_line(execute: ModuleType, monkeypatch, capsys) -> None:
+    assert command(monkeypatch, "verdicts") == 2
+    assert capsys.readouterr().err == "error: book/parameters.json: 08_claims lacks scale, store\n"
+
+
+def test_verdicts_that_cannot_be_written_are_one_line(tmp_path: Path, monkeypatch, capsys) -> None:
+    (tmp_path / "verdicts.json").mkdir()
+    monkeypatch.setattr(committed_verdicts, "VERDICTS", tmp_path / "verdicts.json")
+    monkeypatch.setattr(committed_verdicts, "judge_committed_records", dict)
+    assert command(monkeypatch, "verdicts") == 2
+    assert capsys.readouterr().err == f"error: {tmp_path / 'verdicts.json'}: Is a directory\n"
+
+
+def test_a_failure_is_told_where_nothing_can_be_kept(execute: ModuleType) -> None:
+    execute.FAILED.parent.write_text("a file in the way of the folder")
+    told = execute.explain(ValueError("why"), "01_vmf_em", notebook(), {})
+    assert told.splitlines()[:2] == ["01_vmf_em failed in a cell, with the defaults:", "ValueError: why"]
+    assert told.splitlines()[2].startswith("The partial notebook cannot be kept: ")
 
 
 @pytest.mark.slow
