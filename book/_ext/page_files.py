@@ -1,9 +1,11 @@
 """Sphinx extension: adds links to every chapter, to download its notebook, its parameters and the records of its runs.
 
-``slotnorm-book execute`` writes the executed notebook and its parameters to ``book/chapters``. The records are those of
-``book/results`` without the trained weights, in one archive for all chapters that show runs.
+``slotnorm-book execute`` writes the executed notebook, which holds its parameters, to ``book/chapters``. The parameters
+are offered as YAML, for ``papermill -f``. The records are those of ``book/results`` without the trained weights, in one
+archive for all chapters that show runs.
 """
 
+import json
 import shutil
 from functools import cache
 from io import BytesIO
@@ -37,14 +39,19 @@ def pack_records(source: Path) -> bytes:
     return archive.getvalue()
 
 
+def read_parameters(notebook: Path) -> dict[str, Any]:
+    """Return the parameters that a page was executed with."""
+    parameters: dict[str, Any] = json.loads(notebook.read_text(encoding="utf-8"))["metadata"]["papermill"]["parameters"]
+    return parameters
+
+
 def add_links(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document) -> None:
     """Add the links at the end of a chapter."""
     if not page.startswith(CHAPTERS) or doctree is None:
         return
     name = page.removeprefix(CHAPTERS)
     files = {"notebook": f"{FOLDER}/{name}.ipynb", "parameters": f"{FOLDER}/{name}.yaml"}
-    parameters = yaml.safe_load((Path(app.srcdir) / f"{page}.yaml").read_text(encoding="utf-8"))
-    if parameters.get("store"):
+    if read_parameters(Path(app.srcdir) / f"{page}.ipynb").get("store"):
         files[f"records of all runs, {len(pack_records(Path(app.srcdir))) / 1e6:.0f} MB"] = RECORDS
     links = [f'<a href="{context["pathto"](target, 1)}" download>{text}</a>' for text, target in files.items()]
     context["body"] += LINE.format(links=" · ".join(links), cite=context["pathto"]("book/cite"))
@@ -56,9 +63,10 @@ def copy_files(app: Sphinx, error: Exception | None) -> None:
         return
     source, target = Path(app.srcdir), Path(app.outdir, FOLDER)
     target.mkdir(parents=True, exist_ok=True)
-    for path in sorted((source / CHAPTERS).glob("*.*")):
-        if path.suffix in (".ipynb", ".yaml"):
-            shutil.copyfile(path, target / path.name)
+    for path in sorted((source / CHAPTERS).glob("*.ipynb")):
+        shutil.copyfile(path, target / path.name)
+        text = yaml.safe_dump(read_parameters(path))
+        (target / f"{path.stem}.yaml").write_text(text, encoding="utf-8")
     Path(app.outdir, RECORDS).write_bytes(pack_records(source))
 
 

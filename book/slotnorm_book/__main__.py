@@ -153,12 +153,13 @@ def sweep(
     batches of each run.
     """
     from slotnorm.training.spec import SpecError
+    from slotnorm_book.chapter_parameters import NOTHING
     from slotnorm_book.experiments import sweep as sweeps
 
     if list_all:
         print(sweeps.list_experiments())
         return
-    if experiment is None or store is None:
+    if experiment is None or store in (None, "", *NOTHING):
         example = "slotnorm-book sweep clevr-6-7 --scale cpu --store runs"
         raise SpecError(f"name an experiment and a store, as in `{example}`; --list shows the experiments")
     recipe = sweeps.choose_recipe(experiment, scale, variants, seeds, slots, data, test_data)
@@ -192,7 +193,11 @@ def _describe(error: Exception) -> str | None:
         return str(format_message())
     from slotnorm_book.errors import USER_ERRORS
 
-    return str(error) if isinstance(error, USER_ERRORS) else None
+    if isinstance(error, USER_ERRORS):
+        return str(error)
+    if isinstance(error, OSError) and error.filename is not None:  # a folder that is read-only, a full disk, …
+        return f"{error.filename}: {error.strerror}"
+    return None
 
 
 if __name__ == "__main__":

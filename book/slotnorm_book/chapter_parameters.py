@@ -16,6 +16,10 @@ from slotnorm.normalization import known_names
 from slotnorm_book.experiments.data_sources import PARTS, Source, is_known, list_stand_ins, resolve_path
 
 _INJECTED = "# Parameters"
+_INJECTED_PATHS = {"PAPERMILL_INPUT_PATH", "PAPERMILL_OUTPUT_PATH"}
+"""What papermill adds for ``--inject-paths``."""
+NOTHING = ("None", "null")
+"""Texts that stand for ``None`` wherever a parameter is set."""
 T = TypeVar("T")
 
 
@@ -44,6 +48,25 @@ def check_power_of_two(size: int) -> int:
     if size & (size - 1):
         raise ValueError("must be a power of two")
     return size
+
+
+def read_word(text: str) -> object:
+    """Read a value from a command line as ``papermill -p`` does: ``None``, booleans and numbers; all else is text.
+
+    Example:
+        >>> [read_word(text) for text in ("None", "True", "7", "1e-3", "[5, 7]", "runs")]
+        [None, True, 7, 0.001, '[5, 7]', 'runs']
+    """
+    if text in NOTHING:
+        return None
+    if text in ("True", "False"):
+        return text == "True"
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return text
 
 
 def _listed(value: object) -> object:
@@ -91,7 +114,7 @@ SlotCount = Annotated[int, Field(ge=1, le=256)]
 class ChapterParameters(BaseModel):
     """The base class of all chapters' parameters: frozen, strictly typed, each with a meaning and without a default."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, str_min_length=1, str_strip_whitespace=True)
 
     seed: Seed
     device: Device
@@ -107,6 +130,9 @@ class ChapterParameters(BaseModel):
     def parse(cls: type[Chapter], values: Mapping[str, object]) -> Chapter:
         """Check parameters and return them as an object.
 
+        A text is read in one way, whether papermill, a command line or the notebook's own cell gives it: ``"None"`` and
+        ``"null"`` stand for ``None``, and ``"7"`` for 7 unless the parameter is a text.
+
         Args:
             values: one value per field, by name.
 
@@ -115,7 +141,7 @@ class ChapterParameters(BaseModel):
                 lists all parameters.
         """
         try:
-            return cls.model_validate(dict(values))
+            return cls.model_validate({name: cls._read(name, value) for name, value in values.items()})
         except ValidationError as error:
             first = {str(e["loc"][0]): e for e in reversed(error.errors())}
         problems = [cls._problem(name, first[name]) for name in reversed(first)]
@@ -153,12 +179,24 @@ class ChapterParameters(BaseModel):
         return [(name, _kind(entry), entry["description"]) for name, entry in schema.items()]
 
     @classmethod
+    def _read(cls, name: str, value: object) -> object:
+        if not isinstance(value, str) or name not in cls.model_fields:
+            return value
+        entry, word = cls.model_json_schema()["properties"][name], read_word(value)
+        is_text = any(choice.get("type") == "string" for choice in entry.get("anyOf", [entry]))
+        return value if is_text and word is not None else word
+
+    @classmethod
     def _problem(cls, name: str, error: ErrorDetails) -> str:
         if error["type"] == "missing":
             return f"parameter {name} is missing"
         if error["type"] == "extra_forbidden":
             near = get_close_matches(name, cls.model_fields, n=1)
             return f"unknown parameter {name}" + (f"; do you mean {near[0]}?" if near else "")
+        if error["type"] == "string_too_short":
+            optional = not error["loc"][1:] and "None" in dict(row[:2] for row in cls.rows())[name]
+            default = "; None is the default" if optional else ""
+            return f"parameter {name} = {error['input']!r}: must not be empty{default}"
         message = error["msg"].removeprefix("Value error, ").replace("Tuple", "List").replace("tuple", "list")
         return f"parameter {name} = {error['input']!r}: {message}"
 
@@ -169,7 +207,8 @@ def _injected_names(history: Sequence[str]) -> list[str]:
     if not injected:
         return []
     nodes = ast.walk(ast.parse(injected[-1]))
-    return [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+    assigned = [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+    return [name for name in assigned if name not in _INJECTED_PATHS]
 
 
 def _kind(entry: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ or from an edit, into a checked, frozen object:
 Chapters that show an experiment of the paper share the parameters of :class:`ExperimentChapter`.
 """
 
+import ast
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +36,7 @@ from slotnorm_book.experiments.recipes import EXPERIMENTS, recipe
 from slotnorm_book.experiments.recipes.recipe import Recipe
 from slotnorm_book.experiments.results import Results, collect
 from slotnorm_book.experiments.run_store import RunStore
+from slotnorm_book.notebook_files import default_expressions
 from slotnorm_book.suggestions import describe_unknown
 
 __all__ = ["CHAPTERS", "ChapterParameters", "ParameterError"]
@@ -246,15 +248,19 @@ def list_chapters() -> str:
 
 
 def list_parameters(chapter: str) -> str:
-    """List the parameters of a chapter with meaning, type and default, and say how to set one."""
-    import papermill
+    """List the parameters of a chapter with meaning, type and default, and say how to set one.
 
-    defaults = papermill.inspect_notebook(str(NOTEBOOKS / f"{chapter}.ipynb"))
-    rows = CHAPTERS[chapter].rows()
+    Raises:
+        ParameterError: the chapter's notebook cannot be read, or does not assign its parameters.
+    """
+    path, rows = NOTEBOOKS / f"{chapter}.ipynb", CHAPTERS[chapter].rows()
+    defaults = {name: ast.unparse(expression) for name, expression in default_expressions(path).items()}
+    if missing := [name for name, _, _ in rows if name not in defaults]:
+        raise ParameterError(f"{path}: the cell 'parameters' does not assign {', '.join(missing)}")
     width = max(len(name) for name, _, _ in rows)
     lines = [f"{chapter}: {_summary(chapter)}", ""]
     for name, kind, meaning in rows:
-        lines += [f"  {name:{width}}  {meaning}", f"  {'':{width}}  {kind}; default {defaults[name]['default']}"]
+        lines += [f"  {name:{width}}  {meaning}", f"  {'':{width}}  {kind}; default {defaults[name]}"]
     return "\n".join([*lines, "", f"Set one: papermill notebooks/{chapter}.ipynb out.ipynb -p NAME VALUE"])
 
 

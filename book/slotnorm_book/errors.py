@@ -4,6 +4,7 @@ from slotnorm.data.splits import SplitError
 from slotnorm.training.checkpoint import CheckpointError
 from slotnorm.training.spec import SpecError
 from slotnorm_book.chapter_parameters import ParameterError
+from slotnorm_book.checkout import CheckoutError
 from slotnorm_book.experiments.run_store import BusyError, RunError
 
-USER_ERRORS = (BusyError, CheckpointError, ParameterError, RunError, SpecError, SplitError)
+USER_ERRORS = (BusyError, CheckoutError, CheckpointError, ParameterError, RunError, SpecError, SplitError)

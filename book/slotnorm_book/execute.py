@@ -1,19 +1,20 @@
 """``slotnorm-book execute``: runs notebooks/NAME.ipynb with papermill and saves the result as book/chapters/NAME.ipynb.
 
 The book shows the executed notebooks. Two chapters run at a time. The result depends only on the source, the parameters
-and the machine: the same run gives the same bytes. The parameters are saved too, as NAME.yaml, for ``papermill -f``.
+and the machine: the same run gives the same bytes. A page is one file, which is replaced when a chapter has succeeded;
+it holds all of its parameters, where papermill keeps those that it sets: ``metadata.papermill.parameters``.
 """
 
 from __future__ import annotations
 
-import ast
-import json
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any
 
 # Kernels inherit these: a page needs no progress bars or warnings about terminals, and two chapters share the cores.
@@ -21,19 +22,18 @@ os.environ |= {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
 
 import nbformat
 import papermill
-import yaml
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-from papermill.exceptions import PapermillExecutionError
 
+from slotnorm_book.chapter_parameters import read_word
 from slotnorm_book.chapters import CHAPTERS, ParameterError, select_chapters
-from slotnorm_book.checkout import NOTEBOOKS, PAGES, ROOT, SHOWN
+from slotnorm_book.checkout import NOTEBOOKS, PAGES, ROOT, CheckoutError, read_shown_parameters
+from slotnorm_book.notebook_files import default_parameters, normalize, read_notebook, write_notebook
+from slotnorm_book.orphans import end_with_parent
 
 FAILED = ROOT / "_build" / "failed"
 WORKERS = 2
 CELL_TIMEOUT_S = 3600
 QUIET_KERNEL = ["--IPKernelApp.log_level=ERROR"]
-FAILURES = (PapermillExecutionError, CellExecutionError, CellTimeoutError, DeadKernelError)
 
 
 class ChapterError(Exception):
@@ -49,20 +49,24 @@ def execute_chapters(names: Sequence[str], assignments: Sequence[str], reference
         reference: whether to run the notebooks in place at their defaults.
 
     Raises:
-        ParameterError: a chapter or parameter does not exist, or a value is out of range.
+        ParameterError: a chapter or parameter does not exist, a value is out of range, or a notebook cannot be read.
+        CheckoutError: ``book/parameters.json`` cannot be read.
+        OSError: the results cannot be written where they belong; the error names the folder.
     """
     if reference and assignments:
         raise ParameterError("--reference takes no --parameter, since it runs the notebooks at their defaults")
     chapters = select_chapters(names)
     parameters = dict(map(parse_assignment, assignments))
-    check_parameters(chapters, parameters)
+    for chapter in chapters:
+        check_parameters(chapter, parameters)
+    check_writable(NOTEBOOKS if reference else PAGES)
     if reference:
         return run_all(chapters, refresh_reference)
     return run_all(chapters, execute_chapter, parameters)
 
 
 def parse_assignment(text: str) -> tuple[str, object]:
-    """Split ``"NAME=VALUE"`` into the name and the value.
+    """Split ``"NAME=VALUE"`` into the name and the value, which is read as ``papermill -p`` reads it.
 
     Raises:
         ParameterError: there is no equals sign.
@@ -70,55 +74,46 @@ def parse_assignment(text: str) -> tuple[str, object]:
     name, equals, value = text.partition("=")
     if not equals:
         raise ParameterError(f"--parameter takes NAME=VALUE, such as seed=1, got {text!r}")
-    return name, literal(value)
+    return name, read_word(value)
 
 
-def literal(text: str) -> object:
-    """Read a parameter's value from the command line: as JSON if it is JSON, otherwise as text."""
-    try:
-        value: object = json.loads(text)
-        return value
-    except json.JSONDecodeError:
-        return text
+def check_parameters(chapter: str, changes: dict[str, Any]) -> dict[str, Any]:
+    """Check the parameters of a chapter before any kernel starts, and return all of them.
 
-
-def check_parameters(chapters: Sequence[str], parameters: dict[str, Any]) -> None:
-    """Check that every chapter accepts the parameters, before any kernel starts.
+    Args:
+        chapter: its name.
+        changes: parameters that differ from those with which the book shows the chapter.
 
     Raises:
         ParameterError: the message names the chapter, and each parameter that is wrong.
     """
-    for chapter in chapters if parameters else ():
-        try:
-            CHAPTERS[chapter].parse(default_parameters(read_notebook(chapter)) | shown_parameters(chapter) | parameters)
-        except ParameterError as error:
-            problems = "; ".join(str(error).split("\n\n")[0].splitlines())
-            raise ParameterError(f"{chapter}: {problems} (see `slotnorm-book parameters {chapter}`)") from error
+    usual = default_parameters(NOTEBOOKS / f"{chapter}.ipynb") | read_shown_parameters(chapter)
+    try:
+        checked = CHAPTERS[chapter].parse(usual | changes)
+    except ParameterError as error:
+        problems = "; ".join(str(error).split("\n\n")[0].splitlines())
+        raise ParameterError(f"{chapter}: {problems} (see `slotnorm-book parameters {chapter}`)") from error
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in checked}
 
 
-def shown_parameters(chapter: str) -> dict[str, Any]:
-    """Return the parameters with which the book shows a chapter, if not the defaults."""
-    parameters: dict[str, Any] = json.loads(SHOWN.read_text(encoding="utf-8")).get(chapter, {})
-    return parameters
+def check_writable(folder: Path) -> None:
+    """Create a folder and check that files can be written into it, before hours of work.
 
-
-def read_notebook(chapter: str) -> nbformat.NotebookNode:
-    """Read the source notebook of a chapter."""
-    return nbformat.read(NOTEBOOKS / f"{chapter}.ipynb", as_version=4)
-
-
-def default_parameters(notebook: nbformat.NotebookNode) -> dict[str, Any]:
-    """Return the values that the notebook's ``parameters`` cell assigns."""
-    cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
-    statements = ast.parse(cell.source).body
-    targets = [node.target if isinstance(node, ast.AnnAssign) else node.targets[0] for node in statements]
-    return {ast.unparse(target): ast.literal_eval(node.value) for target, node in zip(targets, statements, strict=True)}
+    Raises:
+        OSError: the folder cannot be created or written to; the error names it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from None
 
 
 def run_all(chapters: list[str], job: Callable[..., None], *arguments: Any) -> int:
     """Run ``job(chapter, *arguments)`` for every chapter, two at a time, and print how each ended."""
     failed = 0
-    with ProcessPoolExecutor(min(WORKERS, len(chapters))) as pool:
+    with ProcessPoolExecutor(min(WORKERS, len(chapters)), initializer=end_with_parent) as pool:
         print(f"executing {', '.join(chapters)}", flush=True)
         running = {pool.submit(measure_seconds, job, chapter, *arguments): chapter for chapter in chapters}
         for number, future in enumerate(as_completed(running), 1):
@@ -127,6 +122,12 @@ def run_all(chapters: list[str], job: Callable[..., None], *arguments: Any) -> i
             except ChapterError as error:
                 failed += 1
                 outcome = str(error)
+            except (CheckoutError, ParameterError, OSError) as error:
+                failed += 1
+                outcome = f"{running[future]} failed: {error}"
+            except BrokenProcessPool:
+                failed += 1
+                outcome = f"{running[future]} failed: a process that ran chapters was killed, as when memory runs out"
             print(f"[{number}/{len(chapters)}] {outcome}", flush=True)
     if failed:
         print(f"{failed} of {len(chapters)} chapters failed", file=sys.stderr)
@@ -140,41 +141,45 @@ def measure_seconds(job: Callable[..., None], *arguments: Any) -> float:
     return time.monotonic() - start
 
 
-def execute_chapter(chapter: str, parameters: dict[str, Any]) -> None:
+def execute_chapter(chapter: str, changes: dict[str, Any]) -> None:
     """Execute one chapter with papermill, and save it as a page if it succeeds.
 
     Raises:
-        ChapterError: a cell failed or took too long.
+        ChapterError: a cell failed or took too long, or the notebook could not be run.
+        OSError: the page cannot be written; it stays as it was.
     """
-    FAILED.mkdir(parents=True, exist_ok=True)
-    partial = FAILED / f"{chapter}.ipynb"
-    parameters = shown_parameters(chapter) | parameters
-    try:
-        notebook = papermill.execute_notebook(
-            str(NOTEBOOKS / partial.name),
-            str(partial),
-            parameters=parameters,
-            kernel_name="python3",
-            execution_timeout=CELL_TIMEOUT_S,
-            progress_bar=False,
-            extra_arguments=QUIET_KERNEL,
-        )
-    except FAILURES as error:
-        raise ChapterError(explain(error, chapter, partial, parameters)) from error
-    write_notebook(PAGES / partial.name, normalize(notebook))
-    every = default_parameters(read_notebook(chapter)) | parameters
-    (PAGES / f"{chapter}.yaml").write_text(yaml.safe_dump(every, sort_keys=False), encoding="utf-8")
-    partial.unlink()
+    every = check_parameters(chapter, changes)
+    given = {name: every[name] for name in read_shown_parameters(chapter) | changes}
+    with TemporaryDirectory(prefix=f"slotnorm-{chapter}-") as folder:
+        partial = Path(folder, f"{chapter}.ipynb")
+        try:
+            notebook = papermill.execute_notebook(
+                str(NOTEBOOKS / partial.name),
+                str(partial),
+                parameters=given,
+                kernel_name="python3",
+                execution_timeout=CELL_TIMEOUT_S,
+                progress_bar=False,
+                extra_arguments=QUIET_KERNEL,
+            )
+        except Exception as error:  # of a cell, or whatever papermill, nbclient and jupyter raise when they cannot run
+            started = read_notebook(partial) if partial.exists() else read_notebook(NOTEBOOKS / partial.name)
+            raise ChapterError(explain(error, chapter, started, given)) from error
+    notebook = normalize(notebook)
+    notebook.metadata["papermill"] = {"parameters": every}
+    write_notebook(PAGES / f"{chapter}.ipynb", notebook)
 
 
 def refresh_reference(chapter: str) -> None:
     """Run one notebook in place at its defaults; it stays as it is if it fails.
 
     Raises:
-        ChapterError: a cell failed or took too long.
+        ChapterError: a cell failed or took too long, or the notebook could not be run.
+        OSError: the notebook cannot be written; it stays as it was.
     """
     os.environ["SLOTNORM_COMMIT"] = "the one that holds this notebook"
-    notebook = read_notebook(chapter)
+    path = NOTEBOOKS / f"{chapter}.ipynb"
+    notebook = read_notebook(path)
     client = NotebookClient(
         notebook,
         timeout=CELL_TIMEOUT_S,
@@ -183,61 +188,24 @@ def refresh_reference(chapter: str) -> None:
         extra_arguments=QUIET_KERNEL,
         resources={"metadata": {"path": str(NOTEBOOKS)}},
     )
-    partial = FAILED / f"{chapter}.ipynb"
     try:
         client.execute()
-    except FAILURES as error:
-        write_notebook(partial, notebook)
-        raise ChapterError(explain(error, chapter, partial, {})) from error
-    write_notebook(NOTEBOOKS / partial.name, normalize(notebook))
+    except Exception as error:  # of a cell, or whatever nbclient and jupyter raise when they cannot run
+        raise ChapterError(explain(error, chapter, notebook, {})) from error
+    write_notebook(path, normalize(notebook))
 
 
-def explain(error: Exception, chapter: str, partial: Path, parameters: dict[str, Any]) -> str:
-    """Say which cell of which chapter failed, with which parameters, and where the partial notebook is."""
-    cells = [cell for cell in nbformat.read(partial, as_version=4).cells if cell.cell_type == "code"]
+def explain(error: Exception, chapter: str, started: nbformat.NotebookNode, parameters: dict[str, Any]) -> str:
+    """Keep a notebook that failed; say which cell, with which parameters, and where it is kept."""
+    cells = [cell for cell in started.cells if cell.cell_type == "code"]
     broken = [cell for cell in cells if any(output.output_type == "error" for output in cell.outputs)]
     where = f"cell In [{broken[0].execution_count}] `{broken[0].source.splitlines()[0]} …`" if broken else "a cell"
     run = ", ".join(f"{name} = {value!r}" for name, value in parameters.items()) or "the defaults"
     reason = f"{getattr(error, 'ename', type(error).__name__)}: {getattr(error, 'evalue', error)}"
-    return f"{chapter} failed in {where}, with {run}:\n{reason}\nThe partial notebook is {partial.relative_to(ROOT)}."
-
-
-def normalize(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Remove what differs between two equal runs: times, random ids, and how a stream was cut into pieces."""
-    for cell in notebook.cells:
-        cell.metadata.pop("execution", None)
-        cell.metadata.pop("papermill", None)
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            cell.id = "injected-parameters"
-        if cell.cell_type == "code":
-            cell.outputs = merge_streams(cell.outputs)
-    notebook.metadata = nbformat.from_dict(
-        {
-            "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
-            "language_info": {"name": "python"},
-        }
-    )
-    nbformat.validate(notebook)
-    return notebook
-
-
-def merge_streams(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
-    """Merge the pieces of each stream into one output, where its first piece was."""
-    merged: dict[str, nbformat.NotebookNode] = {}
-    kept = []
-    for output in outputs:
-        if output.output_type == "stream" and output.name in merged:
-            merged[output.name].text += output.text
-            continue
-        if output.output_type == "stream":
-            merged[output.name] = output
-        kept.append(output)
-    return kept
-
-
-def write_notebook(path: Path, notebook: nbformat.NotebookNode) -> None:
-    """Write a notebook completely or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".partial")
-    nbformat.write(notebook, temporary)
-    temporary.replace(path)
+    path = FAILED / f"{chapter}.ipynb"
+    try:
+        write_notebook(path, started)
+        kept = f"The partial notebook is {path.relative_to(ROOT)}."
+    except OSError as unwritable:
+        kept = f"The partial notebook cannot be kept: {unwritable}"
+    return f"{chapter} failed in {where}, with {run}:\n{reason}\n{kept}"

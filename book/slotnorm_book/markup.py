@@ -1,9 +1,10 @@
-"""HTML from templates, and text from records made safe for Markdown."""
+"""HTML from templates, and text from records made safe for Markdown. Nothing else in the package writes HTML."""
 
 import re
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 _TEMPLATES = Environment(
@@ -38,7 +39,7 @@ def render_html(template: str, **values: Any) -> str:
 def escape_markdown(text: str) -> str:
     r"""Escape a text so that it reads the same inside Markdown, as in a cell of a table.
 
-    Line breaks become spaces.
+    Line breaks become spaces. Nothing in it is markup or a role; an address may still become a link to itself.
 
     Args:
         text: such as the name of a device from a record.
@@ -47,4 +48,11 @@ def escape_markdown(text: str) -> str:
         >>> print(escape_markdown("a | <b> `c` $d$ [e]"))
         a \| \<b\> \`c\` \$d\$ \[e\]
     """
-    return re.sub(r"([\\`*_\[\]<>$|&~])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*_\[\]{}<>$|&~])", r"\\\1", " ".join(text.split()))
+
+
+class MarkdownTable(pd.DataFrame):  # type: ignore[misc]
+    """A table whose column names and text cells are Markdown; whoever makes it escapes what is not its own text.
+
+    Text in every other table is shown as it is, see :func:`slotnorm_book.notebook.show_table`.
+    """

@@ -1,6 +1,5 @@
 """Functions that every notebook uses: a seeded setup, figures and tables for the page, and the facts of its run."""
 
-import html
 import os
 import platform
 import random
@@ -20,6 +19,7 @@ from myst_nb import glue
 
 from slotnorm_book.chapters import ChapterParameters
 from slotnorm_book.experiments.provenance import device_name, git_commit
+from slotnorm_book.markup import MarkdownTable, escape_markdown, render_html
 from slotnorm_book.process_memory import keep_freed_memory
 
 _PACKAGES = ("slotnorm", "torch", "numpy", "scipy", "matplotlib")
@@ -77,12 +77,19 @@ def show_table(name: str, frame: pd.DataFrame, floats: str = ".3f") -> None:
 
     Args:
         name: glue key, unique in the notebook; by convention equal to the table's label, ``tab-…``.
-        frame: the table; its index is not shown; column names and cells may contain Markdown and ``$math$``.
+        frame: the table; its index is not shown. In a :class:`slotnorm_book.markup.MarkdownTable`, column names and
+            cells may contain Markdown and ``$math$``; the text of any other table is escaped.
         floats: format of floating-point numbers.
     """
     formats = [floats if kind == "f" else "g" for kind in (dtype.kind for dtype in frame.dtypes)]
+    if not isinstance(frame, MarkdownTable):
+        frame = frame.map(_escape_cell).rename(columns=_escape_cell)
     bundle = {"text/markdown": frame.to_markdown(index=False, floatfmt=formats)}
     display(bundle, raw=True, metadata={"scrapbook": {"name": name, "mime_prefix": ""}})  # type: ignore[no-untyped-call]
+
+
+def _escape_cell(cell: object) -> object:
+    return escape_markdown(cell) if isinstance(cell, str) else cell
 
 
 def glue_values(prefix: str, /, **values: object) -> None:
@@ -144,9 +151,4 @@ def run_info(parameters: ChapterParameters) -> HTML:
         ("device", device_name(parameters.torch_device), "where this ran"),
         ("commit", os.environ.get("SLOTNORM_COMMIT") or git_commit(), "of the code"),
     ]
-    body = "".join(
-        f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td><td>{html.escape(meaning)}</td></tr>"
-        for name, value, meaning in rows
-    )
-    summary = "<summary>Parameters and versions of this run</summary>"
-    return HTML(f'<details class="run-info">{summary}<table>{body}</table></details>')  # type: ignore[no-untyped-call]
+    return HTML(render_html("run_info.html.j2", rows=rows))  # type: ignore[no-untyped-call]

@@ -5,9 +5,10 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from slotnorm_book import chapters
+from slotnorm_book import chapters, checkout
 from slotnorm_book import execute as module
 from slotnorm_book.chapters import CHAPTERS
+from tests.book.executed import places
 
 PARAMETERS = """\
 seed = 0
@@ -39,10 +40,12 @@ def notebook(*cells: str) -> nbformat.NotebookNode:
 @pytest.fixture
 def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """slotnorm_book.execute on a project that holds one tiny chapter, 01_vmf_em."""
-    folders = {"ROOT": "", "NOTEBOOKS": "notebooks", "PAGES": "book/chapters", "FAILED": "_build/failed"}
-    for name, folder in folders.items():
-        monkeypatch.setattr(module, name, tmp_path / folder)
+    for name, place in places(tmp_path).items():
+        monkeypatch.setattr(module, name, place)
+    monkeypatch.setattr(chapters, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(checkout, "SHOWN", tmp_path / "parameters.json")
     monkeypatch.setattr(chapters, "CHAPTERS", {"01_vmf_em": CHAPTERS["01_vmf_em"]})
+    (tmp_path / "parameters.json").write_text("{}")
     (tmp_path / "notebooks").mkdir()
     nbformat.write(notebook("print('points', points)\nprint('ok')"), tmp_path / "notebooks" / "01_vmf_em.ipynb")
     return module

@@ -19,6 +19,7 @@ from slotnorm_book.chapter_parameters import (
     SlotCount,
     check_data_exists,
     check_power_of_two,
+    read_word,
 )
 
 
@@ -87,6 +88,10 @@ def test_lists_may_be_json_as_papermill_hands_them_over() -> None:
         ({"steps": 0}, "parameter steps = 0: Input should be greater than or equal to 1"),
         ({"steps": 10.5}, "parameter steps = 10.5: Input should be a valid integer"),
         ({"steps": True}, "parameter steps = True: Input should be a valid integer"),
+        ({"steps": ""}, "parameter steps = '': Input should be a valid integer"),
+        ({"steps": "None"}, "parameter steps = None: Input should be a valid integer"),
+        ({"device": "None"}, "parameter device = None: Input should be 'auto', 'cpu', 'cuda' or 'mps'"),
+        ({"variants": [""]}, "parameter variants = '': must not be empty\n"),
         ({"steps": "many"}, "parameter steps = 'many': Input should be a valid integer"),
         ({"seed": 2**32}, "parameter seed = 4294967296: Input should be less than or equal to 4294967295"),
         ({"image_size": 48}, "parameter image_size = 48: must be a power of two"),
@@ -156,6 +161,38 @@ def test_from_notebook_refuses_a_name_that_papermill_injected_in_vain() -> None:
     namespace = VALID | {"stepz": 5, "In": ["", "steps = 3", "# Parameters\nsteps = 3\nstepz = 5\n"]}
     with pytest.raises(ParameterError, match=r"^unknown parameter stepz; do you mean steps\?"):
         Example.from_notebook(namespace)
+
+
+def test_the_paths_that_papermill_injects_are_no_parameters() -> None:
+    injected = '# Parameters\nsteps = 5\nPAPERMILL_INPUT_PATH = "a"\nPAPERMILL_OUTPUT_PATH = "b"\n'
+    namespace = VALID | {"steps": 5, "PAPERMILL_INPUT_PATH": "a", "PAPERMILL_OUTPUT_PATH": "b", "In": ["", injected]}
+    assert Example.from_notebook(namespace).steps == 5
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # papermill's own imports
+@pytest.mark.parametrize(
+    "word", ["None", "True", "False", "7", "-7", "1_000", "1e-3", ".5", "nan", "runs", "", "[5, 7]", "true", "None "]
+)
+def test_a_word_is_read_as_papermill_reads_it(word: str) -> None:
+    from papermill.cli import _resolve_type
+
+    assert repr(read_word(word)) == repr(_resolve_type(word))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("seeds", "None", None),
+        ("seeds", "null", None),
+        ("seeds", "[1, 2]", (1, 2)),
+        ("steps", "10", 10),
+        ("learning_rate", "1e-3", 1e-3),
+        ("device", "cpu", "cpu"),
+    ],
+)
+def test_a_text_is_read_in_one_way(name: str, text: str, value: object) -> None:
+    assert getattr(Example.parse(VALID | {name: text}), name) == value
+    assert getattr(Example.parse(VALID | {name: read_word(text)}), name) == value
 
 
 def test_from_notebook_heeds_the_latest_injected_cell_only() -> None:

@@ -48,10 +48,21 @@ def test_only_a_smoke_run_goes_without_a_store(scale: str) -> None:
         Clevr.parse(VALID | {"scale": scale})
 
 
-@pytest.mark.parametrize("store", ["", "  "])
-def test_a_store_without_a_name_is_not_the_working_directory(store: str) -> None:
-    with pytest.raises(ParameterError, match=f"parameter store = '{store}': a run store must be a folder or an addr"):
-        Clevr.parse(VALID | {"store": store})
+@pytest.mark.parametrize("word", ["None", "null"])
+def test_a_store_of_the_word_none_is_no_folder(word: str) -> None:
+    chapter = Clevr.parse(VALID | {"store": word, "variants": word, "data": word})
+    assert (chapter.store, chapter.variants, chapter.data) == (None, None, None)
+
+
+@pytest.mark.parametrize("name", ["store", "data"])
+@pytest.mark.parametrize("text", ["", " "])
+def test_an_empty_text_names_nothing(name: str, text: str) -> None:
+    with pytest.raises(ParameterError, match=f"^parameter {name} = '{text}': must not be empty; None is the default"):
+        Clevr.parse(VALID | {name: text})
+
+
+def test_a_folder_may_have_a_number_for_a_name() -> None:
+    assert Clevr.parse(VALID | {"store": "7"}).store == "7"
 
 
 def test_data_that_are_not_here_can_be_named_where_runs_are_only_shown() -> None:
@@ -84,7 +95,6 @@ def test_the_command_lists_every_chapter_with_what_it_is_about() -> None:
     assert dict(lines) == {name: str(chapter.__doc__).splitlines()[0] for name, chapter in CHAPTERS.items()}
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # papermill's own imports
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_the_command_lists_every_parameter_with_the_notebook_s_default(chapter: str) -> None:
     said = CliRunner().invoke(app, ["parameters", f"notebooks/{chapter}.ipynb"]).stdout.splitlines()
@@ -92,7 +102,7 @@ def test_the_command_lists_every_parameter_with_the_notebook_s_default(chapter: 
     assert [line.split()[0] for line in said[2:-2:2]] == names
     defaults = dict(zip(names, (line.split("; default ")[1] for line in said[3:-2:2]), strict=True))
     assert defaults["seed"] == "0"
-    assert defaults.get("scale", '"smoke"') == '"smoke"'
+    assert defaults.get("scale", "'smoke'") == "'smoke'"
 
 
 def test_the_command_knows_no_other_chapter(monkeypatch, capsys) -> None:

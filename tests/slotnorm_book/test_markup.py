@@ -16,6 +16,7 @@ HOSTILE = [
     "&lt;",
     "a\\|b\\",
     "a\n\n# b",
+    "{glue:text}`a` {{ b }}",
 ]
 
 

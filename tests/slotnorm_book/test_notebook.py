@@ -9,6 +9,7 @@ import torch
 from slotnorm_book import notebook
 from slotnorm_book.chapters import VmfEm
 from slotnorm_book.experiments import provenance
+from slotnorm_book.markup import MarkdownTable
 from slotnorm_book.notebook import below, glue_values, math_number, run_info, setup, show_table
 
 PARAMETERS = {
@@ -46,6 +47,17 @@ def test_show_table_rounds_floats_and_leaves_integers(monkeypatch: pytest.Monkey
     show_table("tab-x", pd.DataFrame({"slots": [5, 21], "F-ARI": [0.12345, 1.0]}), ".2f")
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in shown[0]["text/markdown"].splitlines()]
     assert cells[2:] == [["5", "0.12"], ["21", "1.00"]]
+
+
+@pytest.mark.parametrize(("kind", "shown"), [(pd.DataFrame, r"\*\*b\*\* \| c"), (MarkdownTable, "**b** | c")])
+def test_show_table_escapes_all_but_a_markdown_table(
+    kind: type[pd.DataFrame], shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundles: list[dict[str, str]] = []
+    monkeypatch.setattr(notebook, "display", lambda bundle, **_: bundles.append(bundle))
+    show_table("tab-x", kind({"**b** | c": ["**b** | c"], "count": [7]}))
+    head, _, row = bundles[0]["text/markdown"].splitlines()
+    assert [line.rsplit("|", 2)[0].strip(" |") for line in (head, row)] == [shown, shown]
 
 
 def test_run_info_tells_every_parameter_and_the_commit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 from slotnorm_book.checkout import BENCHMARK
-from slotnorm_book.markup import escape_markdown
+from slotnorm_book.markup import MarkdownTable, escape_markdown
 
 Machines = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """Device and subject to the machine that the numbers were measured on."""
@@ -35,7 +35,7 @@ def read_benchmark(path: Path | str = BENCHMARK) -> tuple[pd.DataFrame, Machines
     return pd.DataFrame(rows), machines
 
 
-def benchmark_table(rows: pd.DataFrame) -> pd.DataFrame:
+def benchmark_table(rows: pd.DataFrame) -> MarkdownTable:
     """Tabulate measurements for :func:`slotnorm_book.notebook.show_table`: a row each, and a column per device."""
     devices = rows["device"].unique()
     lines = []
@@ -44,10 +44,10 @@ def benchmark_table(rows: pd.DataFrame) -> pd.DataFrame:
         wanted = next(filter(None, same["aim"]), "")
         line = {"what": f"**{subject}**: {what}", "size": size, "aim": wanted}
         lines.append(line | {escape_markdown(device): cells.get(device, "–") for device in devices})
-    return pd.DataFrame(lines)
+    return MarkdownTable(lines)
 
 
-def floor_table(rows: pd.DataFrame) -> pd.DataFrame:
+def floor_table(rows: pd.DataFrame) -> MarkdownTable:
     """Tabulate the measurements that have a floor: what was counted, and its least time at the device's rates."""
     counted = rows[rows["floor"] != ""]
     lines = [
@@ -60,7 +60,7 @@ def floor_table(rows: pd.DataFrame) -> pd.DataFrame:
         }
         for row in counted.itertuples()
     ]
-    return pd.DataFrame(lines)
+    return MarkdownTable(lines)
 
 
 def describe_loads(machines: Machines) -> str:

@@ -10,7 +10,7 @@ from slotnorm_book.analyses.flops import count_training_flops
 from slotnorm_book.analyses.quantities import format_count, format_duration, format_rate
 from slotnorm_book.experiments.results import Results
 from slotnorm_book.experiments.run_store import Run
-from slotnorm_book.markup import escape_markdown
+from slotnorm_book.markup import MarkdownTable, escape_markdown
 
 NOT_RECORDED = "no run is recorded"
 _PLACE = ["device", "threads", "processes"]
@@ -63,23 +63,23 @@ def _make_row(run: Run) -> dict[str, object]:
     }
 
 
-def recorded_cost_table(runs: pd.DataFrame) -> pd.DataFrame:
+def recorded_cost_table(runs: pd.DataFrame) -> MarkdownTable:
     """Tabulate for the page what each experiment took: a row per experiment, device and precision.
 
     Args:
         runs: from :func:`tabulate_runs`.
     """
     if runs.empty:
-        return pd.DataFrame([(NOT_RECORDED, "", "", "", "")], columns=_COLUMNS)
+        return MarkdownTable([(NOT_RECORDED, "", "", "", "")], columns=_COLUMNS)
     rows = []
     for (experiment, *place, precision), group in runs.groupby(["experiment", *_PLACE, "precision"], sort=False):
         seconds = group["seconds"]
         middle, least, most = (format_duration(time) for time in (seconds.median(), seconds.min(), seconds.max()))
         speed, rate = f"{group['steps_per_second'].median():.3g}", format_rate(group["rate"].median())
-        name = f"**{experiment}**: {format_count(len(group), 'run')}"
+        name = f"**{escape_markdown(experiment)}**: {format_count(len(group), 'run')}"
         each, total = f"{middle} ({least} to {most})", format_duration(seconds.sum())
         rows.append((name, _describe_place(*place), each, total, f"{speed}, {rate} in {escape_markdown(precision)}"))
-    return pd.DataFrame(rows, columns=_COLUMNS)
+    return MarkdownTable(rows, columns=_COLUMNS)
 
 
 def _describe_place(device: str, threads: int, processes: int) -> str:

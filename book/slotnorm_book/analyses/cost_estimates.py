@@ -16,7 +16,7 @@ from slotnorm_book.analyses.cost import NOT_RECORDED, select_gpu_runs
 from slotnorm_book.analyses.flops import count_training_flops
 from slotnorm_book.analyses.quantities import format_count, format_duration, format_rate
 from slotnorm_book.experiments.recipes.recipe import Recipe
-from slotnorm_book.markup import escape_markdown
+from slotnorm_book.markup import MarkdownTable, escape_markdown
 
 _PAPER = ["experiment", "counted", "a run on one GPU", "all runs on one GPU", "all runs on eight GPUs", "rate"]
 _CORE = ["a run of", "on one core of", "recorded rate", "would take"]
@@ -42,7 +42,7 @@ class Assumption:
         return self.peak * self.utilization
 
 
-def paper_cost_table(recipes: Sequence[Recipe], runs: pd.DataFrame, assumption: Assumption) -> pd.DataFrame:
+def paper_cost_table(recipes: Sequence[Recipe], runs: pd.DataFrame, assumption: Assumption) -> MarkdownTable:
     """Tabulate how long the trainings of the paper's protocol would take, a row per experiment.
 
     Eight GPUs train eight runs at the same time; a run is not split.
@@ -65,8 +65,8 @@ def paper_cost_table(recipes: Sequence[Recipe], runs: pd.DataFrame, assumption: 
         each = operations / rate
         counted = f"{format_count(count, 'run')}, {step / 1e12:.2g} TFLOP a step, {operations / 1e18:.2g} EFLOP a run"
         times = (format_duration(each), format_duration(count * each), format_duration(math.ceil(count / 8) * each))
-        rows.append((f"**{recipe.experiment}**", counted, *times, escape_markdown(origin)))
-    return pd.DataFrame(rows, columns=_PAPER)
+        rows.append((f"**{escape_markdown(recipe.experiment)}**", counted, *times, escape_markdown(origin)))
+    return MarkdownTable(rows, columns=_PAPER)
 
 
 def find_gpu_rate(runs: pd.DataFrame, task: str, assumption: Assumption) -> tuple[float, str]:
@@ -86,7 +86,7 @@ def find_gpu_rate(runs: pd.DataFrame, task: str, assumption: Assumption) -> tupl
     return float(most["rate"]), f"recorded rate of smaller models in {most['precision']} on {most['device']}"
 
 
-def one_core_table(recipes: Sequence[Recipe], runs: pd.DataFrame) -> pd.DataFrame:
+def one_core_table(recipes: Sequence[Recipe], runs: pd.DataFrame) -> MarkdownTable:
     """Tabulate how long one run of the paper's protocol would take on one core: a row per processor and precision.
 
     Args:
@@ -96,14 +96,17 @@ def one_core_table(recipes: Sequence[Recipe], runs: pd.DataFrame) -> pd.DataFram
     """
     rows = []
     for recipe in recipes:
-        name, known = f"**{recipe.experiment}**, {recipe.precision}", _core_times(recipe, runs)
+        name, known = (
+            f"**{escape_markdown(recipe.experiment)}**, {escape_markdown(recipe.precision)}",
+            _core_times(recipe, runs),
+        )
         for row in known.itertuples():
             rate = f"{format_rate(row.rate)} in {escape_markdown(row.precision)}, {format_count(row.runs, 'run')}"
             time = f"{format_duration(row.seconds)} ({format_duration(row.least)} to {format_duration(row.most)})"
             rows.append((name, escape_markdown(row.device.removeprefix("cpu: ")), rate, time))
         if known.empty:
             rows.append((name, NOT_RECORDED, "", ""))
-    return pd.DataFrame(rows, columns=_CORE)
+    return MarkdownTable(rows, columns=_CORE)
 
 
 def describe_one_core(recipe: Recipe, runs: pd.DataFrame) -> str:

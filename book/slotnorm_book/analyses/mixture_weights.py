@@ -28,7 +28,6 @@ from slotnorm.evaluation import initial_noise
 from slotnorm.normalization import WeightedSum
 from slotnorm_book.experiments.results import Results
 from slotnorm_book.experiments.test_sets import TestSet, evaluate, first_scenes
-from slotnorm_book.markup import escape_markdown
 from slotnorm_book.theory.propositions import factorize_attention, layer_norm_hull, recover_column_means, update_codes
 
 FLOOR = 1e-6
@@ -209,9 +208,7 @@ def correlation_table(learned: pd.DataFrame, labels: Mapping[str, str]) -> pd.Da
     for variant, runs in learned.groupby("variant", sort=False) if len(learned) else ():
         values = runs["correlation"]
         spread = f"{values.median():.2f} ({values.min():.2f} to {values.max():.2f})"
-        rows.append(
-            {"variant": escape_markdown(labels.get(variant, variant)), "runs": len(runs), "correlation": spread}
-        )
+        rows.append({"variant": labels.get(variant, variant), "runs": len(runs), "correlation": spread})
     return pd.DataFrame(rows, columns=["variant", "runs", "correlation"])
 
 

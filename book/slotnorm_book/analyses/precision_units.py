@@ -13,7 +13,6 @@ from slotnorm.object_properties import COORDINATE_SCALINGS
 from slotnorm.tasks import PropertyPrediction
 from slotnorm_book.experiments.results import Results
 from slotnorm_book.experiments.test_sets import TestSet, evaluate, first_scenes
-from slotnorm_book.markup import escape_markdown
 
 COLUMNS = ["variant", "seed", "threshold", "world", "code"]
 
@@ -77,5 +76,5 @@ def precision_table(precisions: pd.DataFrame, labels: Mapping[str, str]) -> pd.D
     for variant, runs in precisions.groupby("variant", sort=False):
         medians = 100 * runs.groupby("threshold")[["world", "code"]].median()
         cells = [f"{medians.loc[t, 'world']:.2f} / {medians.loc[t, 'code']:.2f}" for t in names]
-        rows.append((escape_markdown(labels.get(variant, variant)), runs["seed"].nunique(), *cells))
+        rows.append((labels.get(variant, variant), runs["seed"].nunique(), *cells))
     return pd.DataFrame(rows, columns=["variant", "runs", *names.values()])

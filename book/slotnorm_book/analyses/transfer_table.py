@@ -8,7 +8,6 @@ import pandas as pd
 
 from slotnorm_book.claims.paper_values import TABLE_1, Spread
 from slotnorm_book.experiments.recipes.recipe import PAPER_VARIANTS
-from slotnorm_book.markup import escape_markdown
 from slotnorm_book.statistics.summaries import median_and_deviation, run_means
 
 COLUMNS = {"f_ari": "F-ARI", "loss": "ℓ2", "ari": "ARI"}
@@ -32,7 +31,7 @@ def transfer_table(scenes: Mapping[str, pd.DataFrame], labels: Mapping[str, str]
         for variant in PAPER_VARIANTS:
             runs = means[means["variant"] == variant]
             row = {
-                "variant": f"{escape_markdown((labels or {}).get(variant, variant))} ({training})",
+                "variant": f"{(labels or {}).get(variant, variant)} ({training})",
                 "runs": len(runs),
             }
             for measure, name in COLUMNS.items():

@@ -5,17 +5,15 @@ The tiles are HTML, for which ``book.css`` has the style.
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-
-import pandas as pd
 
 from slotnorm_book.claims.claim import OUTCOMES, Kind, Outcome, Verdict
 from slotnorm_book.claims.tables import BREAK, MARKS
 from slotnorm_book.experiments.recipes import recipe
 from slotnorm_book.experiments.recipes.recipe import Recipe
 from slotnorm_book.experiments.results import Results
+from slotnorm_book.markup import MarkdownTable, escape_markdown, render_html
 
 PAPER_DATA = {
     "clevr": "CLEVR-with-masks",
@@ -82,16 +80,10 @@ def count_runs(results: Iterable[Results]) -> tuple[int, int]:
 
 def render_board(verdicts: Iterable[Verdict]) -> str:
     """Render a tile per claim in HTML: its id, its outcome as sign and word, a link to its row on the page."""
-    tiles = []
-    for verdict in verdicts:
-        outcome, claim = verdict.outcome, verdict.claim
-        text = f"<b>{claim.id}</b> <span>{MARKS[outcome]} {outcome}</span>"
-        link = f'<a href="#{claim.id}" title="{html.escape(claim.statement)}">{text}</a>'
-        tiles.append(f'<li class="verdict {outcome.replace(" ", "-")}">{link}</li>')
-    return f'<ul class="claims-board" aria-label="Every claim and its verdict">{"".join(tiles)}</ul>'
+    return render_html("claims/board.html.j2", verdicts=list(verdicts), marks=MARKS)
 
 
-def settings_table(results: Mapping[str, Results]) -> pd.DataFrame:
+def settings_table(results: Mapping[str, Results]) -> MarkdownTable:
     """Make a table of the differences from the paper; experiments that differ in the same settings share a row.
 
     Returns:
@@ -100,10 +92,10 @@ def settings_table(results: Mapping[str, Results]) -> pd.DataFrame:
     runs_by_differences: dict[str, list[str]] = {}
     for name, found in results.items():
         paper = recipe(name, "paper")
-        differences = "; ".join(list_differences(found.recipe, paper))
+        differences = escape_markdown("; ".join(list_differences(found.recipe, paper)))
         runs_by_differences.setdefault(differences, []).append(_runs_and_data(found, paper))
     rows = [(BREAK.join(lines), text or "as in the paper") for text, lines in runs_by_differences.items()]
-    return pd.DataFrame(rows, columns=["runs and data", "other settings"])
+    return MarkdownTable(rows, columns=["runs and data", "other settings"])
 
 
 def list_differences(here: Recipe, paper: Recipe) -> list[str]:
@@ -130,7 +122,8 @@ def _runs_and_data(found: Results, paper: Recipe) -> str:
     name, total = paper.experiment, len(found.runs) + len(found.missing)
     ours, theirs = found.recipe.tests[-1].source.name, paper.tests[-1].source.name
     paper_runs, data = len(paper.variants) * len(paper.seeds), PAPER_DATA.get(theirs, theirs)
-    return f"**{name}**: {len(found.runs)} of {total} runs, on {ours}; paper: {paper_runs}, on {data}"
+    here = f"{len(found.runs)} of {total} runs, on {escape_markdown(ours)}"
+    return f"**{escape_markdown(name)}**: {here}; paper: {paper_runs}, on {escape_markdown(data)}"
 
 
 def _text(value: object) -> object:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from slotnorm_book.checkout import ROOT, SHOWN, VERDICTS
+from slotnorm.atomic_files import write_whole
+from slotnorm_book.checkout import ROOT, VERDICTS, CheckoutError, read_shown_parameters
 from slotnorm_book.claims.claim import Verdict
 from slotnorm_book.claims.evidence import Evidence
 from slotnorm_book.claims.judge import judge, judge_all
@@ -24,8 +25,14 @@ SEED, TRIALS = 0, 20
 
 
 def judge_committed_records() -> dict[str, object]:
-    """Judge the claims on the records as they are now, and return the verdicts as JSON."""
-    shown = json.loads(SHOWN.read_text(encoding="utf-8"))["08_claims"]
+    """Judge the claims on the records as they are now, and return the verdicts as JSON.
+
+    Raises:
+        CheckoutError: ``book/parameters.json`` does not say which records the page of the claims shows.
+    """
+    shown = read_shown_parameters("08_claims")
+    if missing := {"store", "scale"} - shown.keys():
+        raise CheckoutError(f"book/parameters.json: 08_claims lacks {', '.join(sorted(missing))}")
     store = RunStore(ROOT / shown["store"])
     results = {name: collect(recipe(name, shown["scale"]), store) for name in CLAIMED_EXPERIMENTS}
     evidence = {name: Evidence.of(found) for name, found in results.items()}
@@ -63,6 +70,11 @@ def _rounded(number: float) -> float | None:
 
 
 def write_verdicts() -> Path:
-    """Write the verdicts on the committed records and return the path of the file."""
-    VERDICTS.write_text(json.dumps(judge_committed_records(), indent=1) + "\n", encoding="utf-8")
+    """Write the verdicts on the committed records, completely or not at all, and return the path of the file.
+
+    Raises:
+        CheckoutError: as for :func:`judge_committed_records`.
+        OSError: the file cannot be written; the error names it, and it stays as it was.
+    """
+    write_whole(VERDICTS, (json.dumps(judge_committed_records(), indent=1) + "\n").encode())
     return VERDICTS.relative_to(ROOT)

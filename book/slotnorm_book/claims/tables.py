@@ -12,6 +12,7 @@ import pandas as pd
 
 from slotnorm_book.claims.claim import Criterion, Measurement, Outcome, Verdict
 from slotnorm_book.claims.paper_values import REPORTED
+from slotnorm_book.markup import MarkdownTable, escape_markdown
 
 COLUMNS = ("claim", "paper", "ours", "verdict")
 MARKS: dict[Outcome, str] = {"reproduced": "✓", "contradicted": "✗", "inconclusive": "?", "not run": "–"}
@@ -21,7 +22,7 @@ ANSWERS: dict[Outcome, str] = {"reproduced": "holds", "contradicted": "does not 
 BREAK = "<br>"
 
 
-def ledger_table(verdicts: Sequence[Verdict], beside: Mapping[str, Verdict] | None = None) -> pd.DataFrame:
+def ledger_table(verdicts: Sequence[Verdict], beside: Mapping[str, Verdict] | None = None) -> MarkdownTable:
     """Make a table of the paper's claims for :func:`slotnorm_book.notebook.show_table`, in MyST Markdown.
 
     Args:
@@ -32,7 +33,7 @@ def ledger_table(verdicts: Sequence[Verdict], beside: Mapping[str, Verdict] | No
         A table with :data:`COLUMNS`; without verdicts, one row that says so.
     """
     rows = [_row(verdict, beside.get(verdict.claim.id) if beside else None) for verdict in verdicts]
-    return pd.DataFrame(rows or [("none", "", "", "")], columns=COLUMNS)
+    return MarkdownTable(rows or [("none", "", "", "")], columns=COLUMNS)
 
 
 def _row(verdict: Verdict, other: Verdict | None) -> tuple[str, str, str, str]:
@@ -49,7 +50,7 @@ def _row(verdict: Verdict, other: Verdict | None) -> tuple[str, str, str, str]:
 def _outcome_lines(verdict: Verdict, other: Verdict | None) -> list[str]:
     lines = [_outcome(verdict, verdict.outcome)]
     if verdict.scale:
-        lines.append(f"{verdict.scale} scale")
+        lines.append(f"{escape_markdown(verdict.scale)} scale")
     if verdict.claim.kind == "mechanism":
         return [*lines, "computed"]
     if verdict.was_run:
@@ -60,19 +61,19 @@ def _outcome_lines(verdict: Verdict, other: Verdict | None) -> list[str]:
     return lines
 
 
-def hypotheses_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
+def hypotheses_table(verdicts: Sequence[Verdict]) -> MarkdownTable:
     """Make a table of our hypotheses and their answers for :func:`slotnorm_book.notebook.show_table`."""
     rows = []
     for verdict in verdicts:
         lines = [_outcome(verdict, ANSWERS.get(verdict.outcome, verdict.outcome))]
         if verdict.scale:
-            lines.append(f"{verdict.scale} scale")
+            lines.append(f"{escape_markdown(verdict.scale)} scale")
         if verdict.was_run:
             lines.append(f"false discovery rate {verdict.false_discovery_rate:.3f}")
         statement = f"{_anchor(verdict)} {verdict.claim.statement}{BREAK}shown in {_links(verdict)}"
         locus = verdict.claim.locus.removeprefix("after ")
         rows.append((statement, locus, _measured(verdict), BREAK.join(lines)))
-    return pd.DataFrame(rows, columns=["hypothesis", "paper", "ours", "answer"])
+    return MarkdownTable(rows, columns=["hypothesis", "paper", "ours", "answer"])
 
 
 def _anchor(verdict: Verdict) -> str:
@@ -84,7 +85,7 @@ def _links(verdict: Verdict) -> str:
 
 
 def _measured(verdict: Verdict) -> str:
-    return BREAK.join(criterion_lines(verdict)) if verdict.was_run else verdict.missing
+    return BREAK.join(criterion_lines(verdict)) if verdict.was_run else escape_markdown(verdict.missing)
 
 
 def _outcome(verdict: Verdict, text: str) -> str:

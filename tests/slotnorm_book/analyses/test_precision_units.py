@@ -38,9 +38,3 @@ def test_a_row_of_precisions_has_both_units_by_threshold():
     table = precision_table(pd.DataFrame(rows, columns=COLUMNS), {"weighted_sum": "WS"})
     assert list(table) == ["variant", "runs", "∞", "1", "0.5", "0.25", "0.125"]
     assert table.iloc[0].tolist() == ["WS", 3, *["20.00 / 1.00"] * 5]
-
-
-def test_a_variant_without_a_label_is_no_markup():
-    rows = [("<i>|`x`", 0, threshold, 0.1, 0.01) for threshold in THRESHOLDS]
-    table = precision_table(pd.DataFrame(rows, columns=COLUMNS), {})
-    assert table["variant"].tolist() == [r"\<i\>\|\`x\`"]

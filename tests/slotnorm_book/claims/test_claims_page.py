@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import pytest
+from bs4 import BeautifulSoup
 
 from slotnorm_book.claims.claim import OUTCOMES, Verdict
 from slotnorm_book.claims.claims_page import (
@@ -54,10 +55,12 @@ def test_what_spatial_runs_change_is_named(verdicts: list[Verdict]) -> None:
 
 
 def test_a_tile_has_sign_word_and_link(verdicts: list[Verdict]) -> None:
-    tiles = render_board(verdicts)
-    assert tiles.count("<li ") == 17
-    assert '<li class="verdict reproduced"><a href="#R1"' in tiles
-    assert "<b>R5</b> <span>– not run</span>" in tiles
+    tiles = {
+        tile.b.get_text(): tile for tile in BeautifulSoup(render_board(verdicts), "html.parser").select("li.verdict")
+    }
+    assert len(tiles) == 17
+    assert (tiles["R1"]["class"], tiles["R1"].a["href"]) == (["verdict", "reproduced"], "#R1")
+    assert (tiles["R5"]["class"], tiles["R5"].span.get_text()) == (["verdict", "not-run"], "– not run")
 
 
 @pytest.mark.parametrize("name", CLAIMED_EXPERIMENTS)
