@@ -1,6 +1,7 @@
-"""MOVi's converter on bad input: every error names the file and what is wrong, and nothing half-written stays."""
+"""MOVi's converter on bad input: every error names the file and what is wrong, and what was verified stays."""
 
 import io
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from data_tools.tfrecord.example import RecordError
 from data_tools.tfrecord.records import read_records
 from data_tools.writing.durable import DataError
 from tests.data_tools.converters.movi_folder import DATA_DIR, convert, copy, edit_info, write_records
+from tests.helpers.toy_split import content
 
 
 @pytest.fixture
@@ -173,19 +175,24 @@ def repeat(shard: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "message"),
+    ("damage", "message", "safe"),
     [
-        (remove, "missing, with it 1 of the 1 shards of 'train'"),
-        (truncate, "record 2: truncated"),
-        (flip, "record 1: damaged"),
-        (drop_last, "holds only 2 records, dataset_info.json says 3"),
-        (repeat, "holds more records, dataset_info.json says 3"),
+        (remove, "missing, with it 1 of the 1 shards of 'train'", None),
+        (truncate, "record 2: truncated", 2),
+        (flip, "record 1: damaged", 1),
+        (drop_last, "holds only 2 records, dataset_info.json says 3", 2),
+        (repeat, "holds more records, dataset_info.json says 3", 3),
     ],
 )
-def test_a_damaged_shard_is_named_and_nothing_kept(
-    tmp_path: Path, folder: Path, damage: Callable[[Path], None], message: str
+def test_a_damaged_shard_is_named_and_the_same_command_goes_on(
+    tmp_path: Path, folder: Path, damage: Callable[[Path], None], message: str, safe: int | None
 ) -> None:
-    damage(folder / "movi_c-train.tfrecord-00000-of-00001")
+    shard, out = folder / "movi_c-train.tfrecord-00000-of-00001", tmp_path / "out" / "train"
+    whole = shard.read_bytes()
+    damage(shard)
     with pytest.raises(DataError, match=rf"movi_c-train.tfrecord-00000-of-00001: {message}"):
-        convert(tmp_path / "out" / "train", split="train", data_dir=folder)
-    assert not list(tmp_path.glob("out/*"))
+        convert(out, split="train", data_dir=folder)
+    progress = out.with_name("train.partial") / "progress.json"
+    assert (json.loads(progress.read_text())["written"] if progress.exists() else None) == (safe and safe * 24)
+    shard.write_bytes(whole)
+    assert content(convert(out, split="train", data_dir=folder)) == content(convert(tmp_path / "whole", split="train"))
