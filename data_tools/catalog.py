@@ -62,6 +62,7 @@ def open_data(data: str | Path, *, image_size: int, scenes: int, seed: int = 0) 
         split = online.open_online(path, online.PARTS[seed])
     else:
         split = open_split(path) if path.is_dir() else _convert_tfrecord(path, image_size)
+    split.require("image")
     height, width = split.arrays["image"].shape[1:3]
     if (height, width) != (image_size, image_size):
         raise SplitError(f"{split.folder / 'image.npy'}: images are {height}x{width}, but image_size is {image_size}")

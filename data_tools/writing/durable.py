@@ -23,6 +23,11 @@ class LockedError(DataError):
     """A lock that another process holds."""
 
 
+def one_line(error: BaseException) -> str:
+    """Return the message of an error of another library as one line, or the name of its kind if it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def take_lock(path: Path) -> FileLock:
     """Take the operating system's lock on `path`, a file made for it. A process that dies frees its locks.
 
