@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from data_tools.converters import clevr
 from data_tools.converters.clevr import convert, list_parts, resize
+from data_tools.converters.clevr_file import MAX_RECORD_BYTES
 from data_tools.converters.clevr_scene import label_pixels, parse_scene
 from data_tools.tfrecord.example import RecordError
 from data_tools.tfrecord.records import read_records
@@ -45,7 +46,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def records() -> list[bytes]:
-    return list(read_records(FILE))
+    return list(read_records(FILE, most=MAX_RECORD_BYTES))
 
 
 def test_the_crops_are_the_expected_ones_byte_for_byte(crops: Path, expected: dict[str, np.ndarray[Any, Any]]):
