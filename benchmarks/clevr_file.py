@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_tools.converters.clevr_file import HEIGHT, WIDTH
+from data_tools.converters.clevr_file import HEIGHT, MAX_RECORD_BYTES, WIDTH
 from data_tools.tfrecord.records import masked_crc32c, read_records
 
 FIXTURE = Path(__file__).parents[1] / "tests" / "data" / "fixtures" / "clevr_with_masks_train.tfrecords"
@@ -29,7 +29,7 @@ def write_clevr_file(path: Path, count: int) -> Path:
 
 def noisy_records(count: int) -> Iterator[bytes]:
     """The fixture's records in turn, each with noise of its own in the image."""
-    scenes = list(read_records(FIXTURE))
+    scenes = list(read_records(FIXTURE, most=MAX_RECORD_BYTES))
     rng = np.random.default_rng(0)
     for number in range(count):
         record = np.frombuffer(scenes[number % len(scenes)], np.uint8).copy()

@@ -19,6 +19,7 @@ from pathlib import Path
 from benchmarks.clevr_file import write_clevr_file
 from benchmarks.settings import Row, Settings
 from data_tools.converters import clevr
+from data_tools.converters.clevr_file import MAX_RECORD_BYTES
 from data_tools.converters.clevr_scene import parse_scene
 from data_tools.stand_ins import clevr as synth_clevr
 from data_tools.stand_ins import movi as synth_movi
@@ -83,7 +84,7 @@ def reading(file: Path, records: int, repeats: int) -> dict[str, Rate]:
                 pass
 
     def read() -> None:
-        for record in read_ahead(read_records(file)):
+        for record in read_ahead(read_records(file, most=MAX_RECORD_BYTES)):
             parse_scene(record)
 
     def convert() -> None:

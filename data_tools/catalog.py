@@ -10,6 +10,8 @@ import json
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,8 @@ import platformdirs
 from data_tools.features import online
 from data_tools.stand_ins import PICTURES, RENDERER
 from data_tools.writing.split_writer import SplitInUseError
-from slotnorm.data.splits import Split, SplitError, open_split
+from slotnorm.data.manifest import SplitError
+from slotnorm.data.splits import Split, open_split
 
 __all__ = ["FEATURES", "PICTURES", "STAND_INS", "cache_folder", "identity", "makes", "open_data"]
 
@@ -58,7 +61,8 @@ def open_data(data: str | Path, *, image_size: int, scenes: int, seed: int = 0) 
     if path.name.endswith(online.SUFFIX):
         split = online.open_online(path, online.PARTS[seed])
     else:
-        split = open_split(path if path.is_dir() else _convert_tfrecord(path, image_size))
+        split = open_split(path) if path.is_dir() else _convert_tfrecord(path, image_size)
+    split.require("image")
     height, width = split.arrays["image"].shape[1:3]
     if (height, width) != (image_size, image_size):
         raise SplitError(f"{split.folder / 'image.npy'}: images are {height}x{width}, but image_size is {image_size}")
@@ -79,7 +83,7 @@ def _make_stand_in(name: str, image_size: int, scenes: int, seed: int) -> Path:
 
 def makes(data: str) -> bool:
     """Return whether :func:`open_data` makes the split first: of a stand-in, a TFRecord, or online features."""
-    return data in STAND_INS or ".tfrecord" in Path(data).name or data.endswith(online.SUFFIX)
+    return data in STAND_INS or ".tfrecord" in Path(data).name.lower() or data.endswith(online.SUFFIX)
 
 
 def identity(data: str, *, image_size: int, scenes: int, seed: int = 0) -> str:
@@ -98,15 +102,16 @@ def identity(data: str, *, image_size: int, scenes: int, seed: int = 0) -> str:
     return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
 
 
-def _convert_tfrecord(tfrecord: Path, image_size: int) -> Path:
-    """Convert a CLEVR-with-masks file, unless the result is in the cache, and return its folder."""
+def _convert_tfrecord(tfrecord: Path, image_size: int) -> Split:
+    """Open what a CLEVR-with-masks file was converted to; convert it if the cache does not have that whole."""
     out = cache_folder() / f"{tfrecord.stem}-{image_size}-{_fingerprint(tfrecord)}"
-    if out.exists():
-        return out
+    with suppress(SplitError):
+        return open_split(out)
     from data_tools.converters.clevr import convert, list_parts
 
     source = f"the file {tfrecord.name}"
-    return _make_or_wait(lambda: convert(tfrecord, list_parts(out, "all"), size=image_size, source=source)[0])
+    make = partial(convert, tfrecord, list_parts(out, "all"), size=image_size, source=source)
+    return open_split(_make_or_wait(lambda: make()[0]))
 
 
 def _make_or_wait(make: Callable[[], Path]) -> Path:

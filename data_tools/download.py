@@ -2,50 +2,88 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 import pooch
 import requests
 from tqdm import tqdm
 
-from data_tools.writing.durable import DataError, sha256
+from data_tools.writing.durable import DataError, one_line, sha256
 
 ATTEMPTS = 6
 CHUNK_BYTES = 1 << 17
 TIMEOUT_S = 60
 
+CheckHead = Callable[[bytes], None]
+"""Raises a DataError if a file that begins with these bytes, up to `CHUNK_BYTES`, is not what was asked for."""
 
-def fetch(url: str, path: Path) -> Path:
+
+def fetch(url: str, path: Path, check_head: CheckHead) -> Path:
     """Download `url` to `path`, unless the file exists, and record its SHA-256 in `path` + ".sha256".
 
-    The bytes of an interrupted transfer are kept in `path` + ".part"; the next call resumes it if the server allows. If
-    an earlier download recorded a checksum, the new file must have the same.
+    The bytes of an interrupted transfer are kept in `path` + ".part"; the next call resumes it if the server allows.
+    The first bytes that arrive are looked at, so that an error page is not taken for the file. If an earlier download
+    recorded a checksum, the new file must have the same; if it has not, it is downloaded once more.
 
     Raises:
-        DataError: The transfer failed repeatedly, or the content does not have the recorded checksum.
+        DataError: The transfer failed repeatedly, or the content is another file's or not that of the checksum.
     """
-    path = path.absolute()
+    path = path.resolve()
     record = path.with_name(path.name + ".sha256")
     if path.exists():
         return path
-    known = record.read_text(encoding="ascii").split()[0] if record.exists() else None
-    store = pooch.create(
-        path.parent, base_url="", registry={path.name: known}, urls={path.name: url}, retry_if_failed=ATTEMPTS - 1
-    )
+    known = _read_record(record)
+    part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        store.fetch(path.name, downloader=_Continue(path.with_name(path.name + ".part")))
-        record.write_text(f"{sha256(path)}  {path.name}\n", encoding="ascii")
+        for _ in range(2):
+            found = _transfer(url, path, _Continue(part, check_head))
+            if known in (None, found):
+                record.write_text(f"{found}  {path.name}\n", encoding="ascii")
+                return path
+            path.unlink()
+    except _Refused as error:
+        raise DataError(f"{path}: {url} sends something else: {error}") from None
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be downloaded from {url}: {error}") from error
-    return path
+        raise DataError(f"{path}: cannot be downloaded from {url}: {one_line(error)}") from error
+    raise DataError(
+        f"{path}: {url} twice sent a file of SHA-256 {found}, {record} records {known}: "
+        "remove that file if the source has changed"
+    )
+
+
+def _transfer(url: str, path: Path, downloader: _Continue) -> str:
+    """Download a file with several attempts, and return its checksum."""
+    store = pooch.create(
+        path.parent, base_url="", registry={path.name: None}, urls={path.name: url}, retry_if_failed=ATTEMPTS - 1
+    )
+    store.fetch(path.name, downloader=downloader)
+    return sha256(path)
+
+
+def _read_record(record: Path) -> str | None:
+    """Return the checksum of an earlier download, if there was one."""
+    if not record.exists():
+        return None
+    text = record.read_bytes()
+    if not re.fullmatch(rb"[0-9a-f]{64}  [^\n]+\n", text):
+        raise DataError(f"{record}: does not hold a SHA-256 and a name: remove it")
+    return text[:64].decode()
+
+
+class _Refused(Exception):  # noqa: N818 # no ValueError, after which pooch would try again
+    """A transfer of something else than the file."""
 
 
 class _Continue:
     """A pooch downloader that asks the server only for the bytes that are missing."""
 
-    def __init__(self, part: Path) -> None:
+    def __init__(self, part: Path, check_head: CheckHead) -> None:
         self._part = part
+        self._check_head = check_head
 
     def __call__(self, url: str, output_file: str, _pooch: object) -> None:
         done = self._part.stat().st_size if self._part.exists() else 0
@@ -57,15 +95,32 @@ class _Continue:
             if response.status_code != requests.codes.partial_content:
                 done = 0
             self._receive(response, done)
+        with self._part.open("rb") as file:
+            head = file.read(CHUNK_BYTES)
+        try:
+            self._check(head)
+        except _Refused:
+            self._part.unlink()  # of an earlier transfer, so that the next one starts again
+            raise
         self._part.replace(output_file)
 
     def _receive(self, response: requests.Response, done: int) -> None:
         length = response.headers.get("Content-Length")
         total = done + int(length) if length else None
+        chunks = response.iter_content(CHUNK_BYTES)
+        first = next(chunks, b"")
+        if not done:
+            self._check(first)  # before it replaces what an earlier transfer left
         with (
             self._part.open("ab" if done else "wb") as file,
             tqdm(total=total, initial=done, unit="B", unit_scale=True, desc=self._part.stem, disable=None) as bar,
         ):
-            for chunk in response.iter_content(CHUNK_BYTES):
+            for chunk in chain([first], chunks):
                 file.write(chunk)
                 bar.update(len(chunk))
+
+    def _check(self, head: bytes) -> None:
+        try:
+            self._check_head(head)
+        except DataError as error:
+            raise _Refused(error) from None

@@ -1,6 +1,6 @@
 """The errors that a user can correct; the command line shows their message without a traceback."""
 
-from slotnorm.data.splits import SplitError
+from slotnorm.data.manifest import SplitError
 from slotnorm.training.checkpoint import CheckpointError
 from slotnorm.training.spec import SpecError
 from slotnorm_book.chapter_parameters import ParameterError

@@ -26,7 +26,15 @@ import torch
 from torch.nn.functional import interpolate
 from tqdm import tqdm
 
-from data_tools.converters.clevr_file import CROP, ENTITIES, LICENSE, SOURCE, SPLIT_COUNTS, Interpolation
+from data_tools.converters.clevr_file import (
+    CROP,
+    ENTITIES,
+    LICENSE,
+    MAX_RECORD_BYTES,
+    SOURCE,
+    SPLIT_COUNTS,
+    Interpolation,
+)
 from data_tools.converters.clevr_scene import CLASS_TABLES, FLOAT_TABLES, Array, parse_scene
 from data_tools.converters.resampling import resize_masks
 from data_tools.tfrecord.example import RecordError
@@ -103,7 +111,7 @@ def convert(
     job = _Job(tfrecord, size, Interpolation(interpolation), source, license)
     last = None if parts[-1].count is None else parts[-1].first + parts[-1].count
     with (
-        closing(read_ahead(read_records(tfrecord))) as records,
+        closing(read_ahead(read_records(tfrecord, most=MAX_RECORD_BYTES))) as records,
         tqdm(records, total=last, unit="scene", desc=tfrecord.name, smoothing=0.05, disable=None) as bar,
     ):
         numbered = enumerate(bar)

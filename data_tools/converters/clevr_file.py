@@ -13,6 +13,8 @@ SPLIT_COUNTS = (70_000, 15_000, 15_000)
 HEIGHT, WIDTH = 240, 320
 ENTITIES = 11
 """Masks of a scene: the background and up to ten objects."""
+MAX_RECORD_BYTES = 1 << 23
+"""Bound on a scene, whose pixels and masks take 3,225,600 bytes, and little more with its tables."""
 ROWS, COLUMNS = slice(24, 216), slice(64, 256)
 """The crop that the paper trains on."""
 CROP = ROWS.stop - ROWS.start

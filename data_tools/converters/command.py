@@ -52,9 +52,10 @@ def clevr(
     """
     from data_tools.converters.clevr import convert, list_parts
     from data_tools.download import fetch
+    from data_tools.tfrecord.records import check_head
 
     if download:
-        fetch(URL, tfrecord)
+        fetch(URL, tfrecord, check_head)
     parts = list_parts(out, None if split is None else split.value, counts)
     for folder in convert(tfrecord, parts, size=size, interpolation=interpolation, source=source, license=license):
         print(folder)

@@ -24,6 +24,7 @@ unique within its split (TFDS shuffles, so it is not the record's number), `fram
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -39,13 +40,17 @@ from data_tools.tfrecord.example import Feature, RecordError, parse_example
 from data_tools.tfrecord.records import errors_at
 from data_tools.tfrecord.tfds import INFO, TfdsSplit, list_splits, open_tfds, open_tfds_split
 from data_tools.writing import durable
-from data_tools.writing.durable import DataError
+from data_tools.writing.durable import DataError, one_line
 from data_tools.writing.split_writer import ArraySpec, SplitWriter
 
 DATASETS = ("movi_c", "movi_d")
 SPLITS = ("train", "validation", "test")
 VERSION = "1.0.0"
 FRAMES = 24
+MAX_SIDE = 512
+"""Side in pixels of the largest frames that Kubric published."""
+MAX_RECORD_BYTES = 1 << 28
+"""Bound on a clip: 24 frames of seven layers with 26 bytes a pixel, at MAX_SIDE and not compressed 164 MB."""
 LICENSE = "see Kubric (Apache-2.0), Google Scanned Objects (objects) and Poly Haven (backgrounds)"
 
 Array = npt.NDArray[Any]
@@ -82,7 +87,7 @@ def convert_splits(
     wanted = [split] if split else [name for name in SPLITS if name in there]
     if not wanted:
         raise DataError(f"{folder / INFO}: lists none of the splits {', '.join(SPLITS)}; it has {sorted(there)}")
-    sources = [open_tfds_split(folder, info, name) for name in wanted]
+    sources = [open_tfds_split(folder, info, name, MAX_RECORD_BYTES) for name in wanted]
     for source in sources:
         place = out if split else out / source.name
         yield convert(source, dataset, place, size=size, max_instances=max_instances)
@@ -182,8 +187,8 @@ def _clips(source: TfdsSplit, max_instances: int | None, skip: int) -> Iterator[
 
 def _decode(features: Mapping[str, Feature], pool: ThreadPoolExecutor | None) -> Clip:
     name = _feature(features, "metadata/video_name").strings()
-    if len(name) != 1 or not name[0].isdigit():
-        raise RecordError(f"metadata/video_name is {name!r}, expected one number")
+    if len(name) != 1 or not re.fullmatch(rb"[0-9]{1,9}", name[0]):
+        raise RecordError(f"metadata/video_name is {str(name)[:100]}, expected one number of up to nine digits")
     return Clip(
         name=int(name[0]),
         num_instances=_integer(features, "metadata/num_instances"),
@@ -197,6 +202,8 @@ def _images(features: Mapping[str, Feature], name: str, mode: str, pool: ThreadP
     if len(pngs) != FRAMES:
         raise RecordError(f"{name!r} has {len(pngs)} frames, MOVi's clips have {FRAMES}")
     side = (_integer(features, "metadata/height"), _integer(features, "metadata/width"))
+    if not all(1 <= length <= MAX_SIDE for length in side):
+        raise RecordError(f"frames are {side[0]}x{side[1]} pixels, MOVi's have at most {MAX_SIDE}x{MAX_SIDE}")
     labels = [f"{name!r} frame {i}" for i in range(FRAMES)]
     frames = (pool.map if pool else map)(decode_png, pngs, labels, [mode] * FRAMES, [side] * FRAMES)
     return np.stack(list(frames))
@@ -216,13 +223,13 @@ def decode_png(data: bytes, label: str, mode: str, side: tuple[int, int]) -> Arr
     """
     try:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-            pixels = np.array(image)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise RecordError(f"{label} is no PNG, or a truncated or damaged one: {error}") from None
-    if image.mode != mode or pixels.shape[:2] != side:
-        got, expected = f"{image.mode} {pixels.shape[:2]}", f"{mode} {side}"
-        raise RecordError(f"{label} is {got}, expected {expected}")
-    return pixels
+            if (image.mode, image.size[::-1]) != (mode, side):  # before any pixel is decoded
+                raise RecordError(f"{label} is {image.mode} {image.size[::-1]}, expected {mode} {side}")
+            return np.array(image)
+    except RecordError:
+        raise
+    except Exception as error:  # Pillow promises no kind of error
+        raise RecordError(f"{label} is no PNG, or a truncated or damaged one: {one_line(error)}") from None
 
 
 def _feature(features: Mapping[str, Feature], name: str) -> Feature:

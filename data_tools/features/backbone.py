@@ -7,20 +7,18 @@ Shape letters: B batch, H W image, N patches, F feature dimension.
 
 from __future__ import annotations
 
-import difflib
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-import timm
 import torch
 from torch import Tensor, nn
 
 from data_tools.converters.resampling import BICUBIC, bicubic
-from data_tools.features.weights import STAND_IN, is_head, read_weights
+from data_tools.features.architecture import create
+from data_tools.features.weights import is_head, read_weights
 from data_tools.writing import durable
-from data_tools.writing.durable import DataError
+from data_tools.writing.durable import DataError, one_line
 
 ORDERS = ("resize_first", "normalize_first")
 """`resize_first` scales the image, rounds it to grey levels, then normalizes (the paper). `normalize_first` normalizes,
@@ -93,22 +91,20 @@ class FrozenBackbone(nn.Module):
         Raises:
             DataError: The name is unknown, or the file is missing or holds another network.
         """
-        _check_name(name)
         if size is not None and size < 1:
             raise DataError(f"{name}: size must be a positive multiple of the patch, got {size}")
         path, tensors, made_here = read_weights(name, weights)
         architecture = made_here.get("name", name)
-        model = _create(architecture, made_here.get("kwargs", {}) | ({} if size is None else {"img_size": size}))
+        kwargs = made_here.get("kwargs", {}) | ({} if size is None else {"img_size": size})
+        model = create(architecture, kwargs)
         _fill(model, tensors, path, name)
         config: dict[str, Any] = dict(model.pretrained_cfg) | made_here
-        backbone = cls(
-            model,
-            size=_input_size(model),
-            mean=_triple(config["mean"]),
-            std=_triple(config["std"]),
-            order=order,
-            precision=precision,
-        )
+        side = _input_size(model)
+        try:
+            mean, std = _triple(config["mean"]), _triple(config["std"])
+            backbone = cls(model, size=side, mean=mean, std=std, order=order, precision=precision)
+        except Exception as error:  # of a network that is no ViT after all
+            raise DataError(f"{name}: cannot give features of patches: {one_line(error)}") from None
         backbone.about |= {"backbone": name, "weights_sha256": durable.sha256(path)}
         return backbone
 
@@ -140,22 +136,6 @@ class FrozenBackbone(nn.Module):
         return bicubic((grey / 255 - self.mean) / self.std, self.size)
 
 
-def _check_name(name: str) -> None:
-    if name != STAND_IN and not timm.is_model(name):
-        close = difflib.get_close_matches(name, timm.list_models("*vit*", pretrained=True), n=3)
-        raise DataError(f"timm has no model {name!r}" + (f"; did you mean {' or '.join(close)}?" if close else ""))
-
-
-def _create(name: str, kwargs: Mapping[str, Any]) -> Any:
-    try:
-        model = timm.create_model(name, pretrained=False, num_classes=0, **kwargs)
-    except (TypeError, ValueError, AssertionError) as error:
-        raise DataError(f"{name}: cannot be made with {dict(kwargs)}: {error}") from None
-    if not hasattr(model, "num_prefix_tokens") or not hasattr(model.patch_embed, "img_size"):
-        raise DataError(f"{name}: is not a vision transformer")
-    return model
-
-
 def _input_size(model: Any) -> int:
     size, grid, patch = (tuple(getattr(model.patch_embed, key)) for key in ("img_size", "grid_size", "patch_size"))
     if size[0] < patch[0] or size[0] != size[1] or size != (grid[0] * patch[0], grid[1] * patch[1]):
@@ -169,8 +149,9 @@ def _fill(model: Any, tensors: dict[str, Tensor], path: Path, name: str) -> None
     state = {key: value for key, value in tensors.items() if not is_head(key)}
     try:
         missing, unexpected = model.load_state_dict(adapt(state, model) if adapt else state, strict=False)
-    except RuntimeError as error:
-        raise DataError(f"{path}: does not fit {name}: {str(error).splitlines()[-1].strip()}") from None
+    except Exception as error:  # timm renames tensors by rules of each network, torch lists those that do not fit
+        reason = (str(error).splitlines() or [type(error).__name__])[-1].strip()
+        raise DataError(f"{path}: does not fit {name}: {reason}") from None
     if missing or unexpected:
         what = f"{missing[0]!r} is missing" if missing else f"{unexpected[0]!r} is unknown"
         raise DataError(f"{path}: does not fit {name}: {what}; {len(missing) + len(unexpected)} tensors differ")

@@ -76,7 +76,8 @@ def features(
 
 def _open(folder: Path) -> Split:
     from data_tools.writing.durable import DataError
-    from slotnorm.data.splits import SplitError, open_split
+    from slotnorm.data.manifest import SplitError
+    from slotnorm.data.splits import open_split
 
     try:
         source = open_split(folder)

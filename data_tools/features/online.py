@@ -72,9 +72,18 @@ def open_online(path: Path, part: str) -> Split:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
+    from data_tools.features.backbone import ORDERS, PRECISIONS
+
     request = durable.read_json(path)
     if wrong := sorted(set(KEYS) ^ request.keys()):
         raise DataError(
             f"{path}: must hold {list(KEYS)}; {wrong[0]!r} is {'missing' if wrong[0] in KEYS else 'unknown'}"
         )
+    texts = dict.fromkeys(("split", "backbone", "weights", "order", "precision"), (str,))
+    for key, kinds in {**texts, "size": (int, type(None))}.items():
+        if type(request[key]) not in kinds:
+            raise DataError(f"{path}: {key} must be of type {kinds[0].__name__}, got {request[key]!r}")
+    for key, known in (("order", ORDERS), ("precision", PRECISIONS)):
+        if request[key] not in known:
+            raise DataError(f"{path}: {key} must be one of {', '.join(known)}, got {request[key]!r}")
     return request

@@ -14,12 +14,12 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
-import timm
 from timm.models import get_pretrained_cfg
 from torch import Tensor, nn
 
+from data_tools.features.architecture import check_name, check_sizes, parse_description
 from data_tools.writing import durable
-from data_tools.writing.durable import DataError
+from data_tools.writing.durable import DataError, one_line
 
 METADATA_KEY = "backbone"
 STAND_IN = "standin"
@@ -38,17 +38,22 @@ def read_weights(name: str, path: Path | None) -> tuple[Path, dict[str, Tensor],
     Raises:
         DataError: The file is missing, damaged or of another architecture; the message says where to get it.
     """
+    if name != STAND_IN:
+        check_name(name)
     path = _existing(name, STAND_IN_WEIGHTS if name == STAND_IN and path is None else path)
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            about = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
-    except (OSError, ValueError, safetensors.SafetensorError) as error:
-        raise DataError(f"{path}: damaged, or not a safetensors file: {error}") from None
+            text = (file.metadata() or {}).get(METADATA_KEY, "{}")
+    except Exception as error:  # besides its own error safetensors raises those of torch, one for each kind of damage
+        raise DataError(f"{path}: damaged, or not a safetensors file: {one_line(error)}") from None
+    about = parse_description(path, text)
     if name == STAND_IN and not about:
         raise DataError(f"{path}: was not made by python -m data_tools pretrain")
     if name != STAND_IN and about and about["name"] != name:
         raise DataError(f"{path}: holds weights of {about['name']!r}, not of {name!r}")
+    if about:
+        check_sizes(path, about, sum(tensor.numel() for tensor in tensors.values()))
     return path, tensors, about
 
 
@@ -95,11 +100,14 @@ def _existing(name: str, weights: Path | None) -> Path:
 
 
 def explain_how_to_get(name: str) -> str:
-    """Return a sentence that says how to get the weights of a backbone."""
+    """Return a sentence that says how to get the weights of a backbone.
+
+    Raises:
+        DataError: timm lists no such name.
+    """
     if name == STAND_IN:
         return "the stand-in backbone is made by python -m data_tools pretrain"
-    config = get_pretrained_cfg(name) if timm.is_model(name) else None
-    hub = getattr(config, "hf_hub_id", None)
+    hub = _hub(name)
     if not hub:
         return f"backbone {name!r} needs its weights: pass --weights FILE.safetensors"
     return (
@@ -112,17 +120,22 @@ def download(name: str) -> Path:
     """Download the weights of a backbone from the Hugging Face Hub into its cache and return the file.
 
     Raises:
-        DataError: The Hub has no such weights, or cannot be reached.
+        DataError: timm lists no such name, the Hub has no such weights, or cannot be reached.
     """
     from huggingface_hub import hf_hub_download
 
-    hub = getattr(get_pretrained_cfg(name) if timm.is_model(name) else None, "hf_hub_id", None)
+    hub = _hub(name)
     if not hub:
         raise DataError(f"backbone {name!r}: timm knows of no weights to download; {explain_how_to_get(name)}")
     try:
         return Path(hf_hub_download(hub, "model.safetensors"))
     except Exception as error:
-        raise DataError(f"{hub}: model.safetensors could not be downloaded: {error}") from error
+        raise DataError(f"{hub}: model.safetensors could not be downloaded: {one_line(error)}") from error
+
+
+def _hub(name: str) -> str | None:
+    """Return the repository of a network's weights on the Hugging Face Hub, if there is one."""
+    return getattr(get_pretrained_cfg(check_name(name)), "hf_hub_id", None)
 
 
 def is_head(key: str) -> bool:

@@ -6,16 +6,20 @@ wire format that these lists use.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from data_tools.writing.durable import DataError
 
+T = TypeVar("T")
 VARINT, FIXED64, LENGTH_DELIMITED, FIXED32 = 0, 1, 2, 5
+MAX_VALUES = 1 << 16
+"""Most values of a list that is parsed value by value; what this project reads so has at most some thousand."""
+MAX_FEATURES, MAX_NAME_BYTES = 1 << 10, 1 << 8
 LIST_KINDS = {1: "bytes", 2: "float", 3: "int64"}
 # A list of one-byte strings is a row of (tag, length, byte); here 1,024 of them.
 _PATTERN = np.tile(np.array([1 << 3 | LENGTH_DELIMITED, 1, 0], np.uint8), 1024)
@@ -38,7 +42,7 @@ class Feature:
     def strings(self) -> list[bytes]:
         """Return the byte strings of a bytes list."""
         self._expect("bytes")
-        fields = list(_fields(self.payload))
+        fields = list(_few(_fields(self.payload), self.name))
         if any((number, wire_type) != (1, LENGTH_DELIMITED) for number, wire_type, _ in fields):
             raise RecordError(f"feature {self.name!r} is not a well-formed list of strings")
         return [bytes(value) for _, _, value in fields]
@@ -65,7 +69,7 @@ class Feature:
         """Return the values of a float list. Shape (n,)."""
         self._expect("float")
         parts = []
-        for number, wire_type, value in _fields(self.payload):
+        for number, wire_type, value in _few(_fields(self.payload), self.name):
             if number != 1 or wire_type not in (LENGTH_DELIMITED, FIXED32) or len(value) % 4:
                 raise RecordError(f"feature {self.name!r} is not a well-formed float list")
             parts.append(np.frombuffer(value, "<f4"))
@@ -75,10 +79,11 @@ class Feature:
         """Return the values of an integer list. Shape (n,)."""
         self._expect("int64")
         values: list[int] = []
-        for number, wire_type, value in _fields(self.payload):
+        for number, wire_type, value in _few(_fields(self.payload), self.name):
             if number != 1 or wire_type not in (LENGTH_DELIMITED, VARINT):
                 raise RecordError(f"feature {self.name!r} is not a well-formed integer list")
-            values.extend([value] if wire_type == VARINT else _varints(value))
+            packed = [value] if wire_type == VARINT else _varints(value)
+            values.extend(_few(packed, self.name, MAX_VALUES - len(values)))
         return np.array(values, np.uint64).view(np.int64)
 
     def _expect(self, kind: str) -> None:
@@ -95,9 +100,11 @@ def parse_example(record: bytes) -> dict[str, Feature]:
     features: dict[str, Feature] = {}
     for map_field in _messages(memoryview(record), 1):
         for entry in _messages(map_field, 1):
-            parts = {number: value for number, wire_type, value in _fields(entry) if wire_type == LENGTH_DELIMITED}
-            if 1 not in parts:
-                raise RecordError("not a tf.train.Example: a feature has no name")
+            parts = {number: value for number, kind, value in _fields(entry) if kind == LENGTH_DELIMITED and number < 3}
+            if not 1 <= len(parts.get(1, b"")) <= MAX_NAME_BYTES:
+                raise RecordError(f"not a tf.train.Example: a name of a feature has 0 or over {MAX_NAME_BYTES} bytes")
+            if len(features) == MAX_FEATURES:
+                raise RecordError(f"not a tf.train.Example: it has more than {MAX_FEATURES} features")
             name = bytes(parts[1]).decode("utf-8", "replace")
             features[name] = _feature(name, parts.get(2, memoryview(b"")))
     if not features:
@@ -138,6 +145,14 @@ def _fields(message: memoryview) -> Iterator[tuple[int, int, Any]]:
             raise RecordError(f"not a tf.train.Example: field {number} runs over the end of its message")
         yield number, wire_type, message[position : position + size]
         position += size
+
+
+def _few(items: Iterable[T], name: str, most: int = MAX_VALUES) -> Iterator[T]:
+    """Yield the items of a list that is parsed one by one, so that no record can fill the memory with them."""
+    for count, item in enumerate(items):
+        if count >= most:
+            raise RecordError(f"feature {name!r} holds more than {MAX_VALUES} values")
+        yield item
 
 
 def _varint(message: memoryview, position: int) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 A TFRecord file is a sequence of `uint64 length, uint32 masked CRC-32C of the length, data, uint32 masked CRC-32C of the
 data`, little endian, plain or compressed with GZIP.
 
-    for index, record in enumerate(read_records("clevr_with_masks_train.tfrecords")):
+    for index, record in enumerate(read_records("clevr_with_masks_train.tfrecords", most=1 << 23)):
         with errors_at(path, index):
             features = parse_example(record)
             x = features["x"].floats()
@@ -24,13 +24,17 @@ from isal import igzip, isal_zlib
 
 from data_tools.tfrecord.example import RecordError
 
-MAX_RECORD_BYTES = 1 << 31
 _HEADER = struct.Struct("<QI")
+_GZIP = b"\x1f\x8b"
 _BLOCK_BYTES = 1 << 20  # larger reads from a GZIP stream cost twice the time, in fresh pages
 
 
-def read_records(path: str | Path) -> Iterator[bytes]:
+def read_records(path: str | Path, *, most: int) -> Iterator[bytes]:
     """Yield the records of a TFRecord file, plain or GZIP, after comparing their checksums. Keeps one in memory.
+
+    Args:
+        path: The file.
+        most: Most bytes of a record; a longer one is refused before it is read or decompressed.
 
     Raises:
         RecordError: The file is missing, empty, truncated or damaged; the message names file and record, from 0.
@@ -42,7 +46,7 @@ def read_records(path: str | Path) -> Iterator[bytes]:
             stream = _decompressed(file, path)
             while header := stream.read(_HEADER.size):
                 with errors_at(path, index):
-                    record = _record(stream, header)
+                    record = _record(stream, header, most)
                 yield record
                 index += 1
     except EOFError:
@@ -88,24 +92,52 @@ def _decompressed(file: IO[bytes], path: Path) -> IO[bytes]:
     if not head:
         raise RecordError(f"{path}: empty: 0 bytes")
     # The checksum first: the length of a plain record may happen to begin with GZIP's two magic bytes.
-    if len(head) == _HEADER.size and masked_crc32c(head[:8]) == _HEADER.unpack(head)[1]:
+    if _is_plain(head):
         return file
-    if head[:2] == b"\x1f\x8b":
+    if head[:2] == _GZIP:
         return cast(IO[bytes], igzip.open(file))  # type: ignore[no-untyped-call] # more than twice as fast as zlib
-    raise RecordError(
-        f"{path}: record 0: neither GZIP nor a TFRecord: begins with {head[:8].hex(' ')}, "
+    raise RecordError(f"{path}: record 0: {_neither(head)}")
+
+
+def _is_plain(head: bytes) -> bool:
+    return len(head) >= _HEADER.size and masked_crc32c(head[:8]) == _HEADER.unpack(head[: _HEADER.size])[1]
+
+
+def _neither(head: bytes) -> str:
+    return (
+        f"neither GZIP nor a TFRecord: begins with {head[:8].hex(' ')}, "
         "which is no GZIP magic (1f 8b) and no length with a matching checksum"
     )
 
 
-def _record(stream: IO[bytes], header: bytes) -> bytes:
+def check_head(head: bytes) -> None:
+    """Check that a file which begins with these bytes, 64 or more, can be a TFRecord file: the length of its record.
+
+    Raises:
+        RecordError: It cannot.
+    """
+    if not _is_plain(head):
+        if head[:2] != _GZIP:
+            raise RecordError(_neither(head))
+        try:
+            head = isal_zlib.decompressobj(wbits=31).decompress(head, _HEADER.size)
+        except isal_zlib.error as error:  # type: ignore[misc] # its stub declares an instance
+            raise RecordError(f"damaged GZIP stream: {error}") from None
+    _length(head[: _HEADER.size])
+
+
+def _length(header: bytes) -> int:
     if len(header) < _HEADER.size:
         raise RecordError(f"truncated: {len(header)} bytes of its {_HEADER.size}-byte header")
     length, crc = _HEADER.unpack(header)
     if masked_crc32c(header[:8]) != crc:
         raise RecordError("damaged: the checksum of its length does not match")
-    if length > MAX_RECORD_BYTES:
-        raise RecordError(f"damaged: a length of {length} bytes")
+    return int(length)
+
+
+def _record(stream: IO[bytes], header: bytes, most: int) -> bytes:
+    if (length := _length(header)) > most:
+        raise RecordError(f"a length of {length} bytes, but records of this kind have at most {most}")
     sizes = [_BLOCK_BYTES] * (length // _BLOCK_BYTES) + [length % _BLOCK_BYTES]
     data = b"".join(stream.read(size) for size in sizes)
     footer = stream.read(4)

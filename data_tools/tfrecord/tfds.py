@@ -7,6 +7,7 @@ DATA_DIR/movi_c/256x256/1.0.0/movi_c-train.tfrecord-00000-of-01024   a shard
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ class TfdsSplit:
     name: str
     shards: tuple[Path, ...]
     lengths: tuple[int, ...]
+    most: int
+    """Most bytes of a record."""
 
     def __len__(self) -> int:
         return sum(self.lengths)
@@ -45,7 +48,7 @@ class TfdsSplit:
                 start -= length
                 continue
             count = 0
-            for count, record in enumerate(read_ahead(read_records(shard)), 1):
+            for count, record in enumerate(read_ahead(read_records(shard, most=self.most)), 1):
                 if count > length:
                     break
                 if count > start:
@@ -96,34 +99,41 @@ def open_tfds(
     return configs[config], infos[configs[config]]
 
 
-def open_tfds_split(folder: Path, info: dict[str, Any], split: str) -> TfdsSplit:
+def open_tfds_split(folder: Path, info: dict[str, Any], split: str, most: int) -> TfdsSplit:
     """Return the shards of a split, after checking that all exist.
 
     Args:
         folder, info: As `open_tfds` returns them.
         split: Such as "train".
+        most: Most bytes of a record.
 
     Raises:
         DataError: There is no such split, a shard is missing, or shards are not TFRecord files.
     """
     path = folder / INFO
     if (form := info.get("fileFormat", "tfrecord")) != "tfrecord":
-        raise DataError(f"{path}: its shards are {form} files, this program reads tfrecord")
+        to = f"--dataset_dir={folder} --out_file_format=tfrecord --out_dir=NEW"
+        raise DataError(f"{path}: its shards are {form!r} files: make tfrecord of them with: tfds convert_format {to}")
     splits = list_splits(folder, info)
     if split not in splits:
         raise DataError(f"{path}: has no split {split!r}; it has {sorted(splits)}")
     listed = splits[split].get("shardLengths", [])
-    if not isinstance(listed, list) or not all(str(length).isdecimal() for length in listed):
+    if not isinstance(listed, list) or not all(re.fullmatch("[0-9]{1,9}", str(length)) for length in listed):
         raise DataError(f"{path}: shardLengths of split {split!r} must be a list of counts, got {listed!r}")
     lengths = tuple(map(int, listed))
     if not lengths:
         raise DataError(f"{path}: lists no shards of split {split!r}: was it written completely?")
     template = splits[split].get("filepathTemplate") or DEFAULT_TEMPLATE
-    shards = tuple(folder / _shard_name(template, info["name"], split, i, len(lengths)) for i in range(len(lengths)))
+    if not isinstance(template, str) or len(template) > 200:
+        raise DataError(f"{path}: filepathTemplate of split {split!r} must be a name, got {str(template)[:200]!r}")
+    names = [_shard_name(template, info["name"], split, i, len(lengths)) for i in range(len(lengths))]
+    if wrong := [name for name in names if not re.fullmatch(r"\w[\w.-]*", name)]:
+        raise DataError(f"{path}: a shard cannot be named {wrong[0]!r}: shards lie in the same folder")
+    shards = tuple(folder / name for name in names)
     if missing := [shard for shard in shards if not shard.is_file()]:
         count = f"{len(missing)} of the {len(shards)} shards of {split!r}"
         raise DataError(f"{missing[0]}: missing, with it {count} that {INFO} lists: copy the folder again")
-    return TfdsSplit(folder, _config(folder, info), split, shards, lengths)
+    return TfdsSplit(folder, _config(folder, info), split, shards, lengths, most)
 
 
 def list_splits(folder: Path, info: dict[str, Any]) -> dict[str, dict[str, Any]]:

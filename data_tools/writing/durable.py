@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+MAX_JSON_BYTES = 1 << 24
+
 
 class DataError(ValueError):
     """An input that cannot be used or an output that cannot be written; the message is one line for the user."""
@@ -19,6 +21,11 @@ class DataError(ValueError):
 
 class LockedError(DataError):
     """A lock that another process holds."""
+
+
+def one_line(error: BaseException) -> str:
+    """Return the message of an error of another library as one line, or the name of its kind if it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def take_lock(path: Path) -> FileLock:
@@ -67,8 +74,13 @@ def read_json(path: Path) -> dict[str, Any]:
         DataError: The file is missing or holds something else; the message names it.
     """
     try:
+        if (size := path.stat().st_size) > MAX_JSON_BYTES:
+            raise DataError(f"{path}: is {size} bytes long, at most {MAX_JSON_BYTES} are read")
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        json.dumps(content, ensure_ascii=False).encode()  # too deep, or half a surrogate pair, which cannot be printed
+    except DataError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
     if not isinstance(content, dict):
         raise DataError(f"{path}: is not a JSON object")

@@ -40,6 +40,15 @@ class ArraySpec:
         """Return the size in bytes of the file that holds `count` items."""
         return len(self.header(count)) + count * self.item_bytes
 
+    def fits(self, path: Path, count: int) -> bool:
+        """Return whether a file is there with the header and the size of `count` items."""
+        header = self.header(count)
+        try:
+            with path.open("rb") as file:
+                return file.read(len(header)) == header and path.stat().st_size == self.file_bytes(count)
+        except FileNotFoundError:
+            return False
+
 
 class NpyFiles:
     """The open files of some arrays. The caller counts the items that are safely on disk.

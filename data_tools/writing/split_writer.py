@@ -1,6 +1,6 @@
 """Writes prepared splits, folders of `.npy` files and a manifest, so that each is either whole or absent.
 
-    SPLIT/manifest.json   format version, name, source, license, generator and its arguments, count, arrays
+    SPLIT/manifest.json   format version, name, source, license, generator and its arguments, count, arrays, digest
     SPLIT/<array>.npy     one file per array, items first
 
 Names that readers know, for N scenes of H x W pixels with up to M objects; row 0 of an object table is the background:
@@ -15,13 +15,15 @@ Names that readers know, for N scenes of H x W pixels with up to M objects; row 
 | `x`, `y`, `z`, `visibility` | float32 (N, 1 + M) | centre in world units; `visibility` is zero for an absent object |
 | `features` | float16 (N, patches, D) | a frozen backbone's patch tokens |
 
-Other arrays may be added freely. An unfinished split is kept in `SPLIT.partial/`, whose progress file counts the items
-that are safely on disk; after an interruption the same call resumes from there.
+Other arrays may be added freely, under names that are plain identifiers.
+
+An unfinished split is kept in `SPLIT.partial/`, whose progress file counts the items that are safely on disk; after an
+interruption or a damaged record the same call resumes from there. A complete split that lost an array is made again
+beside what is left of it, and replaced when the new one is complete.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -34,21 +36,21 @@ import numpy as np
 
 from data_tools.writing import durable
 from data_tools.writing.durable import DataError
+from data_tools.writing.manifest import MANIFEST, describe_request, is_whole, was_made_by, write_manifest
 from data_tools.writing.npy_files import ArraySpec, NpyFiles
 
 if TYPE_CHECKING:
     from filelock import FileLock
 
-    from slotnorm.data.splits import Manifest
+    from slotnorm.data.manifest import Manifest
 
-FORMAT_VERSION = 1
-MANIFEST = "manifest.json"
 PROGRESS = "progress.json"
+REPLACED = "replaced"
+"""Name of the folder, inside the new split, of the damaged one that it replaces, until that is removed."""
 
 JSON = None | bool | int | float | str | list[Any] | dict[str, Any]
 
 __all__ = [
-    "FORMAT_VERSION",
     "JSON",
     "ArraySpec",
     "DataError",
@@ -72,10 +74,11 @@ class SplitWriter:
 
     Entering it as a context takes the lock and finds the point to resume from; `append` makes items durable; `finish`
     computes checksums and renames `OUT.partial` to `OUT`. Leaving without `finish` keeps the partial folder for the
-    next run of the same call. It is removed if nothing was written or the input was bad (a `DataError`).
+    next run of the same call, whatever the error was; it is removed if nothing was written.
 
     Args:
-        out: Folder of the split. If it holds the complete split of the same request, it is left as it is.
+        out: Folder of the split, or a link to it, also one that does not exist yet. If it holds the complete split of
+            the same request, it is left as it is.
         name: Name of the split, e.g. "clevr_with_masks/train".
         source: Source of the content: an address or the module that renders it.
         license: License of the content.
@@ -83,6 +86,9 @@ class SplitWriter:
             used again, only if name, source, license, generator, arrays and count are the same.
         arrays: Arrays of the split by name.
         count: Number of items, or None if it is not known before `finish`.
+
+    Raises:
+        DataError: The name of an array is no plain identifier.
 
     >>> import tempfile
     >>> out = Path(tempfile.mkdtemp()) / "toy"
@@ -105,7 +111,7 @@ class SplitWriter:
         arrays: Mapping[str, ArraySpec],
         count: int | None,
     ) -> None:
-        self.out = Path(os.path.abspath(out))
+        self.out = Path(os.path.realpath(out))
         self.partial = self.out.with_name(self.out.name + ".partial")
         self.arrays = dict(arrays)
         self.count = count
@@ -113,16 +119,8 @@ class SplitWriter:
         self.written = 0
         #: Whether `out` already holds this split, so that there is nothing to append.
         self.complete = False
-        request = {
-            "format_version": FORMAT_VERSION,
-            "name": name,
-            "source": source,
-            "license": license,
-            "generator": dict(generator),
-            "count": count,
-            "arrays": {key: {"dtype": spec.dtype, "item_shape": list(spec.shape)} for key, spec in self.arrays.items()},
-        }
-        self._request: dict[str, Any] = json.loads(json.dumps(request, allow_nan=False))
+        about = {"name": name, "source": source, "license": license}
+        self._request = describe_request(about, generator, self.arrays, count)
         self._files: NpyFiles | None = None
         self._lock: FileLock | None = None
         self._made_parent = False
@@ -148,9 +146,8 @@ class SplitWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        bad_input = isinstance(error, DataError) and not isinstance(error, SplitWriteError)
         try:
-            if self.partial.exists() and (bad_input or (error is not None and self.written == 0)):
+            if error is not None and self.written == 0 and self.partial.exists():
                 shutil.rmtree(self.partial)
         finally:
             self._release()
@@ -188,7 +185,7 @@ class SplitWriter:
             raise ValueError(f"{self.out}: {self.written} of {self.count} items written: append the others first")
         try:
             self._files.seal(self.written)
-            durable.write_json(self.partial / MANIFEST, self._manifest())
+            write_manifest(self.partial, self._request, self.arrays, self.written)
             self._publish()
         except OSError as error:
             raise self._failure(error) from error
@@ -197,10 +194,16 @@ class SplitWriter:
     def _find_resume_point(self) -> None:
         if self.out.exists() and not (self.out.is_dir() and not any(self.out.iterdir())):
             self._reuse(self.out)
-        elif (self.partial / MANIFEST).exists():
+            if self.complete:
+                shutil.rmtree(self.out / REPLACED, ignore_errors=True)
+                return
+        if (self.partial / MANIFEST).exists():
             self._reuse(self.partial)
-            self._publish()
-        elif self.partial.exists() and any(path.suffix != ".tmp" for path in self.partial.iterdir()):
+            if self.complete:
+                self._publish()
+                return
+            shutil.rmtree(self.partial)
+        if self.partial.exists() and any(path.suffix != ".tmp" for path in self.partial.iterdir()):
             self._resume()
         else:
             self._check_space()
@@ -216,31 +219,34 @@ class SplitWriter:
             raise
 
     def _reuse(self, folder: Path) -> None:
+        """Take the split in a folder for complete, unless it lost something."""
         manifest = self._read(folder / MANIFEST)
-        made = {key: manifest.get(key) for key in self._request}
-        made["count"] = manifest.get("count") if self.count is not None else None
-        made["arrays"] = {
-            key: {"dtype": entry.get("dtype"), "item_shape": entry.get("shape", [])[1:]}
-            for key, entry in manifest.get("arrays", {}).items()
-        }
-        if made != self._request:
+        if not was_made_by(manifest, self._request):
             raise SplitWriteError(
                 f"{folder} exists and was made by another request: delete it or choose another folder"
             )
-        self.written = manifest["count"]
-        self.complete = True
+        self.complete = is_whole(folder, manifest, self.arrays)
+        self.written = manifest["count"] if self.complete else 0
 
     def _resume(self) -> None:
         progress = self._read(self.partial / PROGRESS)
-        if progress.get("request") != self._request:
+        request, written = progress.get("request"), progress.get("written")
+        begun = (
+            {key: value for key, value in request.items() if key != "format_version"}
+            if isinstance(request, dict)
+            else None
+        )
+        if begun != self._request:
             raise SplitWriteError(
                 f"{self.partial} was begun with other arguments: delete it, choose another folder, "
                 "or run the command that began it to finish it"
             )
-        self.written = progress["written"]
+        if type(written) is not int or not 0 <= written <= (written if self.count is None else self.count):
+            raise SplitWriteError(f"{self.partial / PROGRESS}: counts {written!r} items: delete {self.partial}")
         self._files = NpyFiles(self.partial, self.arrays, self.count or 0)
-        for path in self._files.list_shorter_than(self.written):
+        for path in self._files.list_shorter_than(written):
             raise SplitWriteError(f"{path} is shorter than {PROGRESS} says: delete {self.partial} to start anew")
+        self.written = written
 
     def _check_items(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> int:
         if arrays.keys() != self.arrays.keys():
@@ -265,24 +271,16 @@ class SplitWriter:
     def _save_progress(self, written: int) -> None:
         durable.write_json(self.partial / PROGRESS, {"written": written, "request": self._request})
 
-    def _manifest(self) -> dict[str, Any]:
-        arrays = {
-            key: {
-                "dtype": spec.dtype,
-                "shape": [self.written, *spec.shape],
-                "sha256": durable.sha256(self.partial / f"{key}.npy"),
-            }
-            for key, spec in self.arrays.items()
-        }
-        return self._request | {"count": self.written, "arrays": arrays}
-
     def _publish(self) -> None:
         for leftover in (PROGRESS, f"{PROGRESS}.tmp", f"{MANIFEST}.tmp"):
             (self.partial / leftover).unlink(missing_ok=True)
         durable.fsync_folder(self.partial)
+        if self.out.exists() and any(self.out.iterdir()):
+            self.out.rename(self.partial / REPLACED)
         self.partial.rename(self.out)
         durable.fsync_folder(self.out.parent)
         self.complete = True
+        shutil.rmtree(self.out / REPLACED, ignore_errors=True)
 
     def _failure(self, error: OSError) -> SplitWriteError:
         kept = f"{self.written} items are safe in {self.partial}; make room and run the same command again to resume"
@@ -316,7 +314,7 @@ def verify(folder: Path) -> Manifest:
     Raises:
         SplitWriteError: Something is wrong; the message names the file or array.
     """
-    from slotnorm.data import splits as data  # imports torch, which takes seconds
+    from slotnorm import data  # imports torch, which takes seconds
 
     try:
         manifest = data.open_split(Path(folder)).manifest
@@ -326,6 +324,6 @@ def verify(folder: Path) -> Manifest:
         path = Path(folder) / f"{key}.npy"
         if durable.sha256(path) != entry.sha256:
             raise SplitWriteError(
-                f"{path}: not the content that {MANIFEST} records (sha256 differs): make the split again"
+                f"{path}: not the content that {MANIFEST} records (sha256 differs): remove it and make the split again"
             )
     return manifest

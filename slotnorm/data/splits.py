@@ -17,53 +17,9 @@ import numpy.typing as npt
 import torch
 
 from slotnorm.data.loader import Batch, Compute, Loader, RowGatherer, in_order
+from slotnorm.data.manifest import Manifest, SplitError, open_array, read_manifest
 
-FORMAT_VERSION = 1
 FLIPPABLE = ("image", "segmentation")
-
-
-class SplitError(ValueError):
-    """A prepared split that cannot be used; the message names the file and what is wrong.
-
-    Example:
-        >>> open_split("nowhere")  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        slotnorm.data.splits.SplitError: nowhere/manifest.json: missing; not a prepared split, ...
-    """
-
-
-@dataclass(frozen=True)
-class ArrayEntry:
-    """Entry of a manifest for one array; ``shape`` has the items first.
-
-    Example:
-        >>> open_split(FOLDER).manifest.arrays["num_objects"].dtype
-        'int64'
-    """
-
-    dtype: str
-    shape: tuple[int, ...]
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """Name, source, licence, maker and arrays of a prepared split.
-
-    Example:
-        >>> manifest = open_split(FOLDER).manifest
-        >>> manifest.count, len(manifest.digest)
-        (10, 64)
-    """
-
-    name: str
-    source: str
-    license: str
-    generator: Mapping[str, Any]
-    count: int
-    arrays: Mapping[str, ArrayEntry]
-    digest: str
-    """SHA-256 of the manifest's canonical JSON; it covers every array's checksum and so identifies the data."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +58,8 @@ class Split:
             SplitError: if no scene is left.
         """
         objects = self["num_objects"]
+        if not len(objects):
+            raise SplitError(f"{self.folder}: has no scenes to filter")
         most = int(objects.max()) if max_objects is None else max_objects
         keep = (objects >= min_objects) & (objects <= most)
         if not keep.any():
@@ -146,11 +104,14 @@ class Split:
 
         Raises:
             SplitError: if the split does not have one of the arrays.
+            SplitError: if there is no scene, or no such array.
             ValueError: if ``flip`` is combined with other fields, or the processes cannot share a batch equally.
         """
         if flip and (others := sorted(set(fields) - {*FLIPPABLE, *self.computed})):
             wanted = f"use fields from {list(FLIPPABLE)} or flip=False"
             raise ValueError(f"flip=True would leave {others} unflipped: {wanted}")
+        if not len(self):
+            raise SplitError(f"{self.folder}: has no scenes to make batches of")
         rows = self._gatherer(fields, device, resident)
         return Loader(rows, batch_size=batch_size, seed=seed, flip=flip, rank=rank, world_size=world_size)
 
@@ -197,8 +158,8 @@ def open_split(folder: str | Path) -> Split:
         ['image', 'num_objects', 'scene_id', 'segmentation', 'x']
     """
     folder = Path(folder)
-    manifest = _read_manifest(folder / "manifest.json")
-    arrays = {name: _open_array(folder / f"{name}.npy", entry) for name, entry in manifest.arrays.items()}
+    manifest = read_manifest(folder / "manifest.json")
+    arrays = {name: open_array(folder / f"{name}.npy", entry) for name, entry in manifest.arrays.items()}
     if missing := {"num_objects", "scene_id"} - arrays.keys():
         raise SplitError(f"{folder / 'manifest.json'}: lists no array {min(missing)!r}, which every split has")
     for name, array in arrays.items():
@@ -221,41 +182,3 @@ def _check_pictures(folder: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> Non
     if image is not None and masks is not None and masks.shape != image.shape[:3]:
         sizes = f"{masks.shape[1]}x{masks.shape[2]} pixels, those of its images {image.shape[1]}x{image.shape[2]}"
         raise SplitError(f"{folder / 'segmentation.npy'}: has masks of {sizes}; they must be of one size")
-
-
-def _read_manifest(path: Path) -> Manifest:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SplitError(f"{path}: missing; not a prepared split, or one whose making was not finished") from None
-    except (OSError, ValueError) as error:
-        raise SplitError(f"{path}: cannot be read: {error}") from None
-    try:
-        version = content["format_version"]
-        arrays = {
-            name: ArrayEntry(str(entry["dtype"]), tuple(map(int, entry["shape"])), str(entry["sha256"]))
-            for name, entry in content["arrays"].items()
-        }
-        about = {key: content[key] for key in ("name", "source", "license", "generator")}
-        count = int(content["count"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise SplitError(f"{path}: is not the manifest of a split: {type(error).__name__} {error}") from None
-    if version != FORMAT_VERSION:
-        raise SplitError(f"{path}: is of format version {version}, this program reads version {FORMAT_VERSION}")
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return Manifest(**about, count=count, arrays=arrays, digest=hashlib.sha256(canonical.encode()).hexdigest())
-
-
-def _open_array(path: Path, entry: ArrayEntry) -> npt.NDArray[Any]:
-    try:
-        array = np.lib.format.open_memmap(path, mode="r")
-        size = path.stat().st_size
-    except FileNotFoundError:
-        raise SplitError(f"{path}: missing, though the manifest lists it") from None
-    except (OSError, ValueError) as error:
-        raise SplitError(f"{path}: damaged, or not an .npy file: {error}") from None
-    if (str(array.dtype), array.shape) != (entry.dtype, entry.shape):
-        raise SplitError(f"{path}: holds {array.dtype} {array.shape}, the manifest says {entry.dtype} {entry.shape}")
-    if size != array.offset + array.nbytes:
-        raise SplitError(f"{path}: is {size} bytes long, its header makes {array.offset + array.nbytes}")
-    return array

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_tools.catalog import FEATURES, PICTURES, STAND_INS, cache_folder, identity, open_data
+from data_tools.catalog import FEATURES, PICTURES, STAND_INS, cache_folder, identity, makes, open_data
 from data_tools.features import stand_ins as stand_in_features
 from data_tools.writing import durable
 from data_tools.writing.durable import DataError
-from slotnorm.data.splits import SplitError
+from slotnorm.data.manifest import SplitError
 from slotnorm_book.experiments import data_sources as sources
 from tests.data_tools.features import vit
 from tests.helpers.paths import FIXTURES
@@ -84,6 +84,26 @@ def test_who_comes_second_waits_for_the_first(cache, monkeypatch, data):
     monkeypatch.setattr("time.sleep", the_first_finishes)
     assert open_data(data, image_size=16, scenes=2).folder == folder
     assert waits == [1]
+
+
+@pytest.mark.parametrize("data", ["synth-clevr", "synth-movi-c-features", FIXTURE])
+def test_a_cached_split_that_lost_an_array_is_made_again(cache, monkeypatch, data):
+    monkeypatch.setattr(stand_in_features, "STAND_IN_WEIGHTS", vit.saved(cache.parent / "vit.safetensors"))
+    split = open_data(data, image_size=32, scenes=2)
+    image = split["image"]
+    for lost in cache.glob("*/image.npy"):
+        lost.unlink()
+    again = open_data(data, image_size=32, scenes=2)
+    assert again.folder == split.folder
+    np.testing.assert_array_equal(again["image"], image)
+
+
+@pytest.mark.parametrize("name", ["CLEVR.TFRECORD", "clevr.tfrecord.gz", "clevr.TFRecords"])
+def test_a_tfrecord_of_any_suffix_is_one(tmp_path, name):
+    copy = tmp_path / name
+    copy.write_bytes(FIXTURE.read_bytes())
+    assert makes(str(copy))
+    assert len(open_data(copy, image_size=16, scenes=1)) == 8
 
 
 def test_nothing_is_left_of_a_file_that_is_not_there(cache):

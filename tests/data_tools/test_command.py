@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -77,8 +78,9 @@ def test_impossible_options_are_refused_before_any_work(run, tmp_path: Path, wro
 def test_download_comes_first_when_asked_for(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     asked = []
 
-    def fetch(url: str, path: Path) -> None:
+    def fetch(url: str, path: Path, check_head: Callable[[bytes], None]) -> None:
         asked.append(url)
+        check_head(FILE.read_bytes()[:1000])
         path.write_bytes(FILE.read_bytes())
 
     monkeypatch.setattr(download, "fetch", fetch)

@@ -14,7 +14,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol, TypedDict, runtime_checkable
 
-from slotnorm.data.splits import Split, SplitError, open_split
+from slotnorm.data.manifest import SplitError
+from slotnorm.data.splits import Split, open_split
 from slotnorm.training.spec import Data, SpecError
 from slotnorm_book.checkout import ROOT
 

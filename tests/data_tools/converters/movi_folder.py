@@ -22,7 +22,7 @@ def convert(
     max_instances: int | None = None,
 ) -> Path:
     folder, info = tfds.open_tfds(data_dir, dataset, movi.VERSION, None, preferred="256x256")
-    source = tfds.open_tfds_split(folder, info, split)
+    source = tfds.open_tfds_split(folder, info, split, movi.MAX_RECORD_BYTES)
     return movi.convert(source, dataset, out, size=size, max_instances=max_instances)
 
 

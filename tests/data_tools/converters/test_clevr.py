@@ -1,4 +1,5 @@
 import gzip
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from data_tools.converters import clevr
 from data_tools.converters.clevr import convert, list_parts, resize
+from data_tools.converters.clevr_file import MAX_RECORD_BYTES
 from data_tools.converters.clevr_scene import label_pixels, parse_scene
 from data_tools.tfrecord.example import RecordError
 from data_tools.tfrecord.records import read_records
@@ -44,7 +46,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def records() -> list[bytes]:
-    return list(read_records(FILE))
+    return list(read_records(FILE, most=MAX_RECORD_BYTES))
 
 
 def test_the_crops_are_the_expected_ones_byte_for_byte(crops: Path, expected: dict[str, np.ndarray[Any, Any]]):
@@ -251,11 +253,12 @@ def test_a_flipped_bit_in_an_unpacked_file_names_its_record(tmp_path: Path):
 
 def test_a_file_with_too_few_scenes(tmp_path: Path):
     message = r"ends after 8 records, but 'train' is records 0 to 69999: give other counts"
-    nothing_is_made(tmp_path, FILE, message, split="train")
+    with pytest.raises(RecordError, match=message):
+        convert(FILE, list_parts(tmp_path / "short", "train"), size=16)
     nothing_is_made(tmp_path, FILE, r"'test' is records 85000 to 99999", split="test")
     with pytest.raises(RecordError, match="ends after 8 records, but 'validation' is records 5 to 9"):
         convert(FILE, list_parts(tmp_path / "out", counts=(5, 5, 5)), size=16)
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["train"]  # whole, so it stays
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["train", "validation.partial"]
     verify(tmp_path / "out" / "train")
 
 
@@ -299,6 +302,20 @@ def test_the_second_of_three_splits_is_resumed(
     assert len(parsed) == 6 + 3  # five scenes were safe
     for name, array in open_split(small).arrays.items():
         np.testing.assert_array_equal(np.concatenate([train[name], validation[name], test[name]]), array)
+
+
+def test_after_a_read_error_the_same_command_goes_on(tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(clevr, "SCENES_PER_WRITE", 2)
+    file, request, whole = tmp_path / FILE.name, list_parts(tmp_path / "out", "all"), FILE.read_bytes()
+    place = len(whole) * 5 // 8
+    file.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+    with pytest.raises(RecordError, match=r"clevr_with_masks_train\.tfrecords: record 5: "):
+        convert(file, request, size=32)
+    progress = json.loads((tmp_path / "out.partial" / "progress.json").read_text())
+    assert progress["written"] == 4
+    file.write_bytes(whole)
+    convert(file, request, size=32)
+    assert content(tmp_path / "out") == content(small)
 
 
 def test_other_arguments_do_not_continue_it(tmp_path: Path, parsed: list[int]):

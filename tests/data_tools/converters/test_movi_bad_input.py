@@ -1,7 +1,10 @@
-"""MOVi's converter on bad input: every error names the file and what is wrong, and nothing half-written stays."""
+"""MOVi's converter on bad input: every error names the file and what is wrong, and what was verified stays."""
 
 import io
+import json
 import re
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from data_tools.tfrecord.example import RecordError
 from data_tools.tfrecord.records import read_records
 from data_tools.writing.durable import DataError
 from tests.data_tools.converters.movi_folder import DATA_DIR, convert, copy, edit_info, write_records
+from tests.helpers.toy_split import content
 
 
 @pytest.fixture
@@ -27,6 +31,12 @@ def png(mode: str = "RGB", side: int = 128) -> bytes:
     stream = io.BytesIO()
     Image.new(mode, (side, side)).save(stream, "PNG")
     return stream.getvalue()
+
+
+def bomb(side: int) -> bytes:
+    """A PNG whose header promises a picture of another size than its pixels make."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return png()[:12] + header + struct.pack(">I", zlib.crc32(header)) + png()[33:]
 
 
 def varint(value: int) -> bytes:
@@ -84,6 +94,17 @@ def test_the_hand_made_record_is_a_good_one() -> None:
         (example(metadata__num_instances=None), "feature 'metadata/num_instances' is missing"),
         (example(metadata__num_instances=[b"3"]), "'metadata/num_instances' is a list of bytes, expected int64"),
         (example(metadata__video_name=[b"kitchen"]), "metadata/video_name is .*kitchen.*, expected one number"),
+        (
+            example(metadata__video_name=[b"9" * 10]),
+            "video_name is .*, expected one number of up to nine digits",
+        ),
+        (example(metadata__video_name=[b"9" * 9999]), "metadata/video_name is .*, expected one number"),
+        (example(metadata__video_name=["²".encode()]), "metadata/video_name is .*, expected one number"),
+        (example(metadata__height=0), "frames are 0x128 pixels, MOVi's have at most 512x512"),
+        (example(metadata__width=1 << 62), "frames are 128x4611686018427387904 pixels"),
+        (example(video=[bomb(9_000)] * 24), r"'video' frame 0 is RGB \(9000, 9000\), expected RGB \(128, 128\)"),
+        (example(video=[bomb(60_000)] * 24), "'video' frame 0 is no PNG, or .*60000.*decompression bomb"),
+        (example(video=[bomb(0)] * 24), "'video' frame 0 is "),
         (b"", "not a tf.train.Example"),
     ],
 )
@@ -106,7 +127,10 @@ def test_another_dataset_version_split_or_format_is_refused(tmp_path: Path, fold
     refused(r"dataset_info.json: is dataset 'movi_c', not 'movi_d'", dataset="movi_d")
     refused(r"has no split 'val'; it has \['test', 'train', 'validation'\]", split="val")
     edit_info(folder, fileFormat="array_record")
-    refused("its shards are array_record files, this program reads tfrecord")
+    refused(
+        f"its shards are 'array_record' files: make tfrecord of them with: "
+        f"tfds convert_format --dataset_dir={folder} --out_file_format=tfrecord --out_dir=NEW"
+    )
     edit_info(folder, version="2.0.0")
     refused(r"dataset_info.json: is version 2.0.0 of movi_c, this program reads 1.0.0")
     (folder / tfds.INFO).write_text('{"name": "movi_c",')
@@ -119,6 +143,10 @@ def test_an_unfinished_split_is_refused(tmp_path: Path, folder: Path) -> None:
     edit_info(folder, splits=[{"name": "test"}])
     with pytest.raises(DataError, match="lists no shards of split 'test'"):
         convert(tmp_path / "out", data_dir=folder)
+
+
+def shards(**changes: object) -> dict[str, object]:
+    return {"name": "test", "shardLengths": ["3"]} | changes
 
 
 @pytest.mark.parametrize(
@@ -143,6 +171,39 @@ def test_splits_that_are_not_listed_as_tfds_does_are_refused(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": ["movi_c"]}, "is dataset ['movi_c'], not 'movi_c'"),
+        ({"version": {}}, "is version {} of movi_c, this program reads 1.0.0"),
+        ({"fileFormat": []}, "its shards are [] files"),
+        ({"splits": [{"name": "test", "shardLengths": ["9" * 10]}]}, "must be a list of counts, got ['9999999999']"),
+        ({"splits": [{"name": "test", "shardLengths": [True]}]}, "must be a list of counts, got [True]"),
+        ({"splits": [{"name": "test", "shardLengths": ["²"]}]}, "must be a list of counts, got ['²']"),
+        ({"splits": [shards(filepathTemplate=["x"])]}, "filepathTemplate of split 'test' must be a name, got "),
+        ({"splits": [shards(filepathTemplate="../{SPLIT}")]}, "a shard cannot be named '../test'"),
+        ({"splits": [shards(filepathTemplate="/etc/passwd")]}, "a shard cannot be named '/etc/passwd'"),
+        ({"splits": [shards(filepathTemplate="..")]}, "a shard cannot be named '..'"),
+        ({"splits": [shards(filepathTemplate="a\0b")]}, "a shard cannot be named 'a\\x00b'"),
+    ],
+)
+def test_a_dataset_info_that_tfds_did_not_write(
+    tmp_path: Path, folder: Path, changes: dict[str, object], message: str
+) -> None:
+    edit_info(folder, **changes)
+    with pytest.raises(DataError, match=re.escape(message)) as refused:
+        movi_command(tfds=folder, out=tmp_path / "out", split="test")
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[]", '"a"', "9" * 5000, '{"name": "\\ud800"}', "\xff"])
+def test_a_dataset_info_that_is_no_object(tmp_path: Path, folder: Path, text: str) -> None:
+    (folder / tfds.INFO).write_text(text, encoding="latin-1")
+    with pytest.raises(DataError, match=rf"{tfds.INFO}: (cannot be read|is not a JSON object)"):
+        movi_command(tfds=folder, out=tmp_path / "out")
+
+
 def test_an_unknown_dataset_or_split_option_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="--dataset must be one of movi_c, movi_d, got 'movi_z'"):
         movi_command(tfds=DATA_DIR, out=tmp_path / "out", dataset="movi_z")
@@ -165,27 +226,32 @@ def flip(shard: Path) -> None:
 
 
 def drop_last(shard: Path) -> None:
-    write_records(shard, list(read_records(shard))[:-1])
+    write_records(shard, list(read_records(shard, most=movi.MAX_RECORD_BYTES))[:-1])
 
 
 def repeat(shard: Path) -> None:
-    write_records(shard, list(read_records(shard)) * 2)
+    write_records(shard, list(read_records(shard, most=movi.MAX_RECORD_BYTES)) * 2)
 
 
 @pytest.mark.parametrize(
-    ("damage", "message"),
+    ("damage", "message", "safe"),
     [
-        (remove, "missing, with it 1 of the 1 shards of 'train'"),
-        (truncate, "record 2: truncated"),
-        (flip, "record 1: damaged"),
-        (drop_last, "holds only 2 records, dataset_info.json says 3"),
-        (repeat, "holds more records, dataset_info.json says 3"),
+        (remove, "missing, with it 1 of the 1 shards of 'train'", None),
+        (truncate, "record 2: truncated", 2),
+        (flip, "record 1: damaged", 1),
+        (drop_last, "holds only 2 records, dataset_info.json says 3", 2),
+        (repeat, "holds more records, dataset_info.json says 3", 3),
     ],
 )
-def test_a_damaged_shard_is_named_and_nothing_kept(
-    tmp_path: Path, folder: Path, damage: Callable[[Path], None], message: str
+def test_a_damaged_shard_is_named_and_the_same_command_goes_on(
+    tmp_path: Path, folder: Path, damage: Callable[[Path], None], message: str, safe: int | None
 ) -> None:
-    damage(folder / "movi_c-train.tfrecord-00000-of-00001")
+    shard, out = folder / "movi_c-train.tfrecord-00000-of-00001", tmp_path / "out" / "train"
+    whole = shard.read_bytes()
+    damage(shard)
     with pytest.raises(DataError, match=rf"movi_c-train.tfrecord-00000-of-00001: {message}"):
-        convert(tmp_path / "out" / "train", split="train", data_dir=folder)
-    assert not list(tmp_path.glob("out/*"))
+        convert(out, split="train", data_dir=folder)
+    progress = out.with_name("train.partial") / "progress.json"
+    assert (json.loads(progress.read_text())["written"] if progress.exists() else None) == (safe and safe * 24)
+    shard.write_bytes(whole)
+    assert content(convert(out, split="train", data_dir=folder)) == content(convert(tmp_path / "whole", split="train"))

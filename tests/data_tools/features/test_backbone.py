@@ -209,4 +209,7 @@ def test_a_download_happens_on_request_only_and_its_failure_is_reported(
     with pytest.raises(DataError, match=r"timm/vit_base_patch8_224.dino: .* could not be downloaded: no network"):
         weights.download("vit_base_patch8_224.dino")
     with pytest.raises(DataError, match="timm knows of no weights to download"):
-        weights.download("vit_huge_patch99")
+        weights.download("vit_base_patch32_plus_256")
+    for typo in ("vit_huge_patch99", "vit_base_patch8_224.dinos"):
+        with pytest.raises(DataError, match=f"timm has no model '{typo}'"):
+            weights.download(typo)

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,6 +14,8 @@ from data_tools.features.command import features
 from data_tools.features.online import write_online
 from data_tools.features.writer import write_features
 from data_tools.writing.durable import DataError
+from data_tools.writing.split_writer import ArraySpec, SplitWriter
+from slotnorm.data.manifest import SplitError
 from slotnorm.data.splits import open_split
 from tests.data_tools.features import vit
 
@@ -81,6 +84,13 @@ def test_the_command(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ({"backbone": "vit_tiny"}, "timm has no model 'vit_tiny'"),
         ({"crop": 3}, "'crop' is unknown"),
         ({"size": None, "order": ...}, "'order' is missing"),
+        ({"order": "resize"}, "toy.online.json: order must be one of resize_first, normalize_first, got 'resize'"),
+        ({"precision": "int8"}, "toy.online.json: precision must be one of float32, bfloat16, float16, got 'int8'"),
+        ({"size": "32"}, "toy.online.json: size must be of type int, got '32'"),
+        ({"size": True}, "toy.online.json: size must be of type int, got True"),
+        ({"split": 3}, "toy.online.json: split must be of type str, got 3"),
+        ({"weights": ["w"]}, "toy.online.json: weights must be of type str"),
+        ({"backbone": "local-dir:/tmp"}, "timm has no model 'local-dir:/tmp'"),
         ({"split": "nowhere"}, r"nowhere/train/manifest.json: missing; not a prepared split"),
     ],
 )
@@ -89,6 +99,18 @@ def test_a_file_that_cannot_be_used_is_named(file: Path, change: dict[str, objec
     file.write_text(json.dumps({key: value for key, value in content.items() if value is not ...}))
     with pytest.raises(ValueError, match=message):
         open_data(file)
+
+
+def test_a_split_without_images_is_named(file: Path) -> None:
+    shutil.rmtree(file.parent / "images")
+    counts = {"num_objects": ArraySpec("int64", ()), "scene_id": ArraySpec("int64", ())}
+    about = {"name": "toy", "source": "here", "license": "MIT", "generator": {}}
+    with SplitWriter(file.parent / "images", arrays=counts, count=2, **about) as writer:  # type: ignore[arg-type]
+        writer.append(num_objects=np.ones(2, np.int64), scene_id=np.arange(2))
+        writer.finish()
+    for data in (file, file.parent / "images"):
+        with pytest.raises(SplitError, match=r"images: has no array 'image'; it has \['num_objects', 'scene_id'\]"):
+            open_data(data)
 
 
 def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 import gzip
 import struct
+import tracemalloc
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from data_tools.tfrecord.example import Feature, RecordError, parse_example
 from data_tools.tfrecord.records import errors_at, masked_crc32c, read_ahead, read_records
 from tests.data_tools.tfrecord import tfrecord_files as files
 
+MOST = 1 << 24
 RECORDS = [b"first", b"", b"the third record" * 10]
 int64s = st.integers(-(2**63), 2**63 - 1)
 float32s = st.floats(width=32, allow_nan=False)
@@ -32,25 +35,25 @@ def test_the_checksum_is_crc32c_in_c():
 
 @pytest.mark.parametrize("compress", [True, False])
 def test_records_come_back_in_order(path: Path, compress: bool):
-    assert list(read_records(files.write(path, RECORDS, compress=compress))) == RECORDS
+    assert list(read_records(files.write(path, RECORDS, compress=compress), most=MOST)) == RECORDS
 
 
 def test_a_gzip_file_of_several_members_is_one_stream(path: Path):
     content = b"".join(map(files.framed, RECORDS))
     path.write_bytes(gzip.compress(content[:20]) + gzip.compress(content[20:]))
-    assert list(read_records(path)) == RECORDS
+    assert list(read_records(path, most=MOST)) == RECORDS
 
 
 def test_records_larger_than_a_read_block(path: Path):
     large = np.random.default_rng(0).bytes((5 << 19) + 7)
-    assert list(read_records(files.write(path, [large, b"x"], compress=False))) == [large, b"x"]
+    assert list(read_records(files.write(path, [large, b"x"], compress=False), most=MOST)) == [large, b"x"]
 
 
 def test_a_plain_record_whose_length_looks_like_gzip(path: Path):
     record = bytes(0x088B1F)
     files.write(path, [record], compress=False)
     assert path.read_bytes()[:3] == b"\x1f\x8b\x08"
-    assert list(read_records(path)) == [record]
+    assert list(read_records(path, most=MOST)) == [record]
 
 
 def test_read_ahead_changes_nothing_and_can_be_left_early():
@@ -63,12 +66,12 @@ def test_read_ahead_changes_nothing_and_can_be_left_early():
 
 def test_read_ahead_passes_errors_on(path: Path):
     with pytest.raises(RecordError, match="missing"):
-        list(read_ahead(read_records(path)))
+        list(read_ahead(read_records(path, most=MOST)))
 
 
 def refused(path: Path, *phrases: str) -> None:
     with pytest.raises(RecordError) as caught:
-        list(read_records(path))
+        list(read_records(path, most=MOST))
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
     for phrase in phrases:
@@ -125,7 +128,7 @@ def test_flipped_bits_of_a_gzip_file_are_noticed_or_change_nothing(path: Path):
         damaged[position] ^= 0x10
         path.write_bytes(damaged)
         with suppress(RecordError):
-            assert list(read_records(path)) == RECORDS
+            assert list(read_records(path, most=MOST)) == RECORDS
             silent.append(position)
     assert all(3 <= position < 10 or position == len(whole) - 9 for position in silent)  # GZIP's time, padding bits
 
@@ -139,7 +142,7 @@ def test_damage_names_the_record(path: Path):
     refused(path, "record 2: damaged")
     length = struct.pack("<Q", 1 << 40)
     path.write_bytes(length + files.checksum(length))
-    refused(path, "record 0: damaged: a length of 1099511627776 bytes")
+    refused(path, "record 0: a length of 1099511627776 bytes, but records of this kind have at most 16777216")
 
 
 @given(
@@ -235,3 +238,46 @@ def test_the_kind_of_a_list_is_checked():
 def test_errors_at_says_where():
     with pytest.raises(RecordError, match=r"^some/file: record 7: broken$"), errors_at("some/file", 7):
         raise RecordError("broken")
+
+
+@pytest.fixture
+def memory() -> Iterator[Callable[[], int]]:
+    """A function that returns the most bytes that Python held since the test began."""
+    tracemalloc.start()
+    yield lambda: tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("compress", [True, False])
+def test_a_record_longer_than_its_kind_is_refused_unread(path: Path, memory: Callable[[], int], compress: bool):
+    files.write(path, [b"x", bytes(50 << 20)], compress=compress)
+    tracemalloc.reset_peak()
+    with pytest.raises(RecordError, match=r"record 1: a length of 52428800 bytes, .* at most 16777216"):
+        list(read_records(path, most=MOST))
+    assert memory() < 8 << 20
+
+
+@pytest.mark.parametrize(
+    ("feature", "read"),
+    [
+        (files.delimited(1, b"\n\0" * (2 << 20)), Feature.strings),
+        (files.delimited(2, b"\n\0" * (2 << 20)), Feature.floats),
+        (files.delimited(3, b"\n\0" * (2 << 20)), Feature.ints),
+        (files.delimited(3, b"\n\1\1" * (2 << 20)), Feature.ints),
+        (files.delimited(3, b"\x08\1" * (2 << 20)), Feature.ints),
+        (files.delimited(3, files.delimited(1, b"\1" * (4 << 20))), Feature.ints),
+    ],
+)
+def test_a_list_cannot_fill_the_memory(memory: Callable[[], int], feature: bytes, read: Callable[[Feature], object]):
+    parsed = parse_example(files.example({"x": feature}))["x"]
+    tracemalloc.reset_peak()
+    with pytest.raises(RecordError, match="feature 'x' holds more than 65536 values"):
+        read(parsed)
+    assert memory() < 64 << 20
+
+
+def test_features_cannot_fill_the_memory():
+    with pytest.raises(RecordError, match="more than 1024 features"):
+        parse_example(files.example({str(number): files.ints([1]) for number in range(1025)}))
+    with pytest.raises(RecordError, match="a name of a feature has 0 or over 256 bytes"):
+        parse_example(files.example({"x" * 257: files.ints([1])}))

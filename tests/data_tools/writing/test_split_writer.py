@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import slotnorm.data
 from data_tools.writing import durable
-from data_tools.writing import split_writer as store
+from data_tools.writing import manifest as store
 from data_tools.writing.split_writer import ArraySpec, DataError, SplitWriteError, SplitWriter, verify
 from tests.helpers import toy_split
 from tests.helpers.paths import ROOT
@@ -62,8 +62,9 @@ def test_what_is_written(out: Path):
         "shape": [COUNT, 8, 8, 3],
         "sha256": durable.sha256(out / "image.npy"),
     }
+    assert manifest.pop("digest") == slotnorm.data.open_split(out).manifest.digest
     assert manifest == {
-        "format_version": 1,
+        "format_version": 2,
         "name": "toy",
         "source": "tests",
         "license": "MIT",
@@ -100,10 +101,128 @@ def test_an_interrupted_run_goes_on_where_it_was(out: Path):
     assert content(out) == content(make(out.parent / "uninterrupted"))
 
 
-def test_bad_input_leaves_nothing(out: Path):
-    with pytest.raises(DataError, match="record 7"):
-        break_off(out, 4, DataError("record 7"))
-    assert not out.parent.exists()
+@pytest.mark.parametrize("error", [DataError("record 7: damaged"), OSError(errno.EIO, "record 7: damaged")])
+def test_what_was_written_before_a_read_error_stays(out: Path, error: Exception):
+    with pytest.raises(type(error), match="record 7"):
+        break_off(out, 4, error)
+    assert left_beside(out) == ["split.partial"]
+    with writer(out) as split:
+        assert split.written == 4
+    assert content(make(out)) == content(make(out.parent / "uninterrupted"))
+
+
+@pytest.mark.parametrize("left", [None, 0, 50, 247, 249])
+def test_a_complete_split_that_lost_an_array_is_made_again(out: Path, left: int | None):
+    whole = content(make(out))
+    (out / "x.npy").unlink() if left is None else os.truncate(out / "x.npy", left)
+    with pytest.raises(KeyboardInterrupt):
+        break_off(out, 4, KeyboardInterrupt())
+    assert (out / "image.npy").read_bytes() == whole["image.npy"]  # what is left stays until the new one is complete
+    assert content(make(out)) == whole
+    assert left_beside(out) == []
+
+
+@pytest.mark.parametrize("name", ["x.npy", "image.npy"])
+def test_an_array_that_verify_refuses_is_made_again_once_it_is_removed(out: Path, name: str):
+    whole = content(make(out))
+    (out / name).write_bytes(whole[name][:-1] + bytes([whole[name][-1] ^ 1]))
+    with pytest.raises(SplitWriteError, match=rf"{name}: .*remove it and make the split again"):
+        verify(out)
+    (out / name).unlink()
+    assert content(make(out)) == whole
+    verify(out)
+
+
+def test_a_damaged_manifest_of_the_same_request_is_made_again(out: Path):
+    whole = content(make(out))
+    path = out / "manifest.json"
+    checksum = json.loads(path.read_text())["arrays"]["x"]["sha256"]
+    path.write_text(path.read_text().replace(checksum, checksum[::-1]))
+    with pytest.raises(SplitWriteError, match=r"manifest\.json: damaged: .*make the split again"):
+        verify(out)
+    assert content(make(out)) == whole
+
+
+def test_an_exchange_that_was_interrupted_is_finished(out: Path, monkeypatch: pytest.MonkeyPatch):
+    whole = content(make(out))
+    (out / "x.npy").unlink()
+    real, calls = os.rename, []
+
+    def killed(*paths: Any, **options: Any) -> None:
+        calls.append(paths)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        real(*paths, **options)
+
+    monkeypatch.setattr(os, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        make(out)
+    monkeypatch.undo()
+    assert len(calls) == 2
+    assert content(make(out)) == whole
+    assert left_beside(out) == []
+
+
+def test_an_unfinished_split_without_its_array_is_begun_anew(out: Path):
+    make(out)
+    partial = out.with_name("split.partial")
+    out.rename(partial)
+    (partial / "x.npy").unlink()
+    assert content(make(out)) == content(make(out.parent / "whole"))
+
+
+def test_splits_of_the_first_format_are_used_again(out: Path):
+    make(out)
+    before = slotnorm.data.open_split(out).manifest
+    manifest = json.loads((out / "manifest.json").read_text())
+    del manifest["digest"]
+    (out / "manifest.json").write_text(json.dumps(manifest | {"format_version": 1}))
+    assert slotnorm.data.open_split(out).manifest == before  # its digest too, which names the data
+    with writer(out) as split:
+        assert split.complete
+
+
+def test_an_interrupted_split_of_the_first_format_goes_on(out: Path):
+    with pytest.raises(KeyboardInterrupt):
+        break_off(out, 4, KeyboardInterrupt())
+    path = out.with_name("split.partial") / "progress.json"
+    progress = json.loads(path.read_text())
+    path.write_text(json.dumps(progress | {"request": progress["request"] | {"format_version": 1}}))
+    with writer(out) as split:
+        assert split.written == 4
+
+
+@pytest.mark.parametrize("written", [None, -1, "4", 4.0, True, COUNT + 1])
+def test_progress_that_cannot_be_is_named(out: Path, written: object):
+    with pytest.raises(KeyboardInterrupt):
+        break_off(out, 4, KeyboardInterrupt())
+    path = out.with_name("split.partial") / "progress.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"written": written}))
+    with pytest.raises(SplitWriteError, match=r"progress\.json: counts .* items: delete"):
+        make(out)
+
+
+@pytest.mark.parametrize("name", ["../payload", "/tmp/payload", "a/b", "", ".", "a.b", "é", "x" * 65, "a\0b"])
+def test_an_array_that_is_named_like_a_path_is_refused(out: Path, name: str):
+    about: Any = {"name": "", "source": "", "license": "", "generator": {}}
+    with pytest.raises(DataError, match="names must be plain identifiers"):
+        SplitWriter(out, **about, arrays={name: ArraySpec("int64", ())}, count=1)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_to_a_folder_that_is_empty_or_not_there_yet(out: Path, there: bool):
+    target = out.parent / "disk" / "target"
+    target.parent.mkdir(parents=True)
+    if there:
+        target.mkdir()
+    out.symlink_to(target, target_is_directory=True)
+    with pytest.raises(KeyboardInterrupt):
+        break_off(out, 4, KeyboardInterrupt())
+    assert [path.name for path in target.parent.iterdir() if path != target] == ["target.partial"]
+    assert make(out) == target
+    assert out.is_symlink()
+    verify(out)
+    assert make(out) == target
 
 
 def test_a_failure_before_the_first_item_leaves_nothing(out: Path):

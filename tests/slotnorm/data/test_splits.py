@@ -11,8 +11,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slotnorm.data.splits import Split, SplitError, open_split
-from tests.helpers.toy_split import COUNT, items, make
+from slotnorm.data.manifest import SplitError
+from slotnorm.data.splits import Split, open_split
+from tests.helpers.toy_split import COUNT, items, make, writer
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 FIELDS = ("image", "segmentation")
@@ -193,9 +194,18 @@ def test_negative_steps_are_refused(split: Split):
 
 
 def edited(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    """Change a manifest as whoever computes its checksum anew could: the first version of the format has none."""
     manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["digest"]
+    manifest["format_version"] = 1
     edit(manifest)
     (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def replaced(path: Path, old: bytes, new: bytes) -> None:
+    content = path.read_bytes()
+    assert content.count(old) == 1
+    path.write_bytes(content.replace(old, new))
 
 
 @pytest.mark.parametrize(
@@ -205,7 +215,40 @@ def edited(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
         (lambda f: (f / "manifest.json").write_text("{"), r"manifest\.json: cannot be read"),
         (lambda f: (f / "manifest.json").write_text("[]"), r"manifest\.json: is not the manifest of a split"),
         (lambda f: edited(f, lambda m: m.pop("license")), r"not the manifest of a split: KeyError 'license'"),
-        (lambda f: edited(f, lambda m: m.update(format_version=2)), r"format version 2, this program reads version 1"),
+        (lambda f: edited(f, lambda m: m.update(format_version=3)), r"format version 3, this program reads 1 and 2"),
+        (lambda f: edited(f, lambda m: m.update(format_version=True)), r"is of format version True"),
+        (lambda f: edited(f, lambda m: m.update(format_version=[])), r"is of format version \[\]"),
+        (lambda f: edited(f, lambda m: m.update(format_version=2)), r"damaged: its content is not that of its digest"),
+        (lambda f: edited(f, lambda m: m.update(digest=None)), r"damaged: its content is not that of its digest"),
+        (lambda f: edited(f, lambda m: m.update(digest="0" * 64)), r"damaged: its content is not that of its digest"),
+        (
+            lambda f: edited(f, lambda m: m.update(name=3)),
+            r"manifest of a split: TypeError expected str, got 3",
+        ),
+        (
+            lambda f: edited(f, lambda m: m.update(count=10.0)),
+            r"manifest of a split: .*expected a count, got 10\.0",
+        ),
+        (
+            lambda f: edited(f, lambda m: m.update(generator=[])),
+            r"manifest of a split: .*expected dict, got \[\]",
+        ),
+        (lambda f: edited(f, lambda m: m["arrays"].update(x=None)), r"not the manifest of a split: TypeError"),
+        (lambda f: edited(f, lambda m: m["arrays"]["x"].update(shape=[-1])), r"expected a count, got -1"),
+        (lambda f: edited(f, lambda m: m.update(name="\ud800")), r"manifest\.json: cannot be read: .*surrogates"),
+        (lambda f: (f / "manifest.json").write_text("[" * 100_000), r"manifest\.json: cannot be read: .*recursion"),
+        (lambda f: (f / "manifest.json").write_text('{"a":' * 9999 + "1" + "}" * 9999), r"cannot be read: .*recursion"),
+        (lambda f: (f / "manifest.json").write_text("9" * 5000), r"manifest\.json: cannot be read"),
+        (lambda f: os.truncate(f / "manifest.json", 1 << 30), r"is 1073741824 bytes long, a manifest has at most"),
+        (
+            lambda f: replaced(f / "x.npy", b"'<f4'", b"'<i4'"),
+            r"x\.npy: holds int32 .*, the manifest says float32",
+        ),
+        (lambda f: replaced(f / "x.npy", b"False", b"True "), r"x\.npy: is in Fortran's order"),
+        (lambda f: replaced(f / "x.npy", b"(10, 3)", b"((((((("), r"x\.npy: damaged, or not an \.npy file"),
+        (lambda f: replaced(f / "x.npy", b"(10, 3)", b"(10L,3)"), r"x\.npy: damaged, or not an \.npy file"),
+        (lambda f: replaced(f / "x.npy", b"'descr'", b"'"), r"x\.npy: damaged, or not an \.npy file"),
+        (lambda f: np.save(f / "x.npy", np.empty(1, np.dtype([("a", "V0")]))), r"x\.npy: "),
         (lambda f: edited(f, lambda m: m.update(count=9)), r"npy: has shape \(10, .*its manifest counts 9 items"),
         (lambda f: edited(f, lambda m: m["arrays"].pop("scene_id")), r"lists no array 'scene_id'"),
         (
@@ -230,6 +273,39 @@ def test_a_split_that_is_not_what_its_manifest_says(tmp_path: Path, damage: Call
     with pytest.raises(SplitError, match=message) as caught:
         open_split(folder)
     assert str(folder) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["../payload", "{}/payload", "a/b", "", ".", "a.b", "é", "x" * 65, "a\0b", "a b", "1"])
+def test_a_manifest_cannot_name_a_file_elsewhere(tmp_path: Path, name: str):
+    folder, name = make(tmp_path / "toy"), name.format(tmp_path)
+    (folder / "x.npy").rename(tmp_path / "payload.npy")
+    edited(folder, lambda m: m["arrays"].update({name: m["arrays"].pop("x")}))
+    with pytest.raises(SplitError, match=r"manifest\.json: lists an array .*: names must be plain identifiers"):
+        open_split(folder)
+
+
+def test_one_changed_byte_of_a_manifest_is_noticed(tmp_path: Path):
+    folder = make(tmp_path / "toy")
+    path = folder / "manifest.json"
+    good, whole = open_split(folder).manifest, path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(SplitError):
+            open_split(folder)
+    path.write_text(json.dumps(json.loads(whole)))  # other spaces mean the same
+    assert open_split(folder).manifest == good
+
+
+def test_a_split_without_scenes(tmp_path: Path):
+    with writer(tmp_path / "toy", count=0) as split:
+        empty = open_split(split.finish())
+    assert (len(empty), empty["x"].shape, list(empty.batches(batch_size=2))) == (0, (0, 3), [])
+    with pytest.raises(SplitError, match="toy: has no scenes to filter"):
+        empty.filter(min_objects=2, max_objects=4)
+    with pytest.raises(SplitError, match="toy: has no scenes to make batches of"):
+        empty.loader(batch_size=2, seed=0)
+    with pytest.raises(SplitError, match="full: has no scenes to make batches of"):
+        open_split(make(tmp_path / "full")).select([]).loader(batch_size=2, seed=0)
 
 
 @pytest.mark.parametrize(

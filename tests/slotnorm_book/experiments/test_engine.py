@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from slotnorm import normalization
-from slotnorm.data.splits import SplitError
+from slotnorm.data.manifest import SplitError
 from slotnorm.tasks import PropertyPrediction
 from slotnorm.training.loop import Interrupted
 from slotnorm.training.spec import SpecError
