@@ -119,7 +119,14 @@ class FeatureDecoder(nn.Module):
     def loss(
         self, slots: Float[Tensor, "batch slots dim"], target: Float[Tensor, "batch patches features"]
     ) -> Float[Tensor, ""]:
-        """Compute the mean squared error of the reconstruction from slots, (B, K, D), for features, (B, N, F)."""
+        """Compute the mean squared error of the reconstruction from slots, (B, K, D), for features, (B, N, F).
+
+        Raises:
+            ValueError: if the features have another shape than the reconstruction, or there are none.
+        """
+        expected = len(slots), len(self.positions), self.last.out_features - 1
+        if target.shape != expected or not len(slots):
+            raise ValueError(f"target must have shape {expected} with a scene at least, got {tuple(target.shape)}")
         slot_term_BKH = linear(slots, self.first.weight)
         parts = list(zip(*(torch.split(t, PATCHES_AT_ONCE, dim=-2) for t in (self.positions, target)), strict=True))
         if len(parts) == 1:
