@@ -5,10 +5,13 @@ Shape letters: B batch, K slots, N input tokens, D slot dimension.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from slotnorm.initialization import glorot_, reset_submodules
 from slotnorm.normalization import Normalization, make_normalization
 from slotnorm.numerics import at_least_float32, without_autocast
 
@@ -65,16 +68,20 @@ class SlotAttention(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(slot_dim, hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, slot_dim))
         self.slots_mu = nn.Parameter(torch.empty(1, 1, slot_dim))
         self.slots_log_sigma = nn.Parameter(torch.empty(1, 1, slot_dim))
-        self.reset_parameters()
+        self._draw()
 
     def reset_parameters(self) -> None:
-        r"""Draw all parameters except the normalization's anew, as the reference implementation does.
+        r"""Draw all parameters anew, as the reference implementation does, and reset all buffers.
 
         Glorot-uniform kernels and zero biases; the GRU's recurrent kernel is orthogonal as one (D, 3D) matrix;
         :math:`\mu` and :math:`\log\sigma` of the initial slots are uniform in :math:`\pm\sqrt{3/D}`.
         """
-        for parameter in (self.to_q.weight, self.to_k.weight, self.to_v.weight, *self.mlp.parameters()):
-            (nn.init.xavier_uniform_ if parameter.ndim == 2 else nn.init.zeros_)(parameter)
+        reset_submodules(self)
+        self._draw()
+
+    def _draw(self) -> None:
+        for layers in (self.to_q, self.to_k, self.to_v, self.mlp):
+            layers.apply(glorot_)
         nn.init.xavier_uniform_(self.gru.weight_ih)
         nn.init.orthogonal_(self.gru.weight_hh)
         nn.init.zeros_(self.gru.bias_ih)
@@ -102,15 +109,15 @@ class SlotAttention(nn.Module):
             The slots, shape (B, K, D), and the attention, shape (B, K, N), which sums to one over the slots.
 
         Raises:
-            ValueError: if a count is below 1, or the inputs or initial slots have another shape.
+            ValueError: if a count is below 1, there are no input tokens, or inputs or initial slots have another shape.
         """
         iterations = self.iterations if iterations is None else iterations
         require_positive(iterations=iterations)
-        if inputs.ndim != 3:
-            raise ValueError(f"inputs must have shape (B, N, input_dim), got {tuple(inputs.shape)}")
+        if inputs.ndim != 3 or not inputs.shape[1]:
+            raise ValueError(f"inputs must have shape (B, N, input_dim) with N at least 1, got {tuple(inputs.shape)}")
         slots_BKD = self._initial_slots(inputs, num_slots, slots, generator)
         with without_autocast(inputs.device):
-            keys_BND, values_BND = self.keys_and_values(inputs.to(self.to_k.weight.dtype))
+            keys_BND, values_BND = self.keys_and_values(inputs.to(self.slots_mu.dtype))
             statistics = None
             for _ in range(iterations):
                 attn_BKN = self.attend(slots_BKD, keys_BND)
@@ -161,8 +168,9 @@ class SlotAttention(nn.Module):
                 raise ValueError(f"initial slots must have shape ({batch}, {count}, {dim}), got {given}")
             return slots.to(self.slots_mu.dtype)
         shape = batch, num_slots or self.num_slots, dim
-        noise = torch.randn(shape, generator=generator, device=self.slots_mu.device, dtype=self.slots_mu.dtype)
-        return self.initial_slots(noise)
+        # torch.compile cannot trace generator=None
+        source: dict[str, Any] = {} if generator is None else {"generator": generator}
+        return self.initial_slots(torch.randn(shape, **source, device=self.slots_mu.device, dtype=self.slots_mu.dtype))
 
 
 def require_positive(**sizes: int) -> None:

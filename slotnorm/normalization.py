@@ -22,6 +22,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
+from slotnorm.initialization import reset_submodules
 from slotnorm.numerics import at_least_float32, without_autocast
 
 __all__ = ["NORMALIZATIONS", "Normalization", "Statistics", "aggregate", "WeightedMean", "LayerNorm", "WeightedSum"]
@@ -81,6 +82,10 @@ class Normalization(nn.Module, ABC):
             The update codes :math:`u_k`, shape (B, K, D), and statistics, which only :class:`BatchNorm` has.
         """
         return self.normalize(values, attention, statistics)
+
+    def reset_parameters(self) -> None:
+        """Set parameters and buffers to their initial values; a subclass with any of its own extends this."""
+        reset_submodules(self)
 
     @abstractmethod
     def normalize(
@@ -182,6 +187,11 @@ class _ScalarAffine(Normalization):
         self.alpha = nn.Parameter(torch.ones(()))
         self.beta = nn.Parameter(torch.zeros(()))
 
+    def reset_parameters(self) -> None:
+        """Set the scale to one and the shift to zero."""
+        nn.init.ones_(self.alpha)
+        nn.init.zeros_(self.beta)
+
     def standardize(self, codes_BKD: Tensor, mean: Tensor, var: Tensor) -> Tensor:
         return self.alpha * (codes_BKD - mean) / torch.sqrt(var + self.eps) + self.beta
 
@@ -214,6 +224,12 @@ class BatchNorm(_ScalarAffine):
         self.momentum, self.correction = momentum, correction
         self.register_buffer("running_mean", torch.zeros(()))
         self.register_buffer("running_var", torch.ones(()))
+
+    def reset_parameters(self) -> None:
+        """Set the scale to one, the shift to zero, and the moving averages to those of a new module."""
+        super().reset_parameters()
+        self.running_mean.zero_()
+        self.running_var.fill_(1.0)
 
     def normalize(self, values: Tensor, attention: Tensor, statistics: Statistics | None) -> tuple[Tensor, Statistics]:
         """Standardize by the first iteration's statistics, or in evaluation by their moving average (Eq. 13)."""

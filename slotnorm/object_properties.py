@@ -108,6 +108,19 @@ def _resized(targets_BMF: Tensor, scaling: CoordinateScaling, num_objects: int |
     return padded_BMF[:, :num_objects]
 
 
+def require_objects(predictions: Tensor, targets: Tensor, entries: int | None = None) -> None:
+    """Check shapes (B, K, F) and (B, M, F) with B at least 1 and, if given, that many entries F.
+
+    Raises:
+        ValueError: if they do not fit; the message holds both shapes.
+    """
+    given, wanted = tuple(predictions.shape), tuple(targets.shape)
+    fit = len(given) == len(wanted) == 3 and given[0] == wanted[0] > 0 and given[2] == wanted[2]
+    if not fit or entries not in (None, given[2]):
+        shapes = f"(B, K, {entries or 'F'}) and (B, M, {entries or 'F'}) with B at least 1"
+        raise ValueError(f"predictions and targets must have shapes {shapes}, got {given} and {wanted}")
+
+
 @torch.no_grad()
 def match_objects(
     predictions: Float[Tensor, "batch slots entries"], targets: Float[Tensor, "batch objects entries"]
@@ -128,6 +141,7 @@ def hungarian_huber_losses(
     predictions: Float[Tensor, "batch slots entries"], targets: Float[Tensor, "batch objects entries"]
 ) -> Float[Tensor, " batch"]:
     """Compute the loss of every scene, shape (B,); see :func:`hungarian_huber_loss`."""
+    require_objects(predictions, targets)
     slot_BP, object_BP = match_objects(predictions, targets)
     matched_BPF = predictions.take_along_dim(slot_BP.unsqueeze(-1), dim=1)
     wanted_BPF = targets.take_along_dim(object_BP.unsqueeze(-1), dim=1)
@@ -143,6 +157,9 @@ def hungarian_huber_loss(
 
     Args:
         predictions, targets: shapes (B, K, F) and (B, M, F).
+
+    Raises:
+        ValueError: if the shapes do not fit or the batch is empty.
 
     Example:
         >>> objects = torch.eye(19)[None, :3]

@@ -18,7 +18,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from slotnorm.object_properties import CLASS_COUNTS, COORDINATES, NUM_CLASS_ENTRIES, REAL
+from slotnorm.object_properties import (
+    CLASS_COUNTS,
+    COORDINATES,
+    NUM_CLASS_ENTRIES,
+    NUM_PROPERTIES,
+    REAL,
+    require_objects,
+)
 
 __all__ = ["THRESHOLDS", "average_precision"]
 
@@ -29,38 +36,41 @@ THRESHOLDS = (math.inf, 1.0, 0.5, 0.25, 0.125)
 def average_precision(
     predictions: Float[Tensor, "scenes slots 19"],
     targets: Float[Tensor, "scenes objects 19"],
-    thresholds: Sequence[float] = THRESHOLDS,
+    thresholds: float | Sequence[float] = THRESHOLDS,
     units: tuple[float, float, float] = (6.0, 6.0, 6.0),
 ) -> Float[Tensor, " thresholds"]:
     """Compute the average precision over all scenes at every distance threshold.
 
     Args:
         predictions, targets: shapes (B, K, 19) and (B, M, 19), entries as in :mod:`slotnorm.object_properties`.
-        thresholds: distances in world units; with infinity only the classes count.
+        thresholds: distances in world units, one or several; with infinity only the classes count.
         units: world units per unit of the coordinate entries; the paper's code uses 6 for its own scaling of z too.
 
     Returns:
         float64 on the CPU, shape (T,); NaN if no scene has an object, since recall is then undefined.
 
     Raises:
-        ValueError: if a prediction is not finite.
+        ValueError: if a prediction or target is not finite, the shapes do not fit, or there is no scene.
 
     Example:
         >>> scene = torch.zeros(1, 1, 19).index_fill(2, torch.tensor([0, 3, 5, 7, 18]), 1.0)
         >>> average_precision(scene, scene, thresholds=[0.5]).tolist()
         [1.0]
     """
+    require_objects(predictions, targets, NUM_PROPERTIES)
     predictions, targets = predictions.detach().cpu().double(), targets.detach().cpu().double()
     if not predictions.isfinite().all():
         raise ValueError("predictions hold values that are not finite: the model has diverged")
+    if not targets.isfinite().all():
+        raise ValueError("targets hold values that are not finite")
+    limits_T1 = predictions.new_tensor(thresholds).reshape(-1, 1)
     num_real = int((targets[..., REAL] > 0).sum())
     if num_real == 0:
-        return torch.full((len(thresholds),), math.nan, dtype=torch.float64)
+        return torch.full((len(limits_T1),), math.nan, dtype=torch.float64)
     distance_BK, object_BK = _nearest_alike(predictions, targets, predictions.new_tensor(units))
     order_S = predictions[..., REAL].flatten().argsort(descending=True, stable=True)
     distance_S, object_S = distance_BK.flatten()[order_S], object_BK.flatten()[order_S]
-    hit_TS = distance_S < predictions.new_tensor(thresholds).unsqueeze(-1)
-    true_TS = _first_of_each(hit_TS, object_S, count=targets.shape[:2].numel())
+    true_TS = _first_of_each(distance_S < limits_T1, object_S, count=targets.shape[:2].numel())
     return _area(true_TS, num_real)
 
 

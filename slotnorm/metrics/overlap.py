@@ -84,7 +84,7 @@ def slots_in_use(pred: Integer[Tensor, "batch *pixels"]) -> Int[Tensor, " batch"
         >>> slots_in_use(torch.tensor([[0, 5, 5, 9], [1, 1, 1, 1]])).tolist()
         [3, 1]
     """
-    return (contingency(torch.zeros_like(pred), pred)[:, 0] > 0).sum(dim=1)
+    return (contingency(torch.zeros_like(pred, dtype=torch.uint8), pred)[:, 0] > 0).sum(dim=1)
 
 
 def largest_share_of_background(

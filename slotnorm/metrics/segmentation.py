@@ -41,12 +41,17 @@ def contingency(
         Counts of shape (B, R, C), where R and C are one more than the largest label of the batch.
 
     Raises:
-        ValueError: if the shapes differ, or a label is negative or above 1023.
+        ValueError: if the shapes differ or hold no image, or a label is no whole number, negative or above 1023.
 
     Example:
         >>> contingency(torch.tensor([[0, 0, 1, 1]]), torch.tensor([[0, 2, 2, 2]])).tolist()
         [[[1, 0, 1], [0, 0, 2]]]
     """
+    for name, labels in {"true": true, "pred": pred}.items():
+        if labels.is_floating_point() or labels.is_complex():
+            raise ValueError(f"{name} must hold whole numbers as labels, got {labels.dtype}")
+        if labels.ndim < 2 or not len(labels):
+            raise ValueError(f"{name} must have shape (B, ...) with B at least 1, got {tuple(labels.shape)}")
     if true.shape != pred.shape:
         raise ValueError(f"label maps must have one shape; true is {tuple(true.shape)}, pred is {tuple(pred.shape)}")
     batch = true.shape[0]
@@ -203,4 +208,4 @@ def blind_foreground_adjusted_rand_index(
     scenes = len(true)
     places = sorted({place * scenes // (others + 1) for place in range(1, others + 1)} - {0})
     blind = [foreground_adjusted_rand_index(true.roll(-place, dims=0), pred) for place in places]
-    return torch.stack(blind).mean(dim=0) if blind else torch.full((scenes,), torch.nan, dtype=torch.float64)
+    return torch.stack(blind).mean(dim=0) if blind else foreground_adjusted_rand_index(true, pred) * torch.nan

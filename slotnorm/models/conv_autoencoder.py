@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from slotnorm.attention import SlotAttention, require_positive
+from slotnorm.initialization import glorot_, reset_submodules
 from slotnorm.models.slot_model import SlotModel
 from slotnorm.normalization import Normalization
 from slotnorm.numerics import at_least_float32
@@ -56,10 +57,19 @@ class PositionEmbedding(nn.Module):
 
     def __init__(self, channels: int, height: int, width: int) -> None:
         super().__init__()
-        h, w = torch.linspace(0, 1, height), torch.linspace(0, 1, width)
-        grid_HW2 = torch.stack(torch.meshgrid(h, w, indexing="ij"), dim=-1)
-        self.register_buffer("ramps", torch.cat([grid_HW2, 1 - grid_HW2], dim=-1), persistent=False)
+        self.register_buffer("ramps", torch.empty(height, width, 4), persistent=False)
         self.project = nn.Linear(4, channels)
+        self._set_ramps()
+
+    def reset_parameters(self) -> None:
+        """Draw the map anew and compute the ramps, which no state dict holds."""
+        reset_submodules(self)
+        self._set_ramps()
+
+    def _set_ramps(self) -> None:
+        h, w = (torch.linspace(0, 1, size, device=self.ramps.device) for size in self.ramps.shape[:2])
+        grid_HW2 = torch.stack(torch.meshgrid(h, w, indexing="ij"), dim=-1)
+        self.ramps.copy_(torch.cat([grid_HW2, 1 - grid_HW2], dim=-1))
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
         """Add the embedding to ``x``, shape (B, C, H, W)."""
@@ -185,6 +195,10 @@ class ConvAutoencoder(SlotModel[Decomposition]):
         self.encoder = ConvEncoder(image_size, channels, strides=[1] * encoder_layers)
         self.slot_attention = SlotAttention(channels, slot_dim, num_slots, iterations, hidden_dim, normalization)
         self.decoder = BroadcastDecoder(image_size, slot_dim, channels)
+        self.draw_kernels()
+
+    def draw_kernels(self) -> None:
+        """See :class:`SlotModel`."""
         self.encoder.apply(glorot_)
         self.decoder.apply(glorot_)
 
@@ -196,11 +210,3 @@ class ConvAutoencoder(SlotModel[Decomposition]):
         components, masks = at_least_float32(components), at_least_float32(alpha).softmax(dim=1)
         reconstruction = (components * masks.unsqueeze(2)).sum(dim=1)
         return Decomposition(reconstruction, components, masks, slots, attention)
-
-
-def glorot_(module: nn.Module) -> None:
-    """Initialize a layer as the TensorFlow reference does: Glorot-uniform kernel, zero bias."""
-    if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-        nn.init.xavier_uniform_(module.weight)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)

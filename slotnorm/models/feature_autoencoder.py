@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate, linear, mse_loss
 from torch.utils.checkpoint import checkpoint
 
 from slotnorm.attention import SlotAttention, require_positive
-from slotnorm.models.conv_autoencoder import glorot_
+from slotnorm.initialization import glorot_, reset_submodules
 from slotnorm.models.slot_model import SlotModel
 from slotnorm.normalization import Normalization
 from slotnorm.numerics import at_least_float32
@@ -96,10 +96,16 @@ class FeatureDecoder(nn.Module):
         position_scale: float = 1.0,
     ) -> None:
         super().__init__()
+        self.position_scale = position_scale
         self.positions = nn.Parameter(position_scale * torch.randn(patches, slot_dim))
         self.first = nn.Linear(slot_dim, hidden_dim)
         self.middle = nn.ModuleList(nn.Linear(hidden_dim, hidden_dim) for _ in range(hidden_layers - 1))
         self.last = nn.Linear(hidden_dim, feature_dim + 1)
+
+    def reset_parameters(self) -> None:
+        """Draw positions and layers anew."""
+        nn.init.normal_(self.positions, std=self.position_scale)
+        reset_submodules(self)
 
     def forward(
         self, slots: Float[Tensor, "batch slots dim"]
@@ -113,7 +119,14 @@ class FeatureDecoder(nn.Module):
     def loss(
         self, slots: Float[Tensor, "batch slots dim"], target: Float[Tensor, "batch patches features"]
     ) -> Float[Tensor, ""]:
-        """Compute the mean squared error of the reconstruction from slots, (B, K, D), for features, (B, N, F)."""
+        """Compute the mean squared error of the reconstruction from slots, (B, K, D), for features, (B, N, F).
+
+        Raises:
+            ValueError: if the features have another shape than the reconstruction, or there are none.
+        """
+        expected = len(slots), len(self.positions), self.last.out_features - 1
+        if target.shape != expected or not len(slots):
+            raise ValueError(f"target must have shape {expected} with a scene at least, got {tuple(target.shape)}")
         slot_term_BKH = linear(slots, self.first.weight)
         parts = list(zip(*(torch.split(t, PATCHES_AT_ONCE, dim=-2) for t in (self.positions, target)), strict=True))
         if len(parts) == 1:
@@ -200,7 +213,12 @@ class FeatureAutoencoder(SlotModel[FeatureDecomposition]):
         self.encoder = FeatureEncoder(feature_dim, slot_dim)
         self.slot_attention = SlotAttention(slot_dim, slot_dim, num_slots, iterations, hidden_dim, normalization)
         self.decoder = FeatureDecoder(grid_size**2, slot_dim, feature_dim, decoder_dim, decoder_layers, position_scale)
-        if init == "glorot":
+        self.init = init
+        self.draw_kernels()
+
+    def draw_kernels(self) -> None:
+        """See :class:`SlotModel`."""
+        if self.init == "glorot":
             self.encoder.apply(glorot_)
             self.decoder.apply(glorot_)
 

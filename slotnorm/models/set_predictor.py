@@ -14,7 +14,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from slotnorm.attention import SlotAttention
-from slotnorm.models.conv_autoencoder import ConvEncoder, glorot_
+from slotnorm.initialization import glorot_
+from slotnorm.models.conv_autoencoder import ConvEncoder
 from slotnorm.models.slot_model import SlotModel
 from slotnorm.normalization import Normalization
 from slotnorm.numerics import at_least_float32
@@ -92,6 +93,10 @@ class SetPredictor(SlotModel[SetPrediction]):
         self.encoder = ConvEncoder(image_size, channels, strides)
         self.slot_attention = SlotAttention(channels, slot_dim, num_slots, iterations, hidden_dim, normalization)
         self.head = nn.Sequential(nn.Linear(slot_dim, slot_dim), nn.ReLU(), nn.Linear(slot_dim, NUM_PROPERTIES))
+        self.draw_kernels()
+
+    def draw_kernels(self) -> None:
+        """See :class:`SlotModel`."""
         self.encoder.apply(glorot_)
         self.head.apply(glorot_)
 

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from slotnorm.attention import SlotAttention
+from slotnorm.initialization import reset_submodules
 
 Output = TypeVar("Output", covariant=True)
 
@@ -30,6 +31,14 @@ class SlotModel(nn.Module, ABC, Generic[Output]):
 
     encoder: nn.Module
     slot_attention: SlotAttention
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew and compute all buffers, also after ``to_empty`` on the device ``meta``."""
+        reset_submodules(self)
+        self.draw_kernels()
+
+    def draw_kernels(self) -> None:
+        """Draw the layers whose initialization is not torch's own; by default there are none."""
 
     def forward(
         self,

@@ -39,6 +39,7 @@ class ObjectDiscovery(Task):
     def loss(self, model: ConvAutoencoder, batch: Batch, noise: Tensor) -> Tensor:
         """Compute the mean squared error over pixels and channels (App. E, Training)."""
         output = model(batch["image"], slots=model.slot_attention.initial_slots(noise))
+        _require_fit(output.reconstruction, batch["image"])
         return nn.functional.mse_loss(output.reconstruction.float(), batch["image"])
 
     def compare(self, output: Decomposition, batch: Batch) -> Measured:
@@ -84,4 +85,11 @@ class FeatureDiscovery(Task):
 
 
 def _errors(reconstruction: Tensor, target: Tensor) -> Tensor:
+    _require_fit(reconstruction, target)
     return (reconstruction - target).double().square().flatten(1).mean(dim=1)
+
+
+def _require_fit(reconstruction: Tensor, target: Tensor) -> None:
+    if reconstruction.shape != target.shape or not len(target):
+        shapes = f"{tuple(reconstruction.shape)} and {tuple(target.shape)}"
+        raise ValueError(f"reconstruction and target must have one shape with a scene at least, got {shapes}")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from slotnorm.attention import SlotAttention
 from slotnorm.normalization import Normalization
+from slotnorm.testing.compilation import assert_compiles, assert_exports, made_without_memory
 from slotnorm.testing.references import slot_attention
 
 SIZES = ((1, 1), (1, 7), (3, 1), (64, 1), (64, 5), (64, 64), (7, 4096), (3, 16_384))  # slots K, tokens N
@@ -193,6 +194,23 @@ class NormalizationConformance(ABC):
         source(inputs, slots=slots)  # moves the running statistics, if there are any
         target.load_state_dict(source.state_dict())
         assert torch.equal(source.eval()(inputs, slots=slots)[0], target.eval()(inputs, slots=slots)[0])
+
+    def test_made_without_memory_and_reset_it_is_usable(self) -> None:
+        finite("normalization", **made_without_memory(lambda: self.make(4)).state_dict())
+        module, (inputs, slots) = made_without_memory(self.attention), draw_tokens()
+        for training in (True, False):
+            finite("slots", slots=module.train(training)(inputs, slots=slots)[0])
+
+    def test_slot_attention_compiles_as_one_graph_for_any_batch_slots_and_iterations(self) -> None:
+        module, (small, middle, large) = self.attention(), [draw_tokens(B=B)[0] for B in (2, 3, 4)]
+        varied = [(small, {"iterations": 2}), (middle, {"num_slots": 5, "iterations": 1}), (large, {"num_slots": 8})]
+        assert_compiles(module, varied, backend="eager")
+        assert_compiles(
+            module.eval(), [(small, {"num_slots": 4}), (large, {"num_slots": 8})], backend="eager", dynamic=True
+        )
+
+    def test_slot_attention_is_exported_for_any_batch(self) -> None:
+        assert_exports(self.attention(), draw_tokens()[0], draw_tokens(B=5)[0])
 
 
 def draw(

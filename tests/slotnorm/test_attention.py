@@ -83,9 +83,41 @@ def test_initial_slots_of_another_shape_are_refused(module, num_slots, shape, as
         unchecked(SlotAttention.forward)(module, torch.zeros(1, 2, D), num_slots=num_slots, slots=torch.zeros(shape))
 
 
-def test_inputs_without_a_batch_are_refused(module):
-    with pytest.raises(ValueError, match=re.escape(f"inputs must have shape (B, N, input_dim), got (2, {D})")):
-        unchecked(SlotAttention.forward)(module, torch.zeros(2, D))
+@pytest.mark.parametrize("shape", [(2, D), (2, 0, D)])
+def test_inputs_without_a_batch_or_without_a_token_are_refused(module, shape):
+    with pytest.raises(ValueError, match=re.escape(f"(B, N, input_dim) with N at least 1, got {shape}")):
+        unchecked(SlotAttention.forward)(module, torch.zeros(shape))
+
+
+class Doubled(torch.nn.Module):
+    """A map of one's own, which has no weight."""
+
+    def forward(self, tokens):
+        return 2 * tokens
+
+
+@pytest.mark.parametrize("name", ["to_q", "to_k", "to_v", "norm_inputs", "norm_slots", "norm_mlp", "mlp"])
+def test_a_part_can_be_replaced_by_a_module_without_weights(module, name):
+    setattr(module, name, Doubled())
+    module.reset_parameters()
+    assert module(torch.randn(2, 5, D, dtype=torch.float64))[0].isfinite().all()
+
+
+@pytest.mark.parametrize("name", NORMALIZATIONS)
+def test_reset_restores_norms_and_normalization(name):
+    module = SlotAttention(D, D, 3, normalization=name)
+    new = {key: value.clone() for key, value in module.state_dict().items() if "norm" in key}
+    with torch.no_grad():
+        for tensor in (*module.parameters(), *module.buffers()):
+            tensor.fill_(7.0)
+    module.reset_parameters()
+    torch.testing.assert_close({key: module.state_dict()[key] for key in new}, new, rtol=0, atol=0)
+
+
+def test_a_normalization_that_is_handed_over_keeps_its_values():
+    own = BatchNorm(D)
+    own.running_mean.fill_(3.0)
+    assert SlotAttention(D, D, 3, normalization=own).normalization.running_mean == 3
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])

@@ -1,7 +1,9 @@
 """Property vectors of objects, and their loss against every matching there is."""
 
+import re
 from itertools import permutations
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -168,3 +170,14 @@ def test_a_diverged_model_gives_a_loss_that_is_not_finite():
     predictions[0, 1, 2] = torch.nan
     losses = hungarian_huber_losses(predictions, targets)
     assert losses.isfinite().tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("predictions", "targets"), [((0, 2, 19), (0, 2, 19)), ((1, 2, 19), (3, 2, 19)), ((2, 5), (2, 5))]
+)
+def test_a_loss_of_shapes_that_do_not_fit_is_refused(predictions, targets, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    expected = f"(B, K, F) and (B, M, F) with B at least 1, got {predictions} and {targets}"
+    for loss in (hungarian_huber_loss, hungarian_huber_losses):
+        with pytest.raises(ValueError, match=re.escape(expected)):
+            loss(torch.zeros(predictions), torch.zeros(targets))

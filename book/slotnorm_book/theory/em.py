@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from slotnorm_book.theory.vmf import VonMisesFisherMixture
+from slotnorm_book.theory.vmf import VonMisesFisherMixture, require_unit_length
 
 __all__ = ["e_step", "m_step", "normalize_directions", "Fit", "fit"]
 
@@ -118,7 +118,7 @@ def fit(
         restarts: initializations, of which the one with the highest final likelihood is returned.
 
     Raises:
-        ValueError: for more components than points, or a count below 1.
+        ValueError: for points off the sphere, more components than points, or a count below 1.
 
     Example:
         >>> generator = torch.Generator().manual_seed(0)
@@ -132,6 +132,7 @@ def fit(
             raise ValueError(f"{name} must be at least 1, got {value}")
     if num_components > len(points):
         raise ValueError(f"num_components must be at most the number of points, {len(points)}; got {num_components}")
+    require_unit_length(points=points)
     fits = []
     for _ in range(restarts):
         chosen = torch.randperm(len(points), generator=generator)[:num_components]

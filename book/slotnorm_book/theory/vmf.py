@@ -81,11 +81,15 @@ def log_density(
     Returns:
         Natural logarithms of densities, shape (N, K).
 
+    Raises:
+        ValueError: for points or directions off the sphere, or a temperature that is not positive and finite.
+
     Example:
         >>> density = log_density(torch.eye(2), torch.eye(2), temperature=1.0)
         >>> round((density[0, 0] - density[0, 1]).item(), 6)  # of a right angle
         1.0
     """
+    require_unit_length(points=points, directions=directions)
     return points @ directions.T / temperature - log_normalizer(points.shape[1], temperature)
 
 
@@ -106,7 +110,7 @@ def sample(
         Points on the unit sphere, shape (N, D), in the dtype of ``directions``.
 
     Raises:
-        ValueError: for a dimension below 2 or a temperature that is not positive and finite.
+        ValueError: for directions off the sphere or a temperature that is not positive and finite.
 
     Example:
         >>> generator = torch.Generator().manual_seed(0)
@@ -116,6 +120,7 @@ def sample(
     """
     count, dim = directions.shape
     _check(dim, temperature)
+    require_unit_length(directions=directions)
     below, above = _sample_cosines(count, dim, 1 / temperature, directions, generator)
     tangent = torch.randn(count, dim, dtype=directions.dtype, device=directions.device, generator=generator)
     for _ in range(2):  # the second pass restores what cancels where the first leaves little
@@ -172,11 +177,11 @@ class VonMisesFisherMixture:
 
     def __post_init__(self) -> None:
         _check(self.directions.shape[1], self.temperature)
-        tolerance = 100 * torch.finfo(self.directions.dtype).eps * self.directions.shape[1] ** 0.5
-        if not bool(((self.directions.norm(dim=1) - 1).abs() <= tolerance).all()):
-            raise ValueError("directions must have unit length; normalize them first")
+        require_unit_length(directions=self.directions)
+        if not self.weights.isfinite().all():
+            raise ValueError("weights hold NaN or infinite numbers")
         off_sum = abs(self.weights.sum().item() - 1)
-        if not (bool((self.weights >= 0).all()) and off_sum <= tolerance * max(1, len(self.weights))):
+        if (self.weights < 0).any() or off_sum > _tolerance(self.directions) * len(self.weights):
             raise ValueError("weights must be non-negative with sum one; divide them by their sum first")
 
     def log_joint(self, points: Float[Tensor, "points dim"]) -> Float[Tensor, "points components"]:
@@ -193,6 +198,27 @@ class VonMisesFisherMixture:
         """Draw ``count`` points, shape (N, D), and return the component of each too, shape (N,)."""
         labels = torch.multinomial(self.weights, count, replacement=True, generator=generator)
         return sample(self.directions[labels], self.temperature, generator), labels
+
+
+def require_unit_length(**vectors: Tensor) -> None:
+    """Check that the rows of every argument lie on the unit sphere; raise a ValueError that names one that does not.
+
+    Example:
+        >>> require_unit_length(points=2 * torch.eye(3))
+        Traceback (most recent call last):
+        ValueError: points must have unit length; normalize them first
+    """
+    for name, rows in vectors.items():
+        lengths = rows.norm(dim=1)
+        if not lengths.isfinite().all():
+            first = int((~lengths.isfinite()).int().argmax())
+            raise ValueError(f"{name} hold NaN or infinite numbers, first in row {first}")
+        if ((lengths - 1).abs() > _tolerance(rows)).any():
+            raise ValueError(f"{name} must have unit length; normalize them first")
+
+
+def _tolerance(rows: Tensor) -> float:
+    return float(100 * torch.finfo(rows.dtype).eps * rows.shape[1] ** 0.5)
 
 
 def _check(dim: int, temperature: float) -> None:

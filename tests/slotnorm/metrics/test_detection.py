@@ -1,7 +1,9 @@
 """Average precision: values worked out by hand, limits and bad input; tests/conformance has the transcription."""
 
 import math
+import re
 
+import jaxtyping
 import pytest
 import torch
 from torch import Tensor
@@ -95,3 +97,25 @@ def test_predictions_that_are_not_finite_are_refused():
     predictions = scene(thing(math.nan))
     with pytest.raises(ValueError, match="predictions hold values that are not finite: the model has diverged"):
         average_precision(predictions, scene(thing()))
+
+
+def test_targets_that_are_not_finite_are_refused():
+    with pytest.raises(ValueError, match="targets hold values that are not finite"):
+        average_precision(scene(thing()), scene(thing(math.nan)))
+
+
+@pytest.mark.parametrize(
+    ("predictions", "targets"),
+    [((0, 2, 19), (0, 2, 19)), ((1, 2, 19), (3, 2, 19)), ((2, 2, 18), (2, 2, 18)), ((2, 19), (2, 19))],
+)
+def test_shapes_that_do_not_fit_and_empty_batches_are_refused(predictions, targets, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    expected = f"(B, K, 19) and (B, M, 19) with B at least 1, got {predictions} and {targets}"
+    with pytest.raises(ValueError, match=re.escape(expected)):
+        average_precision(torch.zeros(predictions), torch.zeros(targets))
+
+
+def test_a_single_threshold_is_one_of_a_list():
+    targets, predictions = scene(thing(0.25)), scene(thing(0.5))
+    assert average_precision(predictions, targets, 1.51).tolist() == [1.0]
+    assert average_precision(predictions, 0 * targets, 1.51).isnan().tolist() == [True]

@@ -2,6 +2,7 @@
 
 import math
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -71,3 +72,10 @@ def test_label_maps_of_every_whole_number_type_are_measured_alike(dtype):
     for measure in (mean_best_overlap, matched_mean_iou, largest_share_of_background):
         assert torch.equal(measure(true.to(dtype), pred.to(dtype)), measure(true, pred))
     assert torch.equal(slots_in_use(pred.to(dtype)), slots_in_use(pred))
+
+
+@pytest.mark.parametrize(("pred", "message"), [([[0.5]], "pred must hold whole numbers"), ([0], "must have shape")])
+def test_slots_in_use_refuses_what_is_no_label_map(pred, message, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(ValueError, match=message):
+        slots_in_use(torch.tensor(pred))

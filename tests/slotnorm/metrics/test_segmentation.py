@@ -1,5 +1,6 @@
 """ARI and F-ARI against scikit-learn, hand-computed values and the edge cases that the module's docstring states."""
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import adjusted_rand_score
 
+from slotnorm.metrics import largest_share_of_background, matched_mean_iou, mean_best_overlap
 from slotnorm.metrics import segmentation as metrics
 from slotnorm.metrics.segmentation import (
     adjusted_precision_and_recall,
@@ -17,6 +19,16 @@ from slotnorm.metrics.segmentation import (
     foreground_adjusted_rand_index,
 )
 
+MEASURES = [
+    contingency,
+    adjusted_rand_index,
+    foreground_adjusted_rand_index,
+    blind_foreground_adjusted_rand_index,
+    adjusted_precision_and_recall,
+    mean_best_overlap,
+    matched_mean_iou,
+    largest_share_of_background,
+]
 EXACT = {"rel": 1e-12, "abs": 1e-12}  # the same integers, combined in float64
 
 label_maps = st.tuples(st.integers(1, 4), st.integers(1, 60)).flatmap(
@@ -114,13 +126,34 @@ def test_contingency_counts():
         ([[0, -1]], [[0, 0]], r"true labels must lie in 0..1023, got -1..0"),
         ([[0, 1]], [[0, 4096]], r"pred labels must lie in 0..1023, got 0..4096"),
         ([[0, 1]], [[0, 1, 1]], r"label maps must have one shape; true is \(1, 2\), pred is \(1, 3\)"),
+        ([[0.0, 1.0]], [[0, 1]], r"true must hold whole numbers as labels, got torch.float32"),
+        ([[0, 1]], [[0j, 1j]], r"pred must hold whole numbers as labels, got torch.complex64"),
+        ([0, 1], [0, 1], r"true must have shape \(B, ...\) with B at least 1, got \(2,\)"),
+        ([[0]], [], r"pred must hold whole numbers as labels, got torch.float32"),
     ],
 )
-def test_bad_labels_are_refused(true, pred, message):
+def test_bad_labels_are_refused(true, pred, message, monkeypatch):
     # the shape check of the test run would refuse the third case before the function sees it
-    unchecked = getattr(contingency, "__wrapped__", contingency)
-    with pytest.raises(ValueError, match=message):
-        unchecked(torch.tensor(true), torch.tensor(pred))
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    for measure in MEASURES:
+        with pytest.raises(ValueError, match=message):
+            measure(torch.tensor(true), torch.tensor(pred))
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_a_batch_without_an_image_is_refused(measure):
+    empty = torch.zeros(0, 3, 3, dtype=torch.long)
+    with pytest.raises(ValueError, match=r"true must have shape \(B, ...\) with B at least 1, got \(0, 3, 3\)"):
+        measure(empty, empty)
+
+
+def test_label_maps_that_were_scaled_to_pictures_are_refused(monkeypatch):
+    """Cut to whole numbers, which scaled labels are not, every pixel would be background and the score 1."""
+    true, pred = torch.tensor([[1, 1, 2, 2]]), torch.tensor([[1, 2, 1, 2]])
+    assert foreground_adjusted_rand_index(true, pred).item() == -0.5
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(ValueError, match="true must hold whole numbers"):
+        foreground_adjusted_rand_index(true / 255, pred / 255)
 
 
 @given(label_maps)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 
+import jaxtyping
 import pytest
 import torch
 from hypothesis import given, settings
@@ -291,3 +292,11 @@ def test_an_unknown_init_and_a_negative_scale_are_refused() -> None:
 def test_features_of_another_backbone_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="expects 4x4 patches of 10 features"):
         small()(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("shape", [(1, 9, 5), (2, 8, 5), (2, 9, 4)])
+def test_a_target_of_another_shape_is_refused_and_not_repeated(shape: tuple[int, ...], monkeypatch) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    decoder = FeatureDecoder(patches=9, slot_dim=4, feature_dim=5, hidden_dim=6)
+    with pytest.raises(ValueError, match=r"target must have shape \(2, 9, 5\) with a scene at least, got \("):
+        decoder.loss(torch.zeros(2, 3, 4), torch.zeros(shape))

@@ -109,3 +109,21 @@ def test_wrong_arguments_are_refused(generator: torch.Generator) -> None:
         fit(torch.eye(3), 4, generator)
     with pytest.raises(ValueError, match="restarts must be at least 1"):
         fit(torch.eye(3), 2, generator, restarts=0)
+
+
+@pytest.mark.parametrize("row", range(4))
+def test_one_point_off_the_sphere_is_refused_whatever_the_seed(row: int) -> None:
+    points = torch.eye(4)
+    points[row] *= 1.01
+    for seed in range(12):
+        with pytest.raises(ValueError, match="points must have unit length"):
+            fit(points, 1, torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_rows_that_are_not_finite_are_named(value: float) -> None:
+    points = torch.eye(4)
+    points[2, 1] = value
+    for seed in range(12):
+        with pytest.raises(ValueError, match="points hold NaN or infinite numbers, first in row 2"):
+            fit(points, 1, torch.Generator().manual_seed(seed))

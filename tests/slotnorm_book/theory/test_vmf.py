@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from slotnorm_book.theory import vmf
+from slotnorm_book.theory.em import e_step
 from slotnorm_book.theory.vmf import VonMisesFisherMixture
 
 DOUBLE = torch.float64
@@ -132,5 +133,31 @@ def test_wrong_arguments_are_refused(generator: torch.Generator) -> None:
             vmf.sample(torch.eye(2), temperature, generator)
     with pytest.raises(ValueError, match="unit length"):
         VonMisesFisherMixture(2 * torch.eye(2), torch.tensor([0.5, 0.5]))
-    with pytest.raises(ValueError, match="sum one"):
-        VonMisesFisherMixture(torch.eye(2), torch.tensor([0.5, 0.6]))
+    for weights in ([0.5, 0.6], [1.5, -0.5]):
+        with pytest.raises(ValueError, match="non-negative with sum one"):
+            VonMisesFisherMixture(torch.eye(2), torch.tensor(weights))
+    with pytest.raises(ValueError, match="weights hold NaN"):
+        VonMisesFisherMixture(torch.eye(2), torch.tensor([0.5, math.nan]))
+
+
+def test_points_and_directions_off_the_sphere_are_refused_by_every_function(generator: torch.Generator) -> None:
+    mixture = VonMisesFisherMixture(torch.eye(2), torch.tensor([0.5, 0.5]))
+    calls = {
+        "points": [
+            lambda rows: vmf.log_density(rows, torch.eye(2), 1.0),
+            mixture.log_joint,
+            mixture.log_likelihood,
+            lambda rows: e_step(rows, mixture),
+        ],
+        "directions": [
+            lambda rows: vmf.log_density(torch.eye(2), rows, 1.0),
+            lambda rows: vmf.sample(rows, 1.0, generator),
+            lambda rows: VonMisesFisherMixture(rows, torch.tensor([0.5, 0.5])),
+        ],
+    }
+    for name, functions in calls.items():
+        for function in functions:
+            with pytest.raises(ValueError, match=f"{name} must have unit length"):
+                function(1.01 * torch.eye(2))
+            with pytest.raises(ValueError, match=f"{name} hold NaN or infinite numbers, first in row 1"):
+                function(torch.tensor([[1.0, 0.0], [math.nan, 0.0]]))
