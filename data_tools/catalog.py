@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -31,6 +32,8 @@ STAND_INS = (*PICTURES, *FEATURES)
 """Names that a ``data`` parameter may hold instead of a path."""
 POLL_S = 0.5
 """Seconds between two looks whether another process has finished."""
+MOST_WAIT_S = 24 * 3600.0
+"""Seconds after which waiting for another process ends; converting all of CLEVR takes hours on a slow disk."""
 
 
 def cache_folder() -> Path:
@@ -115,11 +118,21 @@ def _convert_tfrecord(tfrecord: Path, image_size: int) -> Split:
 
 
 def _make_or_wait(make: Callable[[], Path]) -> Path:
-    """Call ``make`` and return its folder; while another process makes the same, wait and call it again."""
+    """Call ``make`` and return its folder; while another process makes the same, wait and call it again.
+
+    Raises:
+        SplitInUseError: the other process was not done in :data:`MOST_WAIT_S` seconds.
+    """
+    deadline, told = time.monotonic() + MOST_WAIT_S, False
     while True:
         try:
             return make()
-        except SplitInUseError:
+        except SplitInUseError as error:
+            if time.monotonic() >= deadline:
+                raise SplitInUseError(f"{error}; waited {MOST_WAIT_S / 3600:g} hours for it") from None
+            if not told:
+                print(f"{error}; waiting for it, at most {MOST_WAIT_S / 3600:g} hours", file=sys.stderr, flush=True)
+                told = True
             time.sleep(POLL_S)
 
 

@@ -1,6 +1,7 @@
 """What a chapter's data parameter may say, and what comes of it."""
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,7 @@ def test_a_stand_in_is_drawn_on_first_use_and_says_what_it_is(name):
 
 
 @pytest.mark.parametrize("data", ["synth-clevr", FIXTURE])
-def test_who_comes_second_waits_for_the_first(cache, monkeypatch, data):
+def test_who_comes_second_waits_for_the_first_and_says_so(cache, monkeypatch, capsys, data):
     folder = open_data(data, image_size=16, scenes=2).folder
     folder.rename(cache / "made")
     lock = cache / f"{folder.name}.partial.lock"
@@ -84,6 +85,18 @@ def test_who_comes_second_waits_for_the_first(cache, monkeypatch, data):
     monkeypatch.setattr("time.sleep", the_first_finishes)
     assert open_data(data, image_size=16, scenes=2).folder == folder
     assert waits == [1]
+    said = f"{folder}.partial is being written by another process: .*; waiting for it, at most 24 hours"
+    assert re.search(said, capsys.readouterr().err)
+
+
+def test_waiting_for_another_process_has_an_end(cache, monkeypatch):
+    folder = open_data("synth-clevr", image_size=16, scenes=2).folder
+    folder.rename(cache / "made")
+    held = durable.take_lock(cache / f"{folder.name}.partial.lock")
+    monkeypatch.setattr("data_tools.catalog.MOST_WAIT_S", 0.0)
+    with pytest.raises(DataError, match=r"is being written by another process: .*; waited 0 hours for it$"):
+        open_data("synth-clevr", image_size=16, scenes=2)
+    durable.release_lock(held)
 
 
 @pytest.mark.parametrize("data", ["synth-clevr", "synth-movi-c-features", FIXTURE])

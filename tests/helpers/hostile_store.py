@@ -96,7 +96,12 @@ RECORDS: dict[str, tuple[Callable[[Path], None], str]] = {
     "no variant": (_set("spec", "variant", to=None), "spec.variant: Input should be a valid string"),
     "an unknown variant": (_set("spec", "variant", to="../median"), "unknown variant '../median'"),
     "a kind in a list": (_set("spec", "task", "kind", to=["x"]), "spec.task.kind"),
-    "a kind of its own": (_set("spec", "task", "kind", to="RunSpec"), "is not the specification of a run"),
+    "a kind of its own": (
+        _set("spec", "task", "kind", to="RunSpec"),
+        "spec.task: Value error, kind must be one of ObjectDiscovery",
+    ),
+    "a size in words": (_set("spec", "task", "num_slots", to="2"), "spec.task: Value error, num_slots: Input should"),
+    "a size that there is not": (_set("spec", "task", "holes", to=2), "is not the specification of a run"),
     "steps in words": (_set("spec", "schedule", "steps", to="8"), "spec.schedule.steps: Input should be a valid int"),
     "no specification": (_set("spec", to=[]), "spec: Input should be an object"),
     "a seed below 0": (_set("spec", "seed", to=-1), "seed must be at least 0"),
@@ -150,6 +155,11 @@ TABLES: dict[str, tuple[str, Callable[[Path], None], str]] = {
         SCENES,
         lambda folder: change_table(folder, SCENES, lambda table: table.assign(f_ari="high")),
         "column 'f_ari' holds",
+    ),
+    "keys that are lists": (
+        SCENES,
+        lambda folder: change_table(folder, SCENES, lambda table: table.assign(evaluation=[["x"]] * len(table))),
+        "column 'evaluation' holds",
     ),
     "lists": (
         SCENES,

@@ -130,7 +130,7 @@ class Source:
         folder = Path(data)
         if not folder.is_dir():
             known = ", ".join(list_stand_ins()) or "there are none without data_tools"
-            raise SpecError(f"data = {data!r}: no such folder, and no stand-in ({known})")
+            raise SpecError(f"data = {data!r}: no such folder, and no stand-in ({known}){_describe_lost_makers()}")
         return folder if (folder / "manifest.json").exists() else folder / self.part
 
     def _check(self, split: Split) -> None:
@@ -170,4 +170,24 @@ def _maker(data: str) -> Maker | None:
 
 @cache
 def _makers() -> tuple[Maker, ...]:
-    return tuple(entry.load() for entry in entry_points(group=GROUP))
+    return tuple(loaded for _, loaded in _load_entries() if not isinstance(loaded, str))
+
+
+def _describe_lost_makers() -> str:
+    """Return which makers cannot be used and why, for the message that some data cannot be found."""
+    lost = [(name, loaded) for name, loaded in _load_entries() if isinstance(loaded, str)]
+    return "".join(f"; the entry point {name} in {GROUP} cannot be used: {reason}" for name, reason in lost)
+
+
+@cache
+def _load_entries() -> tuple[tuple[str, Maker | str], ...]:
+    """Load the makers of all packages; in place of one that cannot be loaded there is the reason."""
+    loaded: list[tuple[str, Maker | str]] = []
+    for entry in entry_points(group=GROUP):
+        try:
+            maker = entry.load()
+            fits = isinstance(maker, Maker)
+            loaded.append((entry.name, maker if fits else f"{entry.value} is no Maker"))
+        except Exception as error:  # whatever happens while a package of somebody else is imported
+            loaded.append((entry.name, f"{type(error).__name__}: {' '.join(str(error).split())}"))
+    return tuple(loaded)

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 from pydantic_core import from_json
 
+from slotnorm.tasks import TASKS
 from slotnorm.training.spec import Data, Optimizer, RunSpec, Schedule, digest
 
 FORMAT_VERSION = 2
@@ -55,6 +56,19 @@ class _Spec(_Checked):
     optimizer: Optimizer
     batch_size: int
     precision: str
+
+    @field_validator("task")
+    @classmethod
+    def _fits_its_kind(cls, task: dict[str, Setting]) -> dict[str, Setting]:
+        kind = task.get("kind")
+        if not isinstance(kind, str) or kind not in TASKS:
+            raise ValueError(f"kind must be one of {', '.join(TASKS)}")
+        sizes = {name: value for name, value in task.items() if name != "kind"}
+        try:
+            TypeAdapter(TASKS[kind]).validate_json(json.dumps(sizes), strict=True)
+        except ValidationError as error:
+            raise ValueError(_describe(error)) from None
+        return task
 
 
 class _Provenance(_Checked):
@@ -137,7 +151,7 @@ def parse_record(content: bytes) -> Record:
     except ValidationError as error:
         raise RecordError(f"is not the record of a run: {_describe(error)}") from None
     except ValueError as error:
-        raise RecordError(str(error)) from None
+        raise RecordError(" ".join(str(error).split())) from None
     return Record(spec, raw["provenance"], raw["evaluations"], raw["files"])
 
 
@@ -150,5 +164,5 @@ def _check_sum(raw: Mapping[str, Any], checksum: str | None) -> None:
 def _describe(error: ValidationError) -> str:
     """Name the first field that is wrong, and why."""
     first = error.errors(include_url=False)[0]
-    place = ".".join(map(str, first["loc"]))
-    return f"{place[:80]}: {first['msg']}" if place else first["msg"]
+    place = ".".join(map(str, first["loc"]))[:80]
+    return " ".join(f"{place}: {first['msg']}".split()).removeprefix(": ")

@@ -79,18 +79,25 @@ class Run:
         """Load the trained model onto the CPU, in evaluation mode.
 
         Raises:
-            RunError: the weights are absent, damaged or of another shape.
+            RunError: the weights are absent, damaged or of another shape, or the model cannot be built.
         """
         content = self._read([WEIGHTS]).get(WEIGHTS)
         if content is None:
             raise RunError(f"{self.address}: has no weights, only tables; train it again to get them")
-        model = self.spec.task.build(self.spec.variant)
+        model = self._build()
         try:
             model.load_state_dict(load(content))
         except (RuntimeError, safetensors.SafetensorError) as error:
             reason = str(error).splitlines()[-1].strip()
             raise RunError(f"{self.address}/{WEIGHTS}: does not fit the model of its record: {reason}") from None
         return model.eval()
+
+    def _build(self) -> SlotModel[Any]:
+        try:
+            return self.spec.task.build(self.spec.variant)
+        except Exception as error:  # sizes that anybody can have written, or another package's class
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise RunError(f"{self.address}: the model of its record cannot be built: {reason}") from error
 
     def read_files(self) -> dict[str, bytes]:
         """Read all files except the record, by name."""

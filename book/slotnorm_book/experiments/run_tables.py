@@ -76,5 +76,5 @@ def _check_columns(table: pd.DataFrame, needed: Sequence[str]) -> None:
         raise TableError("is not the table of a run: two columns have one name, or one has none")
     for name, column in table.items():
         fits = is_string_dtype if name in TEXT else is_integer_dtype if name in WHOLE else is_numeric_dtype
-        if not fits(column.dtype):
+        if not fits(column):
             raise TableError(f"is not the table of a run: column {str(name)[:40]!r} holds {column.dtype}")

@@ -110,6 +110,18 @@ def test_a_table_that_is_no_use_is_named(store, wanted, damage):
         _ = run.curve if name == CURVE else run.evaluation
 
 
+def test_a_model_that_cannot_be_built_is_named(store, wanted, monkeypatch):
+    run = store.get(wanted[0].spec)
+
+    def fail(*_):
+        raise ImportError("of another package")
+
+    monkeypatch.setattr(type(run.spec.task), "build", fail)
+    reason = f"{run.address}: the model of its record cannot be built: ImportError: of another package"
+    with pytest.raises(RunError, match=reason):
+        run.load_model()
+
+
 def test_nothing_is_written_where_a_record_points_to(store, wanted, tmp_path):
     spec, outside = wanted[0].spec, tmp_path / "outside"
     outside.write_bytes(b"mine")
