@@ -48,15 +48,15 @@ for _room in (converters, features, pretraining, stand_ins):
 
 
 def main() -> None:
-    """Run a command. An error that the user can correct is one line on stderr, with exit status 2."""
+    """Run a command. An error of the system or one that the user can correct is one line on stderr, with status 2."""
     try:
         app(prog_name="python -m data_tools")
-    except ValueError as error:
-        from data_tools.writing.durable import DataError
+    except (ValueError, OSError) as error:
+        from data_tools.writing.durable import DataError, one_line
 
-        if not isinstance(error, DataError):
+        if not isinstance(error, DataError | OSError):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(2)
 
 

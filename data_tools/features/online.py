@@ -65,7 +65,11 @@ def open_online(path: Path, part: str) -> Split:
 
     request = _read(path)
     folder = path.parent / request["split"]
-    split = open_split(folder if (folder / "manifest.json").exists() else folder / part)
+    try:
+        whole = (folder / "manifest.json").exists()
+    except OSError as error:
+        raise DataError(f"{path}: its split cannot be read: {error.strerror}") from None
+    split = open_split(folder if whole else folder / part)
     options = {key: request[key] for key in ("size", "order", "precision")}
     backbone = FrozenBackbone.load(request["backbone"], path.parent / request["weights"], **options)
     return split.with_features(backbone, backbone.about)

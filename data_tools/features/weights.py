@@ -94,7 +94,11 @@ def _existing(name: str, weights: Path | None) -> Path:
         raise DataError(explain_how_to_get(name))
     if weights.suffix != ".safetensors":
         raise DataError(f"{weights}: weights are read from .safetensors files only; {explain_how_to_get(name)}")
-    if not weights.is_file():
+    try:
+        found = weights.is_file()
+    except OSError as error:
+        raise DataError(f"{weights}: cannot be read: {error.strerror}") from None
+    if not found:
         raise DataError(f"{weights}: no such file; {explain_how_to_get(name)}")
     return weights
 

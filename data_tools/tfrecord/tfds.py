@@ -127,8 +127,8 @@ def open_tfds_split(folder: Path, info: dict[str, Any], split: str, most: int) -
     if not isinstance(template, str) or len(template) > 200:
         raise DataError(f"{path}: filepathTemplate of split {split!r} must be a name, got {str(template)[:200]!r}")
     names = [_shard_name(template, info["name"], split, i, len(lengths)) for i in range(len(lengths))]
-    if wrong := [name for name in names if not re.fullmatch(r"\w[\w.-]*", name)]:
-        raise DataError(f"{path}: a shard cannot be named {wrong[0]!r}: shards lie in the same folder")
+    if wrong := [name for name in names if not re.fullmatch(r"\w[\w.-]{0,250}", name)]:
+        raise DataError(f"{path}: a shard cannot be named {wrong[0][:100]!r}: shards lie in the same folder")
     shards = tuple(folder / name for name in names)
     if missing := [shard for shard in shards if not shard.is_file()]:
         count = f"{len(missing)} of the {len(shards)} shards of {split!r}"

@@ -93,13 +93,15 @@ def open_array(path: Path, entry: ArrayEntry) -> npt.NDArray[Any]:
     Raises:
         SplitError: the file is missing, damaged, or another array.
     """
-    if not path.is_file():
-        raise SplitError(f"{path}: missing, though the manifest lists it")
     try:
+        if not path.is_file():
+            raise SplitError(f"{path}: missing, though the manifest lists it")
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # a header that is not of the usual form
             array = np.lib.format.open_memmap(path, mode="r")
         size = path.stat().st_size
+    except SplitError:
+        raise
     except Exception as error:  # NumPy evaluates the header and promises no kind of error
         raise SplitError(f"{path}: damaged, or not an .npy file: {' '.join(str(error).split())}") from None
     if (str(array.dtype), array.shape) != (entry.dtype, entry.shape):

@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from data_tools.converters import clevr_file
 from data_tools.stand_ins import PICTURES
 from slotnorm.data.splits import open_split
 from tests.data_tools.converters.test_clevr import FILE
+from tests.data_tools.features import vit
 from tests.helpers.paths import ROOT
 from tests.helpers.toy_split import make
 
@@ -62,6 +64,36 @@ def test_what_a_user_can_mend_is_one_line_and_status_2(run, tmp_path: Path):
     status, _, err = run("verify", folder)
     assert (status, err.count("\n")) == (2, 1)
     assert "x.npy: damaged" in err
+
+
+def test_an_error_of_the_system_is_one_line_too(run, tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    status, _, err = run("pretrain", "--out", tmp_path / "file" / "w.safetensors")
+    assert (status, err.count("\n")) == (2, 1)
+    assert str(tmp_path / "file") in err
+
+
+def test_a_typo_in_the_tag_of_a_backbone_is_one_line(run, tmp_path: Path):
+    folder = make(tmp_path / "toy")
+    status, _, err = run("features", "--split", folder, "--backbone", "vit_base_patch8_224.dinos")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "timm has no model 'vit_base_patch8_224.dinos'; did you mean vit_base_patch8_224.dino" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["toy"]
+
+
+def test_a_hostile_split_writes_nothing_elsewhere(run, tmp_path: Path):
+    folder = make(tmp_path / "data" / "toy")
+    (folder / "x.npy").rename(tmp_path / "data" / "payload.npy")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["digest"]
+    manifest["arrays"]["../payload"] = manifest["arrays"].pop("x")
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"format_version": 1}))
+    weights = vit.saved(tmp_path / "vit.safetensors")
+    options = ("--backbone", vit.NAME, "--weights", weights, "--out", tmp_path / "made" / "out")
+    status, _, err = run("features", "--split", folder, *options)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "lists an array '../payload': names must be plain identifiers" in err
+    assert not (tmp_path / "made").exists()
 
 
 @pytest.mark.parametrize(

@@ -183,6 +183,8 @@ def test_splits_that_are_not_listed_as_tfds_does_are_refused(
         ({"splits": [shards(filepathTemplate=["x"])]}, "filepathTemplate of split 'test' must be a name, got "),
         ({"splits": [shards(filepathTemplate="../{SPLIT}")]}, "a shard cannot be named '../test'"),
         ({"splits": [shards(filepathTemplate="/etc/passwd")]}, "a shard cannot be named '/etc/passwd'"),
+        ({"splits": [shards(filepathTemplate="{SPLIT}" * 25)], "name": "movi_c"}, "missing, with it 1 of the 1 shards"),
+        ({"splits": [{"name": "x" * 9999, "shardLengths": ["1"]}]}, "has no split 'test'"),
         ({"splits": [shards(filepathTemplate="..")]}, "a shard cannot be named '..'"),
         ({"splits": [shards(filepathTemplate="a\0b")]}, "a shard cannot be named 'a\\x00b'"),
     ],

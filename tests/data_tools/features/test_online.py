@@ -91,6 +91,8 @@ def test_the_command(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ({"split": 3}, "toy.online.json: split must be of type str, got 3"),
         ({"weights": ["w"]}, "toy.online.json: weights must be of type str"),
         ({"backbone": "local-dir:/tmp"}, "timm has no model 'local-dir:/tmp'"),
+        ({"split": "x" * 5000}, "toy.online.json: its split cannot be read: File name too long"),
+        ({"weights": "x" * 5000 + ".safetensors"}, "x.safetensors: cannot be read: File name too long"),
         ({"split": "nowhere"}, r"nowhere/train/manifest.json: missing; not a prepared split"),
     ],
 )
