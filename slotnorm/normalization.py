@@ -334,6 +334,18 @@ def is_known(name: str) -> bool:
     return name in known_names() or scale_factor(name) is not None
 
 
+def describe_unknown(kind: str, name: str) -> str:
+    """Say that a name is unknown, with how a scale that is written in another way is written, or with all names."""
+    prefix, _, number = name.partition("@")
+    try:
+        factor = float(number) if prefix == "weighted_sum" else 0.0
+    except ValueError:
+        factor = 0.0
+    if 0 < factor < math.inf:
+        return f"unknown {kind} {name!r}; write {scaled_name(factor)!r}, which has at most six digits"
+    return f"unknown {kind} {name!r}; there are {', '.join(known_names())}"
+
+
 def make_normalization(normalization: str | Normalization, dim: int) -> Normalization:
     """Make the normalization of that name for slots of ``dim`` features; return an instance as it is.
 
@@ -356,5 +368,5 @@ def make_normalization(normalization: str | Normalization, dim: int) -> Normaliz
         return cast(Normalization, _installed()[normalization].load()(dim))
     factor = scale_factor(normalization)
     if factor is None:
-        raise ValueError(f"unknown normalization {normalization!r}; there are {', '.join(known_names())}")
+        raise ValueError(describe_unknown("normalization", normalization))
     return WeightedSum(dim, factor=factor)

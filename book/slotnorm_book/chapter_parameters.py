@@ -11,8 +11,8 @@ import torch
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from slotnorm.normalization import describe_unknown
 from slotnorm.normalization import is_known as is_normalization
-from slotnorm.normalization import known_names
 from slotnorm_book.experiments.data_sources import PARTS, Source, is_known, list_stand_ins, resolve_path
 
 _INJECTED = "# Parameters"
@@ -39,7 +39,7 @@ def check_device(device: str) -> str:
 def check_normalization(name: str) -> str:
     """Check that a normalization of this name exists, and return the name."""
     if not is_normalization(name):
-        raise ValueError(f"unknown normalization {name!r}; there are {', '.join(known_names())}")
+        raise ValueError(describe_unknown("normalization", name))
     return name
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,9 +114,18 @@ def _read(path: Path) -> tuple[dict[str, Any], bytes]:
     if checksum != _checksum(content):
         raise CheckpointError(f"{path}: damaged: its SHA-256 is not the one it was written with; {REMEDY}")
     line, _, tensors = content.partition(b"\n")
-    about = json.loads(line)
-    if (version := about["format_version"]) != FORMAT_VERSION:
+    try:
+        about = json.loads(line)
+    except (ValueError, RecursionError):
+        about = None
+    if not isinstance(about, dict):
+        raise CheckpointError(f"{path}: its second line is no JSON object that names the run and the step; {REMEDY}")
+    if (version := about.get("format_version")) != FORMAT_VERSION:
         raise CheckpointError(f"{path}: has format version {version}, this program reads {FORMAT_VERSION}; {REMEDY}")
+    step, elapsed = about.get("step"), about.get("elapsed")
+    counted = type(step) is int and step >= 0 and isinstance(elapsed, int | float) and 0 <= elapsed < math.inf
+    if not counted or not isinstance(about.get("run"), str):
+        raise CheckpointError(f"{path}: its second line must name the run, the step and the seconds so far; {REMEDY}")
     return about, tensors
 
 

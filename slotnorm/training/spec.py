@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from slotnorm.normalization import is_known, known_names
+from slotnorm.normalization import describe_unknown, is_known
 from slotnorm.tasks import TASKS, Task
 
 __all__ = ["RunSpec", "Data", "Schedule", "Optimizer", "SpecError", "digest"]
@@ -161,7 +161,7 @@ class RunSpec(_InRange):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not is_known(self.variant):
-            raise SpecError(f"unknown variant {self.variant!r}; there are {', '.join(known_names())}")
+            raise SpecError(describe_unknown("variant", self.variant))
         if self.precision not in PRECISIONS:
             raise SpecError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
 

@@ -80,12 +80,13 @@ def differentiable(decoder: FeatureDecoder, slots: Tensor, target: Tensor) -> li
 
 
 @pytest.mark.parametrize("patches", [1, 100, 112, 113, 144, 300, 1024])
-@pytest.mark.parametrize("frozen", ["nothing", "some layers", "all parameters", "the slots"])
+@pytest.mark.parametrize("frozen", ["nothing", "some layers", "the positions", "all parameters", "the slots"])
 def test_the_loss_in_parts_is_the_plain_one_with_its_gradients(patches: int, frozen: str) -> None:
     inputs = decoder, slots, target = loss_inputs(patches)
     target.requires_grad_()
     decoder.requires_grad_(frozen != "all parameters")
-    decoder.middle.requires_grad_(frozen == "nothing")
+    decoder.middle.requires_grad_(frozen in ("nothing", "the positions"))
+    decoder.positions.requires_grad_(frozen not in ("the positions", "all parameters"))
     slots.requires_grad_(frozen != "the slots")
     ours, plain = FeatureDecoder.loss(*inputs), plain_loss(*inputs)
     wanted = differentiable(*inputs)

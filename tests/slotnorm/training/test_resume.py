@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,20 @@ def no_tensors_at_all(path: Path) -> None:
     rewritten(path, _read(path)[0], b"")
 
 
+def about_line(path: Path, line: bytes) -> None:
+    content = line + b"\n" + _read(path)[1]
+    path.write_bytes(_checksum(content) + b"\n" + content)
+
+
+NO_OBJECTS = (b"", b"{", b"null", b"[3]", b'"run"', b"\xff", b"[" * 100_000)
+NO_RUNS: tuple[dict[str, Any], ...] = (
+    {"run": None},
+    {"run": 3},
+    *({"step": step} for step in (None, "3", -1, 3.0, True)),
+    *({"elapsed": seconds} for seconds in (None, "3", -1.0, float("nan"), float("inf"))),
+)
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
@@ -213,6 +228,9 @@ def no_tensors_at_all(path: Path) -> None:
         (without_tensors, "does not fit this run"),
         (no_tensors_at_all, "does not fit this run"),
         (lambda path: edited(path, format_version=99), "has format version 99"),
+        (lambda path: edited(path, format_version=None), "has format version None"),
+        *((partial(about_line, line=line), "its second line is no JSON object") for line in NO_OBJECTS),
+        *((partial(edited, **about), "its second line must name the run") for about in NO_RUNS),
         (lambda path: edited(path, run="other-seed0-123"), "belongs to the run other-seed0-123"),
     ],
 )

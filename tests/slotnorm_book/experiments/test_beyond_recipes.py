@@ -8,6 +8,7 @@ import torch
 from slotnorm import make_normalization
 from slotnorm.normalization import WeightedSum, is_known, scale_factor, scaled_name
 from slotnorm.training.spec import Data, RunSpec, SpecError
+from slotnorm_book.chapter_parameters import check_normalization
 from slotnorm_book.checkout import RECORDS
 from slotnorm_book.experiments.recipes import recipe
 from slotnorm_book.experiments.recipes.recipe import SCALES
@@ -43,6 +44,20 @@ def test_other_spellings_are_no_names(name):
     assert not is_known(name)
     with pytest.raises(ValueError, match="unknown normalization"):
         make_normalization(name, 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "right"), [("0.250", "@0.25"), ("1e-1", "@0.1"), ("1.0", ""), ("0.1234567", "@0.123457")]
+)
+def test_another_spelling_of_a_scale_is_pointed_to_its_name(text, right):
+    message = f"'weighted_sum@{text}'; write 'weighted_sum{right}', which has at most six digits"
+    with pytest.raises(ValueError, match=f"unknown normalization {message}"):
+        make_normalization(f"weighted_sum@{text}", 4)
+    with pytest.raises(ValueError, match=f"unknown normalization {message}"):
+        check_normalization(f"weighted_sum@{text}")
+    spec = recipe("scale", "smoke").runs()[0].to_json()
+    with pytest.raises(SpecError, match=f"unknown variant {message}"):
+        RunSpec.from_json(spec | {"variant": f"weighted_sum@{text}"})
 
 
 def test_the_factor_is_c_over_n():
