@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from slotnorm.data.splits import SplitError
+from slotnorm.data.manifest import SplitError
 from slotnorm.training.spec import ID_LENGTH, Data, RunSpec, SpecError
 from slotnorm_book.experiments.data_sources import Source
 from slotnorm_book.experiments.recipes.recipe import Recipe

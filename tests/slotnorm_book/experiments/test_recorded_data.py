@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from slotnorm.data.splits import SplitError
+from slotnorm.data.manifest import SplitError
 from slotnorm.training.spec import SpecError
 from slotnorm_book import load_pretrained
 from slotnorm_book.experiments import recipes
