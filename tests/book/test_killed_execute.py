@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -30,9 +30,23 @@ PATIENCE_S = 120
 pytestmark = pytest.mark.slow
 
 
-def start(root: Path) -> psutil.Popen:
-    """Start the command in a project of one chapter."""
-    return psutil.Popen([sys.executable, "-m", "tests.book.executed", str(root)], cwd=ROOT, stdout=subprocess.DEVNULL)
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[], psutil.Popen]]:
+    """Start the command in a project of one chapter; nothing of it outlives the test, even where the test fails."""
+    started: list[psutil.Popen] = []
+
+    def start_command() -> psutil.Popen:
+        arguments = [sys.executable, "-m", "tests.book.executed", str(tmp_path)]
+        started.append(psutil.Popen(arguments, cwd=ROOT, stdout=subprocess.DEVNULL))
+        return started[-1]
+
+    yield start_command
+    (tmp_path / "hold").unlink(missing_ok=True)
+    for process in psutil.process_iter(["cmdline"]):
+        if str(tmp_path) in (process.info["cmdline"] or ()):
+            process.kill()
+    for command in started:
+        command.wait()
 
 
 @pytest.fixture
@@ -62,12 +76,12 @@ def parameters_of(page: Path) -> VmfEm:
 
 @pytest.mark.parametrize("moment", ["worker", "kernel", "page"])
 def test_a_killed_command_leaves_nothing_running_and_no_half_page(
-    project: ModuleType, tmp_path: Path, moment: str
+    project: ModuleType, start: Callable[[], psutil.Popen], tmp_path: Path, moment: str
 ) -> None:
     page, beats, hold = project.PAGES / NAME, tmp_path / "beats", tmp_path / "hold"
     if moment != "page":
         hold.touch()
-    command = start(tmp_path)
+    command = start()
     reached = {"worker": command.children, "kernel": beats.exists, "page": page.exists}[moment]
     wait_until(reached, moment)
     below = command.children(recursive=True)
@@ -83,9 +97,11 @@ def test_a_killed_command_leaves_nothing_running_and_no_half_page(
     assert (beats.read_bytes() if beats.exists() else b"") == written, "an orphan wrote"
 
 
-def test_two_commands_at_once_leave_one_whole_page(project: ModuleType, tmp_path: Path) -> None:
+def test_two_commands_at_once_leave_one_whole_page(
+    project: ModuleType, start: Callable[[], psutil.Popen], tmp_path: Path
+) -> None:
     (tmp_path / "hold").touch()
-    commands = [start(tmp_path) for _ in range(2)]
+    commands = [start() for _ in range(2)]
     wait_until((tmp_path / "beats").exists, "a kernel")
     (tmp_path / "hold").unlink()
     assert [command.wait(PATIENCE_S) for command in commands] == [0, 0]
