@@ -1,13 +1,10 @@
-"""Slot Attention as a whole: what the shipped suite leaves out, batch norm's iterations and compilation."""
-
-import shutil
+"""Slot Attention as a whole: what the shipped suite leaves out, and batch norm's iterations."""
 
 import pytest
 import torch
 
 from slotnorm import NORMALIZATIONS, SlotAttention
 from slotnorm.normalization import BatchNorm
-from slotnorm.testing.compilation import _without_shape_checks, assert_compiles
 from slotnorm.testing.conformance import close, draw_tokens
 from slotnorm.testing.references import scalar_statistics, slot_attention, unnormalized_codes
 
@@ -78,21 +75,3 @@ def test_initial_slots_come_from_the_generator(name):
 
     assert torch.equal(run(3), run(3))
     assert not torch.equal(run(3), run(4))
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
-def test_inductor_computes_the_same():
-    """Initial slots are given, since inductor draws other random numbers."""
-    module, (inputs, slots) = make().float(), draw_tokens(dtype=torch.float32)
-    calls = [(inputs, {"slots": slots}), (inputs, {"slots": slots.repeat(1, 3, 1)}), (inputs[:1], {"slots": slots[:1]})]
-    assert_compiles(module, calls, backend="inductor")
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
-def test_inductor_takes_any_number_of_slots():
-    module = torch.compile(SlotAttention(16, 8, num_slots=7, normalization="weighted_sum").eval())
-    with _without_shape_checks():
-        counts = [module(torch.randn(4, 20, 16), num_slots=count)[0].shape[1] for count in (None, 11, 21)]
-    assert counts == [7, 11, 21]
