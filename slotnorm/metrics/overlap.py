@@ -31,7 +31,7 @@ def mean_best_overlap(
         float64, shape (B,), from 0 to 1; NaN for an image without an object.
 
     Raises:
-        ValueError: see :func:`slotnorm.metrics.segmentation.contingency`.
+        ValueError: see :func:`contingency`.
 
     Example:
         >>> mean_best_overlap(torch.tensor([[0, 0, 1, 1]]), torch.tensor([[0, 3, 3, 3]])).round(decimals=3).tolist()
@@ -56,7 +56,7 @@ def matched_mean_iou(
         float64, shape (B,), from 0 to 1; NaN for an image without an object.
 
     Raises:
-        ValueError: see :func:`slotnorm.metrics.segmentation.contingency`.
+        ValueError: see :func:`contingency`.
 
     Example:
         >>> matched_mean_iou(torch.tensor([[1, 1, 2, 2]]), torch.tensor([[3, 3, 3, 3]])).item()
@@ -78,7 +78,7 @@ def slots_in_use(pred: Integer[Tensor, "batch *pixels"]) -> Int[Tensor, " batch"
         int64, shape (B,).
 
     Raises:
-        ValueError: see :func:`slotnorm.metrics.segmentation.contingency`.
+        ValueError: see :func:`contingency`.
 
     Example:
         >>> slots_in_use(torch.tensor([[0, 5, 5, 9], [1, 1, 1, 1]])).tolist()
@@ -99,7 +99,7 @@ def largest_share_of_background(
         float64, shape (B,), from 0 to 1: 1 if one slot has the whole background; NaN for an image without background.
 
     Raises:
-        ValueError: see :func:`slotnorm.metrics.segmentation.contingency`.
+        ValueError: see :func:`contingency`.
 
     Example:
         >>> largest_share_of_background(torch.tensor([[0, 0, 0, 0, 1]]), torch.tensor([[2, 2, 2, 4, 4]])).item()
