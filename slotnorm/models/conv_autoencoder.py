@@ -117,7 +117,7 @@ class ConvEncoder(nn.Module):
 class TurnedConv2d(nn.ConvTranspose2d):
     """A transposed convolution of stride 1 that keeps the size, computed as a convolution with the kernel turned.
 
-    Both are the same sum. On a CPU the convolution takes about half of the time in the forward pass.
+    Both are the same sum, of which a CPU computes the convolution faster.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:

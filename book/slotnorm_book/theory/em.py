@@ -48,11 +48,15 @@ def m_step(
         mixture: the current estimate.
         estimate_weights: whether Eq. 8 is applied; otherwise the weights stay.
 
+    Raises:
+        ValueError: a point does not have unit length, or is not finite.
+
     Example:
         >>> mixture = VonMisesFisherMixture(torch.eye(2), torch.tensor([0.5, 0.5]))
         >>> m_step(torch.eye(2)[[0, 0, 1, 0]], torch.eye(2)[[0, 0, 1, 0]], mixture).weights.tolist()
         [0.75, 0.25]
     """
+    require_unit_length(points=points)
     directions = normalize_directions(responsibilities.T @ points, mixture.directions)
     weights = responsibilities.mean(0) if estimate_weights else mixture.weights
     return replace(mixture, directions=directions, weights=weights)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from slotnorm.models.conv_autoencoder import ConvAutoencoder, PositionEmbedding
+from slotnorm.models.conv_autoencoder import ConvAutoencoder, PositionEmbedding, TurnedConv2d
 
 ENCODER = [(3, 64, 5, 1), (64, 64, 5, 1), (64, 64, 5, 1), (64, 64, 5, 1)]  # Table 2: in, out, kernel, stride
 DECODER = [  # Table 3: in, out, kernel, stride, padding, output padding
@@ -36,6 +36,18 @@ def test_decoder_is_table_3():
         for c in layers
     ]
     assert got == DECODER
+
+
+@pytest.mark.parametrize("kernel_size", [3, 5])
+def test_a_turned_convolution_is_the_transposed_one_with_its_gradients(kernel_size, generator):
+    turned = TurnedConv2d(4, 3, kernel_size).double()
+    inputs = torch.randn(2, 4, 7, 6, dtype=torch.float64, generator=generator, requires_grad=True)
+    wanted = torch.randn(2, 3, 7, 6, dtype=torch.float64, generator=generator)
+    outputs = turned(inputs), nn.ConvTranspose2d.forward(turned, inputs)
+    torch.testing.assert_close(*outputs)
+    sources = (inputs, turned.weight, turned.bias)
+    gradients = [torch.autograd.grad((output * wanted).sum(), sources) for output in outputs]
+    torch.testing.assert_close(*gradients)
 
 
 def test_slot_attention_has_the_paper_sizes():

@@ -111,6 +111,15 @@ def test_wrong_arguments_are_refused(generator: torch.Generator) -> None:
         fit(torch.eye(3), 2, generator, restarts=0)
 
 
+def test_points_off_the_sphere_are_refused_in_each_step(generator: torch.Generator) -> None:
+    mixture = fit(torch.eye(3), 2, generator).mixture
+    points = torch.eye(3) * torch.tensor([1, 1, 1.01])
+    with pytest.raises(ValueError, match="points must have unit length"):
+        e_step(points, mixture)
+    with pytest.raises(ValueError, match="points must have unit length"):
+        m_step(points, torch.full((3, 2), 0.5), mixture)
+
+
 @pytest.mark.parametrize("row", range(4))
 def test_one_point_off_the_sphere_is_refused_whatever_the_seed(row: int) -> None:
     points = torch.eye(4)
