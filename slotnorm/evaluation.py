@@ -18,34 +18,50 @@ from torch import Tensor
 from tqdm import tqdm
 
 from slotnorm.data.splits import Split
-from slotnorm.metrics.segmentation import adjusted_rand_index, foreground_adjusted_rand_index
+from slotnorm.metrics import (
+    adjusted_precision_and_recall,
+    adjusted_rand_index,
+    blind_foreground_adjusted_rand_index,
+    foreground_adjusted_rand_index,
+    largest_share_of_background,
+    matched_mean_iou,
+    mean_best_overlap,
+    slots_in_use,
+)
 from slotnorm.models import SlotModel
 from slotnorm.numerics import matmul_precision
 from slotnorm.tasks import Batch, Measured, Task
 
 
-def _agreement(batch: Batch, measured: Measured, before: Tensor | None) -> Tensor:
+def _agreement(truth: Tensor, segmentation: Tensor) -> Tensor:
     """Compare each segmentation with that of the scene before it; NaN for the very first scene."""
-    segmentation = measured.segmentation
-    earlier = torch.cat([segmentation[:1] if before is None else before, segmentation[:-1]])
-    agreement = adjusted_rand_index(earlier, segmentation)
-    if before is None:
-        agreement[0] = torch.nan
+    agreement = adjusted_rand_index(segmentation.roll(1, dims=0), segmentation)
+    agreement[0] = torch.nan
     return agreement
 
 
-SCENE_MEASURES: dict[str, Callable[[Batch, Measured, Tensor | None], Tensor]] = {
-    "scene_id": lambda batch, measured, before: batch["scene_id"],
-    "objects": lambda batch, measured, before: batch["num_objects"],
-    "f_ari": lambda batch, measured, before: foreground_adjusted_rand_index(measured.truth, measured.segmentation),
-    "ari": lambda batch, measured, before: adjusted_rand_index(measured.truth, measured.segmentation),
-    "loss": lambda batch, measured, before: measured.loss,
+SCENE_MEASURES: dict[str, Callable[[Batch, Measured], Tensor]] = {
+    "scene_id": lambda batch, measured: batch["scene_id"],
+    "objects": lambda batch, measured: batch["num_objects"],
+    "f_ari": lambda batch, measured: foreground_adjusted_rand_index(measured.truth, measured.segmentation),
+    "ari": lambda batch, measured: adjusted_rand_index(measured.truth, measured.segmentation),
+    "ari_precision": lambda batch, measured: adjusted_precision_and_recall(measured.truth, measured.segmentation)[0],
+    "ari_recall": lambda batch, measured: adjusted_precision_and_recall(measured.truth, measured.segmentation)[1],
+    "mbo": lambda batch, measured: mean_best_overlap(measured.truth, measured.segmentation),
+    "miou": lambda batch, measured: matched_mean_iou(measured.truth, measured.segmentation),
+    "slots_in_use": lambda batch, measured: slots_in_use(measured.segmentation),
+    "background_share": lambda batch, measured: largest_share_of_background(measured.truth, measured.segmentation),
+    "loss": lambda batch, measured: measured.loss,
+}
+"""Column to what computes it from a batch and its measurements."""
+NEIGHBOR_MEASURES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "blind_f_ari": blind_foreground_adjusted_rand_index,
     "agreement": _agreement,
 }
-"""Column to what computes it from a batch, its measurements and the segmentation of the scene before the batch."""
+"""Column to what computes it from the ground truth and the segmentations of all scenes, each compared with others."""
 
 SETTING = ["evaluation", "slots", "iterations"]
-COLUMNS = [*SETTING, *SCENE_MEASURES]
+COLUMNS = [*SETTING, *SCENE_MEASURES, *NEIGHBOR_MEASURES]
 """Columns of :attr:`Evaluation.scenes` for every task."""
 SET_COLUMNS = [*SETTING, "measure", "value"]
 """Columns of :attr:`Evaluation.sets`; the measures of a task are :attr:`slotnorm.tasks.Task.set_measures`."""
@@ -56,9 +72,12 @@ class Evaluation:
     """Tables of an evaluation; whoever names it adds a first column ``evaluation``.
 
     Args:
-        scenes: one row per scene and setting: ``slots`` and ``iterations`` are the setting; ``f_ari``, ``ari`` and
-            ``loss`` are the scene's own; ``agreement`` is the ARI between this scene's segmentation and that of the
-            scene before it, over all pixels: near 1 if a model segments every scene alike.
+        scenes: one row per scene and setting: ``slots`` and ``iterations`` are the setting. The measures of
+            :mod:`slotnorm.metrics` are ``f_ari``; ``ari`` and its halves ``ari_precision`` and ``ari_recall``; ``mbo``;
+            ``miou``, matched one to one; ``slots_in_use``; and ``background_share``, of the slot that has most of it.
+            ``loss`` is the scene's own. Two controls tell a model that ignores its input: ``blind_f_ari`` is the F-ARI
+            of this segmentation on other scenes, and ``agreement`` the ARI between it and the segmentation of the scene
+            before, over all pixels, near 1 if every scene is segmented alike.
         sets: one row per setting and measure of all scenes together, such as average precision: ``measure``, ``value``.
     """
 
@@ -120,15 +139,19 @@ class _Table:
     def __init__(self) -> None:
         self.rows: list[dict[str, Tensor]] = []
         self.detections: list[tuple[Tensor, ...]] = []
-        self.before: Tensor | None = None
+        self.labels: list[tuple[Tensor, Tensor]] = []
 
     def add(self, batch: Batch, measured: Measured) -> None:
-        self.rows.append({name: measure(batch, measured, self.before) for name, measure in SCENE_MEASURES.items()})
+        self.rows.append({name: measure(batch, measured).cpu() for name, measure in SCENE_MEASURES.items()})
         self.detections.append(measured.detections)
-        self.before = measured.segmentation[-1:]
+        # two bytes a pixel on the host hold any label, also where a whole test set is large
+        self.labels.append((measured.truth.short().cpu(), measured.segmentation.short().cpu()))
 
     def columns(self) -> dict[str, npt.NDArray[Any]]:
-        return {name: torch.cat([row[name] for row in self.rows]).cpu().numpy() for name in SCENE_MEASURES}
+        columns = {name: torch.cat([row[name] for row in self.rows]) for name in SCENE_MEASURES}
+        labels = tuple(map(torch.cat, zip(*self.labels, strict=True)))
+        columns |= {name: measure(*labels) for name, measure in NEIGHBOR_MEASURES.items()}
+        return {name: values.numpy() for name, values in columns.items()}
 
 
 def _scene_table(tables: Mapping[tuple[int, int], _Table]) -> pd.DataFrame:

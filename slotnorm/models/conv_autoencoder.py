@@ -129,9 +129,16 @@ class TurnedConv2d(nn.ConvTranspose2d):
 
 
 class BroadcastDecoder(nn.Module):
-    """Decodes every slot into an image and a mask by spatial broadcast (Table 3)."""
+    """Decodes every slot into an image and a mask by spatial broadcast (Table 3).
 
-    def __init__(self, image_size: int, slot_dim: int, channels: int) -> None:
+    Args:
+        image_size: H = W, a power of two, at least 16.
+        slot_dim: features D of a slot.
+        channels: width of the layers.
+        convs: layers of stride 1 between the last upsampling and the last layer; Table 3 has one.
+    """
+
+    def __init__(self, image_size: int, slot_dim: int, channels: int, convs: int = 1) -> None:
         super().__init__()
         doublings = (image_size // BROADCAST_SIZE).bit_length() - 1
         self.position = PositionEmbedding(slot_dim, BROADCAST_SIZE, BROADCAST_SIZE)
@@ -140,7 +147,8 @@ class BroadcastDecoder(nn.Module):
             width = channels if i else slot_dim
             upsample = nn.ConvTranspose2d(width, channels, 5, stride=2, padding=2, output_padding=1)
             self.layers.extend([upsample, nn.ReLU(inplace=True)])
-        self.layers.extend([TurnedConv2d(channels, channels, 5), nn.ReLU(inplace=True)])
+        for _ in range(convs):
+            self.layers.extend([TurnedConv2d(channels, channels, 5), nn.ReLU(inplace=True)])
         self.layers.append(TurnedConv2d(channels, 4, 3))
 
     def forward(
@@ -167,9 +175,11 @@ class ConvAutoencoder(SlotModel[Decomposition]):
         hidden_dim: width of Slot Attention's residual MLP.
         iterations: Slot Attention iterations in training; the paper evaluates with 5.
         normalization: a name that :func:`~slotnorm.normalization.make_normalization` knows, or a module of your own.
+        decoder_convs: 5x5 convolutions of stride 1 in the decoder. Table 3 has one, the most costly layer of all; 0
+            leaves it out.
 
     Raises:
-        ValueError: if the image size is not a power of two of at least 16, or a count is below 1.
+        ValueError: if the image size is not a power of two of at least 16, or a count is too small.
 
     Example:
         >>> model = ConvAutoencoder(image_size=32, num_slots=5, channels=16, slot_dim=16)
@@ -188,13 +198,16 @@ class ConvAutoencoder(SlotModel[Decomposition]):
         hidden_dim: int = 128,
         iterations: int = 3,
         normalization: str | Normalization = "weighted_mean",
+        decoder_convs: int = 1,
     ) -> None:
         super().__init__()
         require_positive(channels=channels, encoder_layers=encoder_layers)
+        if decoder_convs < 0:
+            raise ValueError(f"decoder_convs must be at least 0, got {decoder_convs}")
         self.image_size = image_size
         self.encoder = ConvEncoder(image_size, channels, strides=[1] * encoder_layers)
         self.slot_attention = SlotAttention(channels, slot_dim, num_slots, iterations, hidden_dim, normalization)
-        self.decoder = BroadcastDecoder(image_size, slot_dim, channels)
+        self.decoder = BroadcastDecoder(image_size, slot_dim, channels, decoder_convs)
         self.draw_kernels()
 
     def draw_kernels(self) -> None:

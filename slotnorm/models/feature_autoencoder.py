@@ -23,8 +23,8 @@ from slotnorm.numerics import at_least_float32
 INITS = ("torch", "glorot")
 """``"torch"``: as ``nn.Linear`` draws, the paper's code. ``"glorot"``: Glorot-uniform kernels and zero biases."""
 
-PATCHES_AT_ONCE = 112
-"""Patches that :class:`FeatureDecoder` decodes at a time, a seventh of the paper's 784."""
+PATCHES_AT_ONCE = 256
+"""Most patches that :class:`FeatureDecoder` decodes at a time; the paper's 784 are decoded in four parts."""
 
 
 class FeatureDecomposition(NamedTuple):
@@ -74,8 +74,8 @@ class FeatureDecoder(nn.Module):
     affine, :math:`W(s_k + p_n) + b = W s_k + (W p_n + b)`: K + N products instead of K·N. Its last layer is affine too,
     and the alphas sum to one over the slots, so that
     :math:`\sum_k \alpha_{kn}(W h_{kn} + b) = W \sum_k \alpha_{kn} h_{kn} + b`: hidden features are mixed first, W is
-    applied once per patch, and the K reconstructions are never computed. Patches are decoded
-    :data:`PATCHES_AT_ONCE` at a time; to save memory, the loss's backward pass computes their layers again.
+    applied once per patch, and the K reconstructions are never computed. Patches are decoded in equal parts of at
+    most :data:`PATCHES_AT_ONCE`. With several parts, the loss's backward pass computes layers again to save memory.
 
     Args:
         patches: positions N.
@@ -112,7 +112,7 @@ class FeatureDecoder(nn.Module):
     ) -> tuple[Float[Tensor, "batch patches features"], Float[Tensor, "batch slots patches"]]:
         """Decode slots, shape (B, K, D), to the mixed reconstruction, (B, N, F), and the masks, (B, K, N)."""
         slot_term_BKH = linear(slots, self.first.weight)
-        parts = [self.mix(slot_term_BKH, some) for some in torch.split(self.positions, PATCHES_AT_ONCE)]
+        parts = [self.mix(slot_term_BKH, some) for some in _parts(self.positions)]
         mixed_BNH, masks_BNK = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
         return self.project(mixed_BNH), masks_BNK.mT
 
@@ -128,7 +128,7 @@ class FeatureDecoder(nn.Module):
         if target.shape != expected or not len(slots):
             raise ValueError(f"target must have shape {expected} with a scene at least, got {tuple(target.shape)}")
         slot_term_BKH = linear(slots, self.first.weight)
-        parts = list(zip(*(torch.split(t, PATCHES_AT_ONCE, dim=-2) for t in (self.positions, target)), strict=True))
+        parts = list(zip(_parts(self.positions), _parts(target), strict=True))
         if len(parts) == 1:
             return self._error(slot_term_BKH, *parts[0])
         errors = [
@@ -157,6 +157,11 @@ class FeatureDecoder(nn.Module):
     def project(self, mixed_BNH: Float[Tensor, "batch patches hidden"]) -> Float[Tensor, "batch patches features"]:
         """Compute features, shape (B, N, F), from the mixed hidden layer, shape (B, N, H)."""
         return linear(mixed_BNH, self.last.weight[:-1], self.last.bias[:-1])
+
+
+def _parts(patches: Tensor) -> tuple[Tensor, ...]:
+    """Split a tensor of shape (…, N, F) into parts of almost equally many patches."""
+    return patches.tensor_split(-(-patches.shape[-2] // PATCHES_AT_ONCE), dim=-2)
 
 
 class FeatureAutoencoder(SlotModel[FeatureDecomposition]):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -23,6 +24,7 @@ class ObjectDiscovery(Task):
     fields: ClassVar[tuple[str, ...]] = ("image",)
     evaluation_fields: ClassVar[tuple[str, ...]] = ("image", "segmentation")
     flip: ClassVar[bool] = True
+    added_later: ClassVar[Mapping[str, Any]] = {"decoder_convs": 1}
 
     image_size: int = 128
     num_slots: int = 7
@@ -31,6 +33,7 @@ class ObjectDiscovery(Task):
     encoder_layers: int = 4
     hidden_dim: int = 128
     iterations: int = 3
+    decoder_convs: int = 1
 
     def build(self, variant: str) -> ConvAutoencoder:
         """See :class:`Task`."""

@@ -51,6 +51,10 @@ class Task(ABC):
     set_measures: ClassVar[tuple[str, ...]] = ()
     """Names of the measures that :meth:`summarize` returns."""
 
+    added_later: ClassVar[Mapping[str, Any]] = {}
+    """Fields that earlier versions did not have, with what they did instead. A specification leaves out such a field at
+    this value, so that runs keep their names."""
+
     num_slots: int
     """Slots in training."""
     slot_dim: int

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from slotnorm.atomic_files import write_whole
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 REMEDY = "remove it to begin that run again"
 
 
@@ -31,17 +31,19 @@ class CheckpointError(RuntimeError):
 
 @dataclass
 class Curve:
-    """Loss and gradient norm of every step, and F-ARI at the steps at which it was probed."""
+    """Loss and gradient norm of every step, and F-ARI and its control at the steps at which they were probed."""
 
     loss: Tensor
     gradient_norm: Tensor
     probe_step: Tensor
     probe_f_ari: Tensor
+    probe_blind_f_ari: Tensor
 
     @classmethod
     def empty(cls) -> Curve:
         """Return the curve of a run that has not begun."""
-        return cls(torch.zeros(0), torch.zeros(0), torch.zeros(0, dtype=torch.int64), torch.zeros(0))
+        steps = torch.zeros(0, dtype=torch.int64)
+        return cls(torch.zeros(0), torch.zeros(0), steps, torch.zeros(0), torch.zeros(0))
 
 
 def save_checkpoint(

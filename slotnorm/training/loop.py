@@ -55,7 +55,7 @@ class Watch:
         checkpoint: file to resume from and to write to; ``None`` for no checkpoint.
         checkpoint_seconds: time between two checkpoints.
         stop: called before every step; ``True`` interrupts the run.
-        probe: computes F-ARI of the model on a few scenes, for the progress bar and the curve.
+        probe: computes F-ARI of the model on a few scenes and its control, for the progress bar and the curve.
         probe_every: steps between two probes.
         report: called every :data:`FLUSH_EVERY` steps with the number of steps done and the loss.
         label: name of the run in the progress bar and in messages.
@@ -65,7 +65,7 @@ class Watch:
     checkpoint: Path | None = None
     checkpoint_seconds: float = 60.0
     stop: Callable[[], bool] = lambda: False
-    probe: Callable[[SlotModel[Any]], float] | None = None
+    probe: Callable[[SlotModel[Any]], tuple[float, float]] | None = None
     probe_every: int = 500
     report: Callable[[int, float], None] = lambda step, loss: None
     label: str = "training"
@@ -177,6 +177,7 @@ class _Loop:
         last = {"loss": f"{self.curve.loss[-1]:.4f}"}
         if len(self.curve.probe_f_ari):
             last["F-ARI"] = f"{self.curve.probe_f_ari[-1]:.3f}"
+            last["blind"] = f"{self.curve.probe_blind_f_ari[-1]:.3f}"
         bar.set_postfix(last, refresh=False)
         self.watch.report(self.step, float(self.curve.loss[-1]))
         if time.monotonic() - self.saved > self.watch.checkpoint_seconds:
@@ -213,8 +214,9 @@ class _Loop:
     def probe(self) -> None:
         assert self.watch.probe is not None
         if self.rank == 0:
-            f_ari = torch.tensor([self.watch.probe(self.model)])
+            f_ari, blind = (torch.tensor([value]) for value in self.watch.probe(self.model))
             self.curve.probe_f_ari = torch.cat([self.curve.probe_f_ari, f_ari])
+            self.curve.probe_blind_f_ari = torch.cat([self.curve.probe_blind_f_ari, blind])
             self.curve.probe_step = torch.cat([self.curve.probe_step, torch.tensor([self.step])])
         self.model.train()
 

@@ -173,7 +173,8 @@ class RunSpec(_InRange):
     def to_json(self) -> dict[str, Any]:
         """Return the whole specification as JSON can hold it; :meth:`from_json` reads it back."""
         content = asdict(self)
-        return {**content, "task": {"kind": type(self.task).__name__, **content["task"]}}
+        task = {k: v for k, v in content["task"].items() if (k, v) not in self.task.added_later.items()}
+        return {**content, "task": {"kind": type(self.task).__name__, **task}}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> RunSpec:

@@ -4,11 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.metrics import adjusted_rand_score
+from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import adjusted_rand_score, jaccard_score
 
 from slotnorm.data.splits import Split
-from slotnorm.evaluation import COLUMNS, initial_noise
+from slotnorm.evaluation import COLUMNS, _Table, initial_noise
 from slotnorm.models import ConvAutoencoder
+from slotnorm.tasks import Measured
 from slotnorm.training.build import build_model
 from slotnorm.training.spec import Data, SpecError
 from slotnorm_book.experiments.probe import Probe
@@ -42,6 +44,10 @@ def table(model, split, spec, **options) -> pd.DataFrame:
     return evaluate(tiny.TASK, model, split, spec, bar=False, **options).scenes
 
 
+def match(overlaps: list[list[float]]) -> float:
+    return float(np.array(overlaps)[linear_sum_assignment(overlaps, maximize=True)].sum())
+
+
 def test_one_row_per_scene_and_setting(model, split):
     spec = asked(2, 5, iterations=(1, 3))
     rows = table(model, split, spec, batch_size=2)
@@ -68,6 +74,17 @@ def test_rows_are_what_the_model_makes_of_the_scenes(model, split):
         assert values["f_ari"] == pytest.approx(adjusted_rand_score(true[true > 0], pred[true > 0]), **float64)
         error = (result.reconstruction[row] - batch["image"][row]).square().mean().item()
         assert values["loss"] == pytest.approx(error, rel=1e-5)  # float32
+        objects = [int(label) for label in true.unique() if label > 0]
+        overlaps = [[jaccard_score(true == label, pred == slot) for slot in range(5)] for label in objects]
+        assert values["mbo"] == pytest.approx(np.max(overlaps, axis=1).mean(), **float64)
+        assert values["miou"] == pytest.approx(match(overlaps) / len(objects), **float64)
+        assert values["slots_in_use"] == len(pred.unique())
+        assert values["background_share"] == pytest.approx(pred[true == 0].bincount().max() / (true == 0).sum())
+        precision, recall = values["ari_precision"], values["ari_recall"]
+        assert 2 * precision * recall / (precision + recall) == pytest.approx(values["ari"], **float64)
+        others = [batch["segmentation"][(row + step) % SCENES].flatten() for step in range(1, SCENES)]
+        blind = [adjusted_rand_score(other[other > 0], pred[other > 0]) for other in others]
+        assert values["blind_f_ari"] == pytest.approx(np.mean(blind), **float64)
         if row:
             before = adjusted_rand_score(segmentation[row - 1], pred)
             assert values["agreement"] == pytest.approx(before, **float64)
@@ -97,7 +114,7 @@ def test_a_setting_is_evaluated_alike_alone_and_among_others(model, split):
 
 def test_a_scene_is_evaluated_alike_among_few_and_among_many(model, split):
     few, many = (table(model, split, asked(5, scenes=n), batch_size=1) for n in (3, SCENES))
-    rest = ["evaluation"]
+    rest = ["evaluation", "blind_f_ari"]  # which compares a scene with others of the same test set
     pd.testing.assert_frame_equal(few.drop(columns=rest), many[:3].drop(columns=rest), check_exact=True)
 
 
@@ -177,6 +194,28 @@ def test_an_evaluation_that_cannot_work_is_refused(wrong):
         EvaluationSpec(**right | wrong)
 
 
+@pytest.mark.parametrize(("answer", "found"), [("truth", (0.9, 1.5)), ("blind", (-0.01, 0.01))])
+def test_found_objects_tell_the_truth_from_a_blind_partition(answer, found):
+    """The F-ARI minus its control is at least 0.9 for the truth, and 0 where every scene is segmented alike."""
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.zeros(400, 24, 24, dtype=torch.int64)
+    for scene in truth:
+        for label in range(1, 7):
+            row, column = torch.randint(0, 20, (2,), generator=generator).tolist()
+            scene[row : row + 4, column : column + 4] = label
+    rows = torch.arange(24)[:, None] // 8 * 3 + torch.arange(24) // 8
+    segmentation = truth if answer == "truth" else rows.expand_as(truth)
+    table = _Table()
+    for first in range(0, 400, 100):
+        chosen = slice(first, first + 100)
+        batch = {"scene_id": torch.arange(400)[chosen], "num_objects": torch.full((100,), 6)}
+        table.add(batch, Measured(truth[chosen], segmentation[chosen], torch.zeros(100)))
+    columns = table.columns()
+    low, high = found
+    assert low <= (columns["f_ari"] - columns["blind_f_ari"]).mean() <= high
+
+
 def test_a_probe_is_the_evaluation_of_the_first_scenes_at_the_own_slot_count(model, split):
     rows = table(model, split, asked(tiny.TASK.num_slots, iterations=(tiny.TASK.iterations,)))
-    assert Probe(tiny.TASK, split, scenes=SCENES)(model) == pytest.approx(rows["f_ari"].mean(), rel=1e-12)
+    means = rows["f_ari"].mean(), rows["blind_f_ari"].mean()
+    assert Probe(tiny.TASK, split, scenes=SCENES)(model) == pytest.approx(means, rel=1e-12)

@@ -9,13 +9,13 @@ import torch
 
 from slotnorm.data.splits import Split
 from slotnorm.evaluation import initial_noise
-from slotnorm.metrics import foreground_adjusted_rand_index
+from slotnorm.metrics import blind_foreground_adjusted_rand_index, foreground_adjusted_rand_index
 from slotnorm.models import SlotModel
 from slotnorm.tasks import Task
 
 
 class Probe:
-    """Measures F-ARI of a model on a few scenes at its own slot count.
+    """Measures F-ARI of a model on a few scenes at its own slot count, and its control on other scenes.
 
     Args:
         task: the task that the model is trained on.
@@ -31,9 +31,11 @@ class Probe:
         self.noise = initial_noise(task, len(few), task.num_slots, seed=0).to(device)
 
     @torch.inference_mode()
-    def __call__(self, model: SlotModel[Any]) -> float:
-        """Compute the mean F-ARI over the scenes; leaves the model in evaluation mode."""
+    def __call__(self, model: SlotModel[Any]) -> tuple[float, float]:
+        """Compute the means of F-ARI and blind F-ARI over the scenes; leaves the model in evaluation mode."""
         model.eval()
         tokens = self.task.encode(model, self.batch)
         measured = self.task.measure(model, self.batch, tokens, self.noise, self.task.iterations)
-        return float(foreground_adjusted_rand_index(measured.truth, measured.segmentation).mean())
+        labels = measured.truth, measured.segmentation
+        f_ari, blind = foreground_adjusted_rand_index(*labels), blind_foreground_adjusted_rand_index(*labels)
+        return float(f_ari.mean()), float(blind.mean())

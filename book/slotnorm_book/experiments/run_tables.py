@@ -32,11 +32,11 @@ def make_evaluation_files(evaluation: Evaluation) -> dict[str, bytes]:
 
 
 def make_curve_table(curve: Curve) -> pd.DataFrame:
-    """Make the table of a training curve: one row per step; F-ARI is NaN where it was not probed."""
+    """Make the table of a training curve: one row per step; F-ARI and its control are NaN where they were not probed."""
     table = pd.DataFrame({"loss": curve.loss.numpy(), "gradient_norm": curve.gradient_norm.numpy()})
     table.insert(0, "step", table.index + 1)
-    probes = pd.Series(curve.probe_f_ari.numpy(), index=curve.probe_step.numpy() - 1, dtype="float32")
-    return table.assign(f_ari=probes)
+    probes = {"f_ari": curve.probe_f_ari.numpy(), "blind_f_ari": curve.probe_blind_f_ari.numpy()}
+    return table.join(pd.DataFrame(probes, index=curve.probe_step.numpy() - 1, dtype="float32"))
 
 
 def encode_table(table: pd.DataFrame) -> bytes:

@@ -1,4 +1,4 @@
-"""Figures of the data page: numbers of objects, and frozen features as colors below the images."""
+"""Figures of the data page: numbers of objects, frozen features as colors, and the training of their backbone."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from jaxtyping import Float
 from matplotlib.figure import Figure
@@ -17,6 +18,8 @@ from slotnorm_book.figures.style import OKABE_ITO, PHONE_WIDTH
 
 CLIPPED = 0.02
 """Share of the patches at either end of a component that get the color of the end."""
+SMOOTHED_OVER = 50
+"""Steps over which the loss is averaged."""
 
 
 def draw_object_counts(counts: Mapping[str, npt.NDArray[np.int64]]) -> Figure:
@@ -74,4 +77,22 @@ def draw_images_and_features(
         for ax, picture in zip(axes_row, pictures, strict=True):
             ax.imshow(picture, interpolation="nearest")
             ax.set(xticks=[], yticks=[])
+    return fig
+
+
+def draw_pretraining(loss: pd.DataFrame, held_out: Mapping[str, float]) -> Figure:
+    """Draw the loss of the stand-in backbone's training, and how often it labels patches of other scenes right.
+
+    Args:
+        loss: columns ``step`` and ``loss``.
+        held_out: label to the share of patches that are labelled right.
+    """
+    fig, (left, right) = plt.subplots(1, 2, figsize=(PHONE_WIDTH, 2.6), width_ratios=(3, 2))
+    left.plot(loss["step"], loss["loss"].rolling(SMOOTHED_OVER, min_periods=1).mean(), color=OKABE_ITO["blue"])
+    left.set(xlabel="step", ylabel="loss", ylim=(0, None))
+    names = [name.replace("_", " ") for name in held_out]
+    bars = right.barh(names, list(held_out.values()), color=OKABE_ITO["blue"])
+    right.bar_label(bars, fmt="%.2f", padding=2)
+    right.set(xlabel="patches right", xlim=(0, 1.2), xticks=(0, 0.5, 1))
+    right.invert_yaxis()
     return fig

@@ -1,6 +1,6 @@
-"""Defines what the stand-in backbone learns: the classes of a picture's object, and the place of every patch.
+"""Defines what the stand-in backbone learns: the classes of the object that each patch shows, and the patch's place.
 
-Legend: B pictures, N patches row by row, F features.
+Legend: B scenes, N patches row by row, F features.
 """
 
 from __future__ import annotations
@@ -12,22 +12,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
-from data_tools.stand_ins.textured_objects import COLORS, SHAPES, TEXTURES
-
-LABEL_CLASSES = {"texture": len(TEXTURES), "color": len(COLORS), "second_color": len(COLORS), "shape": len(SHAPES)}
-"""Labels of `data_tools.features.pretraining.single_objects`, and the number of classes of each."""
+from data_tools.features.pretraining.labelled_scenes import LABEL_CLASSES
 
 
 class Pretext(nn.Module):
-    """A vision transformer with linear classifiers on a weighted average of its patch features.
+    """A vision transformer with linear classifiers on its patch features, whose first two features are the place.
 
-    The average is over each patch's difference from the mean patch, with a learned weight for each patch. Features that
-    all patches share then do not help the classifiers, so that the object's class stays in the object's patches. With a
-    plain average it spreads over all patches, and slots have little to distinguish patches by.
+    Features that tell the object of a patch are alike within an object and differ between objects, which is what makes
+    DINO's features useful for finding objects. DINO learned that without labels; this network is told. The place is
+    there since DINO's features hold it and the encoder of Table 4 adds none.
 
     Args:
         vit: A timm ViT without class token and classifier.
-        place_scale: Standard deviation of the first two features, which are trained to be the patch's row and column.
 
     Raises:
         ValueError: The network has a class token.
@@ -35,35 +31,56 @@ class Pretext(nn.Module):
 
     places: Tensor
 
-    def __init__(self, vit: Any, place_scale: float) -> None:
+    def __init__(self, vit: Any) -> None:
         super().__init__()
         if vit.num_prefix_tokens:
             raise ValueError("the network must have no class token")
         self.vit = vit
-        self.weigh = nn.Linear(vit.embed_dim, 1)
         self.classify = nn.ModuleDict({name: nn.Linear(vit.embed_dim, count) for name, count in LABEL_CLASSES.items()})
-        self.register_buffer("places", place_scale * patch_places(*vit.patch_embed.grid_size), persistent=False)
+        self.register_buffer("places", patch_places(*vit.patch_embed.grid_size), persistent=False)
 
     def forward(self, image: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Return class logits, and the mean squared error of the places relative to their variance.
+        """Return class logits of all patches, and the mean squared error of the places relative to their variance.
 
         Args:
             image: Normalized pictures, shape (B, 3, H, W).
 
         Returns:
-            Logits of every label of `CLASSES`, each (B, classes), and a scalar.
+            Logits of every label of `LABEL_CLASSES`, each (B, N, classes), and a scalar.
         """
         feature_BNF = self.vit.forward_features(image)
-        weight_BN1 = self.weigh(feature_BNF).softmax(dim=1)
-        object_BF = (weight_BN1 * (feature_BNF - feature_BNF.mean(dim=1, keepdim=True))).sum(dim=1)
         place_BN2 = feature_BNF[..., :2]
-        error = mse_loss(place_BN2, self.places.expand_as(place_BN2)) / self.places.square().mean()
-        return {name: layer(object_BF) for name, layer in self.classify.items()}, error
+        error = mse_loss(place_BN2, self.places.expand_as(place_BN2))
+        return {name: layer(feature_BNF) for name, layer in self.classify.items()}, error
+
+    @torch.no_grad()
+    def standardize(self, images: Tensor) -> None:
+        """Change the last layer normalization such that every feature has mean 0 and deviation 1 over some pictures.
+
+        The decoder's squared error then weighs all features alike. The classifiers no longer fit afterwards.
+
+        Args:
+            images: Normalized pictures, shape (B, 3, H, W).
+        """
+        feature_MF = torch.cat([self.vit.forward_features(part).flatten(0, 1) for part in images.split(64)])
+        deviation_F, mean_F = torch.std_mean(feature_MF, dim=0)
+        self.vit.norm.weight.div_(deviation_F)
+        self.vit.norm.bias.sub_(mean_F).div_(deviation_F)
 
 
-def pretext_loss(logits: Mapping[str, Tensor], place_error: Tensor, labels: Mapping[str, Tensor]) -> Tensor:
-    """Return the sum of the cross entropies of all labels (B,) and of the places' error."""
-    return torch.stack([cross_entropy(logits[name], labels[name]) for name in LABEL_CLASSES]).sum() + place_error
+def pretext_loss(
+    logits: Mapping[str, Tensor], place_error: Tensor, labels: Mapping[str, Tensor], share: Tensor
+) -> Tensor:
+    """Return the sum of the cross entropies of all labels and of the places' error.
+
+    Args:
+        logits: By label, (B, N, classes).
+        place_error: A scalar.
+        labels: By label, int64 (B, N).
+        share: Share of each patch that its object covers, the weight of its cross entropies, (B, N).
+    """
+    per_patch = [cross_entropy(logits[name].mT, labels[name], reduction="none") for name in LABEL_CLASSES]
+    return (share * torch.stack(per_patch).sum(dim=0)).sum() / share.sum() + place_error
 
 
 def patch_places(rows: int, columns: int) -> Tensor:

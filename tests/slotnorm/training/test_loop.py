@@ -224,6 +224,7 @@ def test_a_probe_is_recorded_and_changes_nothing(tmp_path: Path, monkeypatch, va
     assert tiny.equal(bare.model, probed.model)
     assert probed.curve.probe_step.tolist() == [4, 8]
     assert probed.curve.probe_f_ari.isfinite().all()
+    assert probed.curve.probe_blind_f_ari.isfinite().all()
     assert len(bare.curve.probe_step) == 0
 
 

@@ -35,6 +35,7 @@ TASK_CHANGES: dict[type, dict[str, Any]] = {
         "encoder_layers": 2,
         "hidden_dim": 6,
         "iterations": 1,
+        "decoder_convs": 0,
     },
     FeatureDiscovery: {
         "grid_size": 5,
@@ -146,6 +147,15 @@ def test_a_name_is_the_same_for_ever():
     """A changed digest would orphan every stored run: a new setting needs a new format version."""
     spec = RunSpec(ObjectDiscovery(), Data("CLEVR", "a" * 64, 6), "batch_norm", 3, Schedule(), Optimizer(), 64, "fp32")
     assert spec.name == "batch_norm-seed3-63353fbe6a61"
+
+
+def test_a_field_that_was_added_later_keeps_the_names_of_earlier_runs():
+    for kind in TASKS.values():
+        known = {field.name: field.default for field in fields(kind)}
+        assert kind.added_later.items() <= known.items(), "what was done before is the default"
+    earlier = BASE.to_json()
+    assert "decoder_convs" not in earlier["task"]
+    assert RunSpec.from_json(earlier) == BASE
 
 
 def test_equal_specs_have_equal_names():

@@ -1,9 +1,16 @@
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from slotnorm_book.figures.data import CLIPPED, draw_images_and_features, draw_object_counts, features_to_rgb
+from slotnorm_book.figures.data import (
+    CLIPPED,
+    draw_images_and_features,
+    draw_object_counts,
+    draw_pretraining,
+    features_to_rgb,
+)
 
 
 def test_bars_are_the_numbers_of_scenes() -> None:
@@ -44,4 +51,14 @@ def test_images_stand_above_their_features(generator: torch.Generator) -> None:
     )
     pictures = [ax.images[0].get_array() for ax in fig.axes]
     assert [picture.shape for picture in pictures] == [(8, 8, 3)] * 3 + [(4, 4, 3)] * 3
+    plt.close(fig)
+
+
+def test_the_training_of_the_backbone_is_its_loss_and_its_accuracies() -> None:
+    loss = pd.DataFrame({"step": [1, 2], "loss": [4.0, 2.0]})
+    fig = draw_pretraining(loss, {"second_color": 0.5, "background": 0.75})
+    curve, bars = fig.axes
+    assert curve.lines[0].get_ydata().tolist() == [4, 3]
+    assert [bar.get_width() for bar in bars.patches] == [0.5, 0.75]
+    assert [label.get_text() for label in bars.get_yticklabels()] == ["second color", "background"]
     plt.close(fig)

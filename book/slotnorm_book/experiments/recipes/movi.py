@@ -3,9 +3,9 @@
 | scale | data | features | model | steps, batch |
 | --- | --- | --- | --- | --- |
 | paper | MOVi-C with features of `vit_base_patch8_224.dino` | 28x28 of 768 | Tables 4 and 5 | 500,000 x 64 |
-| gpu | synth-movi-c, a stand-in, with the stand-in backbone | 10x10 of 96 | decoder of 512 | 20,000 x 64, bf16 |
-| cpu | the same | 10x10 of 96 | slots of 64, decoder of 128 | 2,000 x 32 |
-| smoke | a few scenes of the same | 10x10 of 96 | slots of 16, decoder of 32 | 20 x 8 |
+| gpu | synth-movi-c, a stand-in, with the stand-in backbone | 15x15 of 96 | decoder of 512 | 20,000 x 64, bf16 |
+| cpu | the same | 15x15 of 96 | slots of 64, decoder of 128 | 6,000 x 16, bf16 |
+| smoke | a few scenes of the same | 15x15 of 96 | slots of 16, decoder of 32 | 20 x 8 |
 
 Trained on at most 10 or 6 objects with 11 or 7 slots. MOVi-D has up to 23 objects; the models trained
 on MOVi-C are evaluated on it with 24 slots.
@@ -24,7 +24,7 @@ from slotnorm_book.experiments.test_sets import TestSet
 PAPER_DATA, PAPER_TRANSFER = "data/movi-c-features", "data/movi-d-features"
 STAND_IN, STAND_IN_TRANSFER = "synth-movi-c-features", "synth-movi-d-features"
 ALL_OBJECTS, FEW_OBJECTS = 10, 6
-SIZE, GRID = 120, (10, 96)
+SIZE, GRID = 120, (15, 96)
 """Of the stand-in backbone: side of its images; side of its grid of patches, and features per patch."""
 TRANSFER_SLOTS = 24
 DRAW = 0
