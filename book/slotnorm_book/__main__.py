@@ -97,6 +97,7 @@ Examples:
   slotnorm-book sweep clevr-6-7 --scale cpu --store runs --dry-run
   slotnorm-book sweep clevr-6-7 --scale cpu --store runs
   slotnorm-book sweep clevr-6-7 --store runs --variants layer_norm --seeds 0
+  slotnorm-book sweep --all --scale cpu --store book/results
   torchrun --nproc-per-node 4 -m slotnorm_book sweep clevr-6-7 --store runs
 
 The exit status is 0 if every run is there, 75 if the sweep was stopped and the same command continues it, 1 if a run
@@ -145,12 +146,15 @@ def sweep(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show which runs exist and how long the others take; train nothing.")
     ] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Sweep all experiments, every one with a seed before any with the next.")
+    ] = False,
     list_all: Annotated[bool, typer.Option("--list", help="List all experiments and their sizes.")] = False,
 ) -> None:
-    """Train and evaluate the runs of an experiment that a store does not have yet.
+    """Train and evaluate the runs of an experiment, or of all, that a store does not have yet.
 
-    The sweep can be interrupted at any time; the same command continues it. Under torchrun, the processes share the
-    batches of each run.
+    The sweep can be interrupted at any time; the same command continues it. The same command in several processes that
+    see the folder shares the runs among them. Under torchrun, the processes share the batches of each run.
     """
     from slotnorm.training.spec import SpecError
     from slotnorm_book.chapter_parameters import NOTHING
@@ -159,12 +163,14 @@ def sweep(
     if list_all:
         print(sweeps.list_experiments())
         return
-    if experiment is None or store in (None, "", *NOTHING):
+    if (experiment is None) != every or store in (None, "", *NOTHING):
         example = "slotnorm-book sweep clevr-6-7 --scale cpu --store runs"
-        raise SpecError(f"name an experiment and a store, as in `{example}`; --list shows the experiments")
-    recipe = sweeps.choose_recipe(experiment, scale, variants, seeds, slots, data, test_data)
+        raise SpecError(f"name an experiment, or --all, and a store, as in `{example}`; --list shows the experiments")
+    if every and (variants or seeds or slots or data or test_data):
+        raise SpecError("--all takes the recipes as they are, so it goes without variants, seeds, slots and data")
+    chosen = [sweeps.choose_recipe(experiment, scale, variants, seeds, slots, data, test_data)] if experiment else []
     request = sweeps.Request(store, device, jobs, time_budget, executor, compile, dry_run)
-    raise typer.Exit(sweeps.run_sweep(recipe, request))
+    raise typer.Exit(sweeps.run_sweep(chosen or sweeps.choose_all_recipes(scale), request))
 
 
 @app.command(short_help="Judge the claims on the committed records.")

@@ -32,7 +32,7 @@ def make_evaluation_files(evaluation: Evaluation) -> dict[str, bytes]:
 
 
 def make_curve_table(curve: Curve) -> pd.DataFrame:
-    """Make the table of a training curve: one row per step; F-ARI and its control are NaN where they were not probed."""
+    """Make the table of a training curve: one row per step; what was probed is NaN at the other steps."""
     table = pd.DataFrame({"loss": curve.loss.numpy(), "gradient_norm": curve.gradient_norm.numpy()})
     table.insert(0, "step", table.index + 1)
     probes = {"f_ari": curve.probe_f_ari.numpy(), "blind_f_ari": curve.probe_blind_f_ari.numpy()}

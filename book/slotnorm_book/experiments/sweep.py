@@ -84,8 +84,17 @@ def choose_recipe(
     return chosen.with_data(data or chosen.train.data, test_data) if data or test_data else chosen
 
 
-def run_sweep(chosen: Recipe, request: Request) -> int:
-    """Carry out a sweep and return its exit status.
+def choose_all_recipes(scale: str) -> list[Recipe]:
+    """Return the recipes of all experiments at a scale.
+
+    Raises:
+        SpecError: there is no such scale.
+    """
+    return [recipe(experiment, scale) for experiment in EXPERIMENTS]
+
+
+def run_sweep(chosen: Sequence[Recipe], request: Request) -> int:
+    """Carry out a sweep of one or more experiments and return its exit status.
 
     Raises:
         SpecError: the executor or the device does not exist.
@@ -101,7 +110,8 @@ def run_sweep(chosen: Recipe, request: Request) -> int:
     if request.dry_run or not todo.jobs:
         return 0
     RunStore(request.store).check_writable()
-    check_data(chosen)
+    for each in chosen:
+        check_data(each)
     execution = Execution(device, request.compile)
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
         return _train_together(todo.jobs, request, execution)

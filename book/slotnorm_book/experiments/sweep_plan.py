@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import isnan, nan
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import median
 
 import torch
@@ -16,6 +16,7 @@ from slotnorm_book.experiments.provenance import device_name
 from slotnorm_book.experiments.recipes.recipe import Recipe
 from slotnorm_book.experiments.run_store import Run, RunError, RunStore
 from slotnorm_book.experiments.store_files import UnreadableError
+from slotnorm_book.experiments.test_sets import TestSet
 
 
 @dataclass(frozen=True)
@@ -28,18 +29,40 @@ class Plan:
 
 @dataclass(frozen=True)
 class _State:
-    """How far a run is: in words, and the training steps that are left. ``done`` runs need nothing."""
+    """How far a run is: in words, and the training steps that are left.
+
+    ``done`` runs need nothing; those that are ``wrong`` are there and cannot be used.
+    """
 
     text: str
     steps_left: int = 0
     done: bool = False
+    wrong: bool = False
 
 
-def make_plan(recipe: Recipe, root: str, device: str) -> Plan:
-    """Compare a recipe with a store.
+def list_all_jobs(recipes: Sequence[Recipe]) -> list[Job]:
+    """List the runs of several experiments, each once, seed by seed.
+
+    All experiments have their runs with one seed before any has a run with the next one. So whenever a sweep stops, the
+    runs that are there compare the variants fairly. A run that several experiments share has the test sets of all.
+    """
+    found: dict[str, Job] = {}
+    jobs = [job for recipe in recipes for job in list_jobs(recipe)]
+    for job in sorted(jobs, key=lambda job: job.spec.seed):  # which keeps the order among runs with one seed
+        known = found.get(job.spec.name)
+        found[job.spec.name] = job if known is None else replace(known, tests=_join(known.tests, job.tests))
+    return list(found.values())
+
+
+def _join(first: tuple[TestSet, ...], second: tuple[TestSet, ...]) -> tuple[TestSet, ...]:
+    return (*first, *(test for test in second if test not in first))
+
+
+def make_plan(recipes: Sequence[Recipe], root: str, device: str) -> Plan:
+    """Compare recipes with a store.
 
     Args:
-        recipe: the experiment.
+        recipes: the experiments; of a single one every run is listed, of several how many runs are done.
         root: folder of the store.
         device: the device that the runs would use; times are estimated from recorded runs of the same size on it.
 
@@ -47,26 +70,42 @@ def make_plan(recipe: Recipe, root: str, device: str) -> Plan:
         RunError: the store cannot be reached.
     """
     store = RunStore(root)
-    todo, lines, seconds = [], [], 0.0
+    states = {job.spec.name: (job, _find_state(job, store)) for job in list_all_jobs(recipes)}
+    todo = [(job, state) for job, state in states.values() if not state.done]
+    names = [recipe.experiment for recipe in recipes]
+    what = names[0] if len(names) == 1 else f"{len(names)} experiments"
+    head = f"{what} at {recipes[0].scale} scale in {root}: {len(states) - len(todo)} of {len(states)} runs done"
+    if len(recipes) == 1:
+        lines = [f"  {name:<40} {state.text}" for name, (_, state) in states.items()]
+    else:
+        lines = [_count_done(recipe, states) for recipe in recipes]
+    others = [f"  damaged, but not of this sweep: {error}" for error in _find_others(store, list(states))]
+    estimate = [_estimate_time(todo, store, device)] if todo else []
+    return Plan(tuple(job for job, _ in todo), "\n".join([head, *lines, *others, *estimate]))
+
+
+def _count_done(recipe: Recipe, states: Mapping[str, tuple[Job, _State]]) -> str:
+    """Return a line on an experiment: how many of its runs are done, and what is wrong with others."""
+    own = {spec.name: states[spec.name][1] for spec in recipe.runs()}
+    wrong = [f"; {name}: {state.text}" for name, state in own.items() if state.wrong]
+    return f"  {recipe.experiment:<16} {sum(state.done for state in own.values())} of {len(own)}{''.join(wrong)}"
+
+
+def _estimate_time(todo: Sequence[tuple[Job, _State]], store: RunStore, device: str) -> str:
     recorded = [run for run in store if run.provenance.get("device") == device_name(torch.device(device))]
-    for job in list_jobs(recipe):
-        state = _find_state(job, store)
-        if not state.done:
-            todo.append(job)
-            speed = _median_speed(job.spec, recorded)
-            seconds += state.steps_left / speed if speed else nan
-        lines.append(f"  {job.spec.name:<40} {state.text}")
-    head = f"{recipe.experiment} at {recipe.scale} scale in {root}: {len(lines) - len(todo)} of {len(lines)} runs done"
-    estimate = f"about {seconds / 60:.0f} minutes of one worker are left, by recorded speeds on this device"
-    if isnan(seconds):
-        estimate = "no run of this size on this device is recorded, so there is no estimate of the time"
-    others = [f"  damaged, but not of this sweep: {error}" for error in _find_others(store, recipe)]
-    return Plan(tuple(todo), "\n".join([head, *lines, *others, *([estimate] if todo else [])]))
+    seconds, unknown = 0.0, 0
+    for job, state in todo:
+        speed = _median_speed(job.spec, recorded)
+        seconds += state.steps_left / speed if speed else 0
+        unknown += speed is None
+    if unknown == len(todo):
+        return "no run of this size on this device is recorded, so there is no estimate of the time"
+    rest = f", and {unknown} runs of sizes that are not recorded" if unknown else ""
+    return f"about {seconds / 60:.0f} minutes of one worker are left, by recorded speeds on this device{rest}"
 
 
-def _find_others(store: RunStore, recipe: Recipe) -> list[str]:
-    """List the errors of the runs that cannot be read and are not the recipe's."""
-    names = [spec.name for spec in recipe.runs()]
+def _find_others(store: RunStore, names: Sequence[str]) -> list[str]:
+    """List the errors of the runs that cannot be read and are not among these."""
     return [error for error in map(str, store.damaged()) if not any(f"/{name}/" in error for name in names)]
 
 
@@ -76,9 +115,9 @@ def _find_state(job: Job, store: RunStore) -> _State:
         run = store.find(job.spec)
         missing = find_missing_settings(run, job.tests) if run else []
     except UnreadableError as error:
-        return _State(f"cannot be read: {error}", steps)
+        return _State(f"cannot be read: {error}", steps, wrong=True)
     except RunError as error:
-        return _State(f"damaged: {error}; remove its folder to run it again", steps)
+        return _State(f"damaged: {error}; remove its folder to run it again", steps, wrong=True)
     if run and not missing:
         return _State("done", done=True)
     if run and run.has_weights:

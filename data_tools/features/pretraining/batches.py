@@ -82,5 +82,5 @@ class Pool:
         return Batch(image, {name: values[rows].long() for name, values in self.labels.items()}, self.share[rows])
 
     def _mirror(self, values_BN: Tensor, mirrored_B: Tensor) -> Tensor:
-        turned = values_BN.unflatten(1, (-1, self.columns)).flip(-1).flatten(1)
+        turned = values_BN.view(len(values_BN), -1, self.columns).flip(-1).flatten(1)
         return torch.where(mirrored_B[:, None], turned, values_BN)

@@ -62,7 +62,7 @@ class Pretext(nn.Module):
         Args:
             images: Normalized pictures, shape (B, 3, H, W).
         """
-        feature_MF = torch.cat([self.vit.forward_features(part).flatten(0, 1) for part in images.split(64)])
+        feature_MF = torch.cat([self.vit.forward_features(part).flatten(0, 1) for part in torch.split(images, 64)])
         deviation_F, mean_F = torch.std_mean(feature_MF, dim=0)
         self.vit.norm.weight.div_(deviation_F)
         self.vit.norm.bias.sub_(mean_F).div_(deviation_F)

@@ -48,7 +48,7 @@ def test_a_store_that_cannot_be_reached_is_no_empty_store(tmp_path, monkeypatch,
         lambda: list(store),
         store.damaged,
         lambda: collect(SMOKE, store),
-        lambda: make_plan(SMOKE, root, "cpu"),
+        lambda: make_plan([SMOKE], root, "cpu"),
     ):
         with pytest.raises(UnreadableError, match=f"^{root.replace('//', '//?/?')}.*: {reason}"):
             read()
@@ -79,7 +79,7 @@ def test_one_folder_that_may_not_be_read_does_not_hide_the_others(tmp_path, monk
     monkeypatch.setattr(LocalFileSystem, "cat_file", forbid)
     assert [run.spec for run in store] == [open_]
     assert [type(error) for error in store.damaged()] == [UnreadableError]
-    plan = make_plan(tiny.recipe(data), str(tmp_path / "store"), "cpu")
+    plan = make_plan([tiny.recipe(data)], str(tmp_path / "store"), "cpu")
     assert [job.spec for job in plan.jobs] == [closed]
     assert f"{closed.name} cannot be read: {store.root}/{closed.name}/{RECORD}: may not be read" in plan.text.replace(
         "  ", ""

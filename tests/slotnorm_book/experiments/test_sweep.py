@@ -26,6 +26,7 @@ from slotnorm_book.experiments.recipes.recipe import SCALES, Recipe
 from slotnorm_book.experiments.results import collect
 from slotnorm_book.experiments.run_store import RunError, RunStore
 from slotnorm_book.experiments.store_files import UnreadableError
+from slotnorm_book.experiments.sweep_plan import list_all_jobs
 from tests.helpers import hostile_store, tiny
 from tests.helpers.command import command as run_command
 from tests.helpers.paths import FIXTURES, ROOT
@@ -68,7 +69,7 @@ def command(monkeypatch, *arguments: str) -> int:
 
 
 def sweep_with_one_worker(of: Recipe, root: str, time_budget: float | None = None) -> int:
-    return sweep.run_sweep(of, sweep.Request(root, "cpu", workers=1, time_budget=time_budget))
+    return sweep.run_sweep([of], sweep.Request(root, "cpu", workers=1, time_budget=time_budget))
 
 
 def once_it_lives(monkeypatch, then: Callable[[], None]) -> None:
@@ -203,7 +204,7 @@ def test_a_cache_that_cannot_be_made_is_refused(monkeypatch, capsys, root):
 @pytest.mark.parametrize("given", [(), ("--data",), ("--test-data",), ("--data", "--test-data")])
 def test_training_and_test_data_are_given_on_their_own_or_together(monkeypatch, root, data, given):
     chosen = []
-    monkeypatch.setattr(sweep, "run_sweep", lambda recipe, *rest: chosen.append(recipe) or 0)
+    monkeypatch.setattr(sweep, "run_sweep", lambda recipes, *rest: chosen.extend(recipes) or 0)
     options = [part for name in given for part in (name, f"new{name}")]
     assert command(monkeypatch, "tiny", "--store", root, *options) == 0
     train = "new--data" if "--data" in given else str(data)
@@ -410,3 +411,44 @@ def test_control_c_at_once_is_status_75_and_the_runs_go_on(data, tried, root, ex
     assert process.returncode == EXIT_RESUMABLE, said
     assert "Traceback" not in said
     pd.testing.assert_frame_equal(tables(tried, root, "train"), expected, check_exact=True)
+
+
+@pytest.fixture
+def two_experiments(monkeypatch, data) -> list[Recipe]:
+    """Two experiments that share runs: the second has a variant and a test set of its own."""
+    first = tiny.recipe(data, scale="smoke")
+    test = replace(first.tests[0], label="more slots", slots=(4,))
+    second = replace(first, experiment="second", variants=(first.variants[0], "layer_norm"), tests=(test,))
+    both = [replace(each, seeds=(0, 1)) for each in (first, second)]
+    monkeypatch.setattr(sweep, "choose_all_recipes", lambda scale: both)
+    return both
+
+
+def test_all_experiments_have_their_runs_with_a_seed_before_any_has_the_next(two_experiments):
+    first, second = two_experiments
+    jobs = list_all_jobs(two_experiments)
+    seeds = [job.spec.seed for job in jobs]
+    assert seeds == sorted(seeds)
+    variants = [*first.variants, "layer_norm"]
+    assert [job.spec.variant for job in jobs] == [*variants, *variants]
+    shared = {job.spec.variant: job.tests for job in jobs}
+    assert shared[first.variants[0]] == (*first.tests, *second.tests)
+    assert shared["layer_norm"] == second.tests
+    assert shared[first.variants[1]] == first.tests
+
+
+def test_all_experiments_are_swept_by_one_command(monkeypatch, capsys, root, two_experiments):
+    assert command(monkeypatch, "--all", "--scale", "smoke", "--store", root, "--device", "cpu", "--jobs", "2") == 0
+    said = capsys.readouterr().out
+    assert "2 experiments at smoke scale" in said
+    for each in two_experiments:
+        assert f"  {each.experiment:<16} 0 of {len(each.runs())}" in said
+        tables(each, root)  # complains of whatever is missing
+    assert command(monkeypatch, "--all", "--scale", "smoke", "--store", root, "--dry-run") == 0
+    assert f": {len(RunStore(root))} of {len(RunStore(root))} runs done" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("wrong", [("--all", "tiny"), ("--all", "--seeds", "0"), ()])
+def test_a_sweep_names_one_experiment_or_takes_all_as_they_are(monkeypatch, capsys, root, wrong):
+    assert command(monkeypatch, *wrong, "--store", root) == 2
+    assert "--all" in capsys.readouterr().err
