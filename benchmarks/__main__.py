@@ -34,7 +34,7 @@ from benchmarks import (
     slot_attention,
     training_step,
 )
-from benchmarks.settings import Row, Settings, Subject
+from benchmarks.settings import BF16_BESIDE_FP32, Row, Settings, Subject
 from slotnorm_book.process_memory import keep_freed_memory
 
 SUBJECTS: dict[str, Subject] = {
@@ -52,13 +52,13 @@ SUBJECTS: dict[str, Subject] = {
 }
 ON_A_GPU = {
     training_step.NAME: {
-        "CLEVR, Tables 2 and 3, bf16": "≥ 4.0x",
-        "MOVi-C, Tables 4 and 5, bf16": "≥ 4.0x",
-        "share of the card's measured bf16 product rate, and of the time that it idles": "told",
+        f"CLEVR, Tables 2 and 3, {BF16_BESIDE_FP32}": "≥ 4.0x",
+        f"MOVi-C, Tables 4 and 5, {BF16_BESIDE_FP32}": "≥ 4.0x",
+        "share of the card's limit, and of the time that it idles": "told",
     },
-    feature_decoder.NAME: {"time, bf16": "≥ 3.0x"},
+    feature_decoder.NAME: {f"time, {BF16_BESIDE_FP32}": "≥ 3.0x"},
 }
-"""What is wanted on a GPU, at the paper's batch size of 64."""
+"""What is wanted on a GPU, at the paper's batch size of 64: by how much ours in bf16 beats the authors' way, fp32."""
 
 
 def measured(name: str, settings: Settings) -> Iterator[Row]:
