@@ -15,8 +15,16 @@ from benchmarks.forms import Ours, Plain, make_batch, plain_model
 from benchmarks.measure import Taken, compared, interleaved, judged, peak_memory, taken
 from benchmarks.settings import Row, Settings
 from slotnorm.tasks import ObjectDiscovery
-from slotnorm_book.analyses.benchmark_results import benchmark_table, describe_loads, floor_table, read_benchmark
+from slotnorm_book.analyses.benchmark_results import (
+    NOT_MEASURED,
+    benchmark_table,
+    describe_limits,
+    describe_loads,
+    floor_table,
+    read_benchmark,
+)
 from slotnorm_book.experiments.test_sets import evaluate
+from slotnorm_book.figures.cost import draw_benchmark_ratios
 
 CPU = torch.device("cpu")
 QUICK = Settings(quick=True, repeats=1)
@@ -30,6 +38,10 @@ def test_forms_are_run_in_turn_and_the_first_round_does_not_count():
     times = interleaved(forms, 3, CPU)
     assert order == ["plain", "ours"] * 4
     assert {name: len(taken) for name, taken in times.items()} == {"plain": 3, "ours": 3}
+
+
+def about(device):
+    return {"device": device, "edition": report.EDITION, "load": 2.0, "rates": {"product in fp32": 9}}
 
 
 def calls(*seconds):
@@ -180,7 +192,7 @@ def test_rates_are_items_over_seconds_of_clock_and_processor(monkeypatch):
 
 
 def test_subjects_are_kept_beside_each_other_and_read_back(tmp_path):
-    path, one, two = tmp_path / "results.json", {"device": "cpu: one"}, {"device": "two"}
+    path, one, two = tmp_path / "results.json", about("one"), about("two")
     report.write(path, "a", [compared(ROW, calls(2.0), calls(1.0))], one)
     report.write(path, "b", [Row("b", "other", "", "MiB", note="not measured")], one)
     report.write(path, "a", [compared(ROW, calls(5.0), calls(1.0))], two)
@@ -190,6 +202,24 @@ def test_subjects_are_kept_beside_each_other_and_read_back(tmp_path):
     assert rows["device"].tolist() == ["one", "one", "two"]
     assert rows["ratio"].tolist()[::2] == [3.0, 5.0]
     assert machines == {"one": {"a": one, "b": one}, "two": {"a": two}}
+
+
+def test_numbers_of_another_edition_are_removed_when_a_file_is_written(tmp_path):
+    path, old = tmp_path / "results.json", about("one")
+    for stale in (old | {"edition": report.EDITION - 1}, {"device": "two"}):
+        report.write(path, "a", [ROW], stale)
+    report.write(path, "b", [replace(ROW, subject="b")], old)
+    assert read_benchmark(path)[1] == {"one": {"b": old}}
+
+
+def test_a_quick_run_says_nothing_about_speed(monkeypatch, capsys, tmp_path):
+    monkeypatch.setitem(command.SUBJECTS, "a", lambda settings: iter([ROW]))
+    assert command.main(["--quick", "--only", "a"]) == 0
+    assert capsys.readouterr().out.endswith("Its numbers say nothing about speed.\n")
+    path = tmp_path / "results.json"
+    assert command.main(["--quick", "--only", "a", "--json", str(path)]) == 2
+    assert "--quick measures no speed" in capsys.readouterr().err
+    assert not path.exists()
 
 
 def test_the_table_is_markdown_of_one_width():
@@ -202,20 +232,21 @@ def test_the_table_is_markdown_of_one_width():
 
 def test_the_committed_numbers_say_what_they_were_measured_on():
     rows, machines = read_benchmark()
-    assert any(set(subjects) == set(command.SUBJECTS) for subjects in machines.values())
+    assert all(set(subjects) <= set(command.SUBJECTS) for subjects in machines.values())
     assert set(zip(rows["device"], rows["subject"], strict=True)) == {
         (device, subject) for device, subjects in machines.items() for subject in subjects
     }
     for device, about in ((device, about) for device, subjects in machines.items() for about in subjects.values()):
-        assert about["device"].removeprefix("cpu: ") == device
+        assert about["device"] == device
+        assert about["edition"] == report.EDITION
         assert not about["quick"]
-        assert {"processor", "cores", "load", "load_after", "versions", "commit", "date"} <= about.keys()
+        assert {"processor", "cores", "load", "load_after", "rates", "versions", "commit", "date"} <= about.keys()
     unmeasured = rows[rows["ours"].isna()]
     assert unmeasured["note"].str.startswith("not measured: ").all()
 
 
 def test_the_page_s_table_tells_what_was_met_missed_and_not_measured(tmp_path):
-    path, about = tmp_path / "results.json", {"device": "cpu: one", "load": 2.0}
+    path = tmp_path / "results.json"
     aimed = replace(ROW, aim="≥ 1.5x", floor="3 GFLOP")
     rows = [
         compared(aimed, calls(2.0), calls(1.0), at_least=1.5),
@@ -223,12 +254,24 @@ def test_the_page_s_table_tells_what_was_met_missed_and_not_measured(tmp_path):
         Row("b", "other", "", "MiB", aim="≥ 4x", note="not measured"),
         Row("b", "alone", "", "MiB", ours=7.0),
     ]
-    report.write(path, "a", rows, about)
-    report.write(path, "a", rows[:1], about | {"device": "two"})
+    report.write(path, "a", rows, about("one"))
+    report.write(path, "a", rows[:1], about("two"))
     found, machines = read_benchmark(path)
     table = benchmark_table(found)
     assert table["one"].tolist() == ["2 → 1 s, 2×, met", "1 → 1 s, 1×, **missed**", "not measured", "7 MiB"]
     assert table["two"].tolist() == ["2 → 1 s, 2×, met", "–", "–", "–"]
     assert table["aim"].tolist() == ["≥ 1.5x", "≥ 1.5x", "≥ 4x", ""]
     assert floor_table(found)["device"].tolist() == ["one", "one", "two"]
+    assert floor_table(found)["memory and system"].tolist() == [rows[0].used] * 3
     assert describe_loads(machines) == "one (load 2 to 2), two (load 2 to 2)"
+    assert describe_limits(machines) == "one: 9 in a product in fp32; two: 9 in a product in fp32"
+
+
+def test_the_page_says_where_nothing_is_measured(tmp_path):
+    path = tmp_path / "results.json"
+    path.write_text("{}")
+    rows, machines = read_benchmark(path)
+    for table in (benchmark_table(rows), floor_table(rows)):
+        assert table.to_numpy().tolist() == [[NOT_MEASURED]]
+    assert describe_loads(machines) == describe_limits(machines) == NOT_MEASURED
+    assert [text.get_text() for text in draw_benchmark_ratios(rows).texts] == [NOT_MEASURED]
