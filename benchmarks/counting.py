@@ -7,8 +7,9 @@ neither can take less time than the floor says.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -36,21 +37,31 @@ class Rates:
     """What the machine reaches.
 
     Args:
-        operations: a second, in a square product of matrices.
+        ways: operations a second, by the way they are computed; libraries differ, and the fastest is the limit.
         bytes: a second, read and written in a copy that no cache holds.
     """
 
-    operations: float
+    ways: Mapping[str, float]
     bytes: float
+
+    @property
+    def fastest(self) -> str:
+        """The way with the most operations a second."""
+        return max(self.ways, key=self.ways.__getitem__)
 
     def floor(self, count: Count) -> float:
         """Seconds of operations alone; bytes are told beside it, since caches and fusion can save many of them."""
-        return count.operations / self.operations
+        return count.operations / self.ways[self.fastest]
 
     def told(self, count: Count) -> str:
         """One line for the table."""
         traffic = f"{count.bytes / GIGA:.2f} GB unfused (≥ {count.bytes / self.bytes:.3g} s)"
         return f"{count.operations / GIGA:.1f} GFLOP (≥ {self.floor(count):.3g} s), {traffic}"
+
+    def share(self, count: Count, seconds: float | None) -> str:
+        """The part of the limit that a call of some seconds reaches."""
+        limit = self.ways[self.fastest] / GIGA
+        return f"{self.floor(count) / (seconds or 1):.0%} of the limit, {limit:,.0f} GFLOP/s in a {self.fastest}"
 
 
 class _Traffic(TorchDispatchMode):
@@ -78,12 +89,33 @@ def count(prepare: Callable[[], Callable[[], object]]) -> Count:
     return Count(operations.get_total_flops(), traffic.bytes)
 
 
-def measured_rates(device: torch.device, dtype: torch.dtype, quick: bool = False) -> Rates:
+@cache
+def measured_rates(device: torch.device, quick: bool = False) -> Rates:
     """The device's own rates, of which a step can be told the share it reaches."""
-    side = 64 if quick else 8192 if device.type == "cuda" else 1024
-    matrix = torch.randn(side, side, device=device, dtype=dtype)
+    cuda = device.type == "cuda"
+    side = 64 if quick else 8192 if cuda else 1024
+    B, C, pixels, kernel = (1, 8, 16, 5) if quick else (64, 64, 128, 5) if cuda else (8, 64, 64, 5)
+    single = torch.randn(side, side, device=device)
+    half = single.bfloat16()
+    images, kernels = (torch.randn(shape, device=device) for shape in ((B, C, pixels, pixels), (C, C, kernel, kernel)))
+    images = images.contiguous(memory_format=torch.channels_last)
     source = torch.empty((1 if quick else 128) * 2**20, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    forms = {"product": lambda: matrix @ matrix, "copy": lambda: target.copy_(source)}
-    best = {name: min(times) for name, times in interleaved(forms, 1 if quick else 5, device).items()}
-    return Rates(2 * side**3 / best["product"], 2 * source.numel() / best["copy"])
+    forms: dict[str, Callable[[], object]] = {
+        "product in fp32": lambda: single @ single,
+        "convolution in fp32": lambda: torch.nn.functional.conv2d(images, kernels, padding=kernel // 2),
+        "product in bf16": lambda: half @ half,
+        "copy": lambda: target.copy_(source),
+    }
+    best = {
+        name: min(call.seconds for call in calls)
+        for name, calls in interleaved(forms, 1 if quick else 5, device).items()
+    }
+    copied = 2 * source.numel() / best.pop("copy")
+    return Rates({name: _operations(forms[name]) / seconds for name, seconds in best.items()}, copied)
+
+
+def _operations(run: Callable[[], object]) -> int:
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops()

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import plain
-from benchmarks.counting import Rates, count, measured_rates
+from benchmarks.counting import count, measured_rates
 from benchmarks.measure import compared, interleaved, judged, peak_memory
-from benchmarks.settings import Row, Settings
+from benchmarks.settings import BF16_BESIDE_FP32, PRECISIONS, Row, Settings
 from slotnorm.models.feature_autoencoder import FeatureDecoder
 
 NAME = "feature decoder"
@@ -20,7 +20,10 @@ AIM_MEMORY = 0.4
 
 
 def measure(settings: Settings) -> Iterator[Row]:
-    """Seconds and memory of both forms; on a GPU ours in bf16, since that is what runs are trained in there."""
+    """Seconds and memory of both forms in each precision, and on a GPU of ours in bf16 beside the plain form in fp32.
+
+    The aims are those of fp32 on a processor, and of the last comparison on a GPU.
+    """
     cuda = settings.cuda
     B, K, sizes = (2, 3, (9, 8, 12, 16)) if settings.quick else (64 if cuda else 1, 11, (784, 128, 768))
     torch.manual_seed(0)
@@ -28,27 +31,26 @@ def measure(settings: Settings) -> Iterator[Row]:
     yardstick = plain.FeatureDecoder(*sizes).to(settings.device)
     yardstick.load_state_dict(ours.state_dict())
     slots, target = (torch.randn(B, n, width, device=settings.device) for n, width in ((K, sizes[1]), sizes[::2]))
-    shown = f"B {B}, K {K}, {sizes[0]} x {sizes[2]}"
-    for precision, dtype in {"fp32": torch.float32, "bf16": torch.bfloat16}.items():
-        forms = {
-            "plain": lambda: plain_step(yardstick, slots, target),
-            "ours": lambda mixed=precision == "bf16": step(ours, slots, target, mixed),
-        }
-        rates = measured_rates(settings.device, dtype, settings.quick)
-        yield from _rows(precision, shown, forms, settings, _floor(rates, sizes, B, K, precision == "bf16"))
-
-
-def _rows(
-    precision: str, shown: str, forms: dict[str, Callable[[], object]], settings: Settings, floor: str
-) -> Iterator[Row]:
-    aim = AIM_TIME[settings.device.type] if precision == ("bf16" if settings.cuda else "fp32") else None
-    row = Row(NAME, f"time, {precision}", shown, "s", aim=f"≥ {aim}x" if aim else "", floor=floor)
+    forms: dict[str, Callable[[], object]] = {}
+    for precision in PRECISIONS:
+        mixed = precision == "bf16"
+        forms[f"plain {precision}"] = lambda mixed=mixed: plain_step(yardstick, slots, target, mixed)
+        forms[f"ours {precision}"] = lambda mixed=mixed: step(ours, slots, target, mixed)
     times = interleaved(forms, settings.rounds(), settings.device)
-    yield compared(row, times["plain"], times["ours"], aim)
-    memory = [peak_memory(run, settings.device) for run in forms.values()]
-    row = Row(NAME, f"peak memory, {precision}", shown, "MiB", aim=f"≤ {AIM_MEMORY}x the memory" if aim else "")
-    row = judged(row, *memory, at_least=1 / AIM_MEMORY if aim else None)
-    yield row if row.ratio else replace(row, note="not measured: this system does not tell a process its peak")
+    memory = {name: peak_memory(run, settings.device) for name, run in forms.items()}
+    floor = _floor(settings, sizes, B, K)
+    shown = f"B {B}, K {K}, {sizes[0]} x {sizes[2]}"
+    pairs = [(p, p, p) for p in PRECISIONS] + [("fp32", "bf16", BF16_BESIDE_FP32)] * cuda
+    aimed = pairs[-1] if cuda else pairs[0]
+    for pair in pairs:
+        (theirs, own, told), wanted = pair, pair == aimed
+        aim = AIM_TIME[settings.device.type] if wanted else None
+        row = Row(NAME, f"time, {told}", shown, "s", aim=f"≥ {aim}x" if aim else "", floor=floor)
+        yield compared(row, times[f"plain {theirs}"], times[f"ours {own}"], aim)
+        row = Row(NAME, f"peak memory, {told}", shown, "MiB", aim=f"≤ {AIM_MEMORY}x the memory" if wanted else "")
+        both = memory[f"plain {theirs}"], memory[f"ours {own}"]
+        row = judged(row, *both, at_least=1 / AIM_MEMORY if wanted else None)
+        yield row if row.ratio else replace(row, note="not measured: this system does not tell a process its peak")
 
 
 def step(decoder: FeatureDecoder, slots: Tensor, target: Tensor, mixed: bool = False) -> Tensor:
@@ -62,17 +64,19 @@ def step(decoder: FeatureDecoder, slots: Tensor, target: Tensor, mixed: bool = F
     return slots.grad
 
 
-def plain_step(decoder: nn.Module, slots: Tensor, target: Tensor) -> Tensor:
+def plain_step(decoder: nn.Module, slots: Tensor, target: Tensor, mixed: bool = False) -> Tensor:
     """The same of the plain form."""
     slots = slots.clone().requires_grad_()
     decoder.zero_grad()
-    nn.functional.mse_loss(decoder(slots)[0], target).backward()
+    with torch.autocast(slots.device.type, torch.bfloat16, enabled=mixed):
+        loss = nn.functional.mse_loss(decoder(slots)[0], target)
+    loss.backward()
     assert slots.grad is not None
     return slots.grad
 
 
-def _floor(rates: Rates, sizes: tuple[int, ...], B: int, K: int, mixed: bool) -> str:
-    """Of both forms, counted on shapes alone."""
+def _floor(settings: Settings, sizes: tuple[int, ...], B: int, K: int) -> str:
+    """Of both forms, counted on shapes alone in fp32."""
 
     def prepare(make: Callable[..., nn.Module], take: Callable[..., object]) -> Callable[[], Callable[[], object]]:
         def fake() -> Callable[[], object]:
@@ -81,6 +85,6 @@ def _floor(rates: Rates, sizes: tuple[int, ...], B: int, K: int, mixed: bool) ->
 
         return fake
 
-    ours = count(prepare(FeatureDecoder, lambda *arguments: step(*arguments, mixed)))
-    yardstick = count(prepare(plain.FeatureDecoder, plain_step))
+    rates = measured_rates(settings.device, settings.quick)
+    ours, yardstick = count(prepare(FeatureDecoder, step)), count(prepare(plain.FeatureDecoder, plain_step))
     return f"ours {rates.told(ours)}; plain {rates.told(yardstick)}"

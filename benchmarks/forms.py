@@ -17,17 +17,20 @@ from slotnorm.training.spec import RunSpec
 
 
 class Plain:
-    """One step of the plain form, with the parameters of the project's model."""
+    """One step of the plain form in the run's precision: bf16 is autocast around the whole model and its loss."""
 
     def __init__(self, spec: RunSpec, batch: dict[str, Tensor]) -> None:
         self.spec, self.batch = spec, batch
+        self.mixed, self.device = spec.precision == "bf16", batch["noise"].device.type
         self.model = plain_model(spec.task).to(batch["noise"].device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-5)
 
     def __call__(self) -> None:
         """Take it."""
         self.optimizer.zero_grad()
-        plain_loss(self.model, self.spec.task, self.batch).backward()
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.mixed):
+            loss = plain_loss(self.model, self.spec.task, self.batch)
+        loss.backward()
         if self.spec.optimizer.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.spec.optimizer.clip_norm)
         self.optimizer.step()

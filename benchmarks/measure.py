@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import resource
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -23,28 +25,47 @@ STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 MIB = 2**20
 
 
-def seconds(run: Run, device: torch.device) -> float:
+class Taken(NamedTuple):
+    """What one call took.
+
+    Args:
+        seconds: of the processor or, on a GPU, of the clock.
+        system: seconds of the processor that the operating system took, page faults included.
+        faults: page faults: pages of memory that the operating system handed out.
+    """
+
+    seconds: float
+    system: float = 0.0
+    faults: float = 0.0
+
+    def scaled(self, factor: float) -> Taken:
+        """The same of another amount of work."""
+        return Taken(*(factor * number for number in self))
+
+
+def taken(run: Run, device: torch.device) -> Taken:
     """Of one call."""
-    if device.type != "cuda":
-        start = time.process_time()
-        run()
-        return time.process_time() - start
-    torch.cuda.synchronize(device)
-    start = time.perf_counter()
+    cuda = device.type == "cuda"
+    clock = time.perf_counter if cuda else time.process_time
+    if cuda:
+        torch.cuda.synchronize(device)
+    before, start = resource.getrusage(resource.RUSAGE_SELF), clock()
     run()
-    torch.cuda.synchronize(device)
-    return time.perf_counter() - start
+    if cuda:
+        torch.cuda.synchronize(device)
+    seconds, after = clock() - start, resource.getrusage(resource.RUSAGE_SELF)
+    return Taken(seconds, after.ru_stime - before.ru_stime, after.ru_minflt - before.ru_minflt)
 
 
-def interleaved(forms: Mapping[str, Run], repeats: int, device: torch.device, warm: int = 1) -> dict[str, list[float]]:
-    """Seconds of every form, ``repeats`` times in turn, after ``warm`` rounds that do not count."""
-    times: dict[str, list[float]] = {name: [] for name in forms}
+def interleaved(forms: Mapping[str, Run], repeats: int, device: torch.device, warm: int = 1) -> dict[str, list[Taken]]:
+    """What every form takes, ``repeats`` times in turn, after ``warm`` rounds that do not count."""
+    results: dict[str, list[Taken]] = {name: [] for name in forms}
     for round_ in range(warm + repeats):
         for name, run in forms.items():
-            taken = seconds(run, device)
+            found = taken(run, device)
             if round_ >= warm:
-                times[name].append(taken)
-    return times
+                results[name].append(found)
+    return results
 
 
 def peak_memory(run: Run, device: torch.device) -> float | None:
@@ -71,11 +92,23 @@ def _status(key: str) -> int:
     return int(line.split()[1])
 
 
-def compared(row: Row, plain: Sequence[float], ours: Sequence[float], at_least: float | None = None) -> Row:
-    """The row with medians, their ratio, its spread over the repeats, and the verdict on an aim for the ratio."""
-    ratios = [a / b for a, b in zip(plain, ours, strict=True)]
-    medians = statistics.median(plain), statistics.median(ours)
-    return judged(row, *medians, spread=(min(ratios), max(ratios)), at_least=at_least)
+def median(calls: Sequence[Taken]) -> float:
+    """Seconds of the middle call."""
+    return statistics.median(call.seconds for call in calls)
+
+
+def compared(row: Row, plain: Sequence[Taken], ours: Sequence[Taken], at_least: float | None = None) -> Row:
+    """The row with medians, their ratio, its spread over the repeats, the verdict on an aim for it, and the use."""
+    ratios = [a.seconds / b.seconds for a, b in zip(plain, ours, strict=True)]
+    row = judged(row, median(plain), median(ours), spread=(min(ratios), max(ratios)), at_least=at_least)
+    return replace(row, used=f"plain {told_use(plain)}; ours {told_use(ours)}")
+
+
+def told_use(calls: Sequence[Taken]) -> str:
+    """Page faults a call and the system's share of the time, over all calls."""
+    faults = sum(call.faults for call in calls) / len(calls)
+    share = sum(call.system for call in calls) / sum(call.seconds for call in calls)
+    return f"{faults:,.0f} page faults, {share:.0%} of the time in the system"
 
 
 def judged(

@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 
 import torch
 
+PRECISIONS = ("fp32", "bf16")
+BF16_BESIDE_FP32 = "ours in bf16 beside plain in fp32"
+"""What a row is called that compares the project's form with how the authors train; all others have one precision."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -50,6 +54,7 @@ class Row:
         aim: what was wanted.
         met: whether it holds.
         floor: operations and bytes that were counted, and what they would take at this machine's measured rates.
+        used: page faults a call and share of the time in the operating system, of both forms.
         note: what else has to be known.
     """
 
@@ -64,6 +69,7 @@ class Row:
     aim: str = ""
     met: bool | None = None
     floor: str = ""
+    used: str = ""
     note: str = ""
 
 

@@ -100,7 +100,7 @@ class WeightedMean(Normalization):
 
     As in the reference implementation ``eps`` is added to every attention weight, so that a slot that wins nothing gets
     the plain mean of the values. Adding :math:`\epsilon \sum_n v_n` after the product is the same without a second
-    (B, K, N) tensor.
+    (B, K, N) tensor, and :math:`\sum_n v_n = \sum_k \tilde u_k`, since attention sums to one over the slots.
 
     Example:
         >>> values, attention = torch.tensor([[[1.0], [3.0]]]), torch.tensor([[[0.5, 0.0], [0.25, 0.75]]])
@@ -114,9 +114,9 @@ class WeightedMean(Normalization):
 
     def normalize(self, values: Tensor, attention: Tensor, statistics: Statistics | None) -> tuple[Tensor, None]:
         """Divide by the sum of a slot's attention (Eq. 4)."""
-        value_sum_B1D = at_least_float32(values).sum(dim=1, keepdim=True)
+        sums_BKD = aggregate(values, attention)
         mass_BK1 = at_least_float32(attention).sum(dim=2, keepdim=True)
-        codes_BKD = aggregate(values, attention) + self.eps * value_sum_B1D
+        codes_BKD = sums_BKD + self.eps * sums_BKD.sum(dim=1, keepdim=True)
         return codes_BKD / (mass_BK1 + self.eps * values.shape[1]), None
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
@@ -21,7 +19,9 @@ class SlotAttention(nn.Module):
         self.to_k = nn.Linear(input_dim, slot_dim, bias=False)
         self.to_v = nn.Linear(input_dim, slot_dim, bias=False)
         self.gru = nn.GRUCell(slot_dim, slot_dim)
-        self.mlp = nn.Sequential(nn.Linear(slot_dim, hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, slot_dim))
+        self.mlp = nn.Sequential(
+            nn.Linear(slot_dim, hidden_dim), nn.ReLU(inplace=True), nn.Linear(hidden_dim, slot_dim)
+        )
         self.slots_mu = nn.Parameter(torch.zeros(1, 1, slot_dim))
         self.slots_log_sigma = nn.Parameter(torch.zeros(1, 1, slot_dim))
 
@@ -33,7 +33,7 @@ class SlotAttention(nn.Module):
         for _ in range(iterations or self.iterations):
             previous = slots
             q = self.to_q(self.norm_slots(slots))
-            dots = torch.einsum("bid,bjd->bij", q, k) / math.sqrt(q.shape[-1])
+            dots = torch.einsum("bid,bjd->bij", q, k) * q.shape[-1] ** -0.5
             attention = dots.softmax(dim=1)
             weights = (attention + 1e-8) / (attention + 1e-8).sum(dim=-1, keepdim=True)
             updates = torch.einsum("bjd,bij->bid", v, weights)

@@ -22,7 +22,7 @@ class FeatureDecoder(nn.Module):
 
     def forward(self, slots: Tensor) -> tuple[Tensor, Tensor]:
         """Reconstruction (B, N, F) and masks (B, K, N)."""
-        x = slots.unsqueeze(2).repeat(1, 1, len(self.positions), 1) + self.positions
+        x = slots.unsqueeze(2) + self.positions
         for layer in (self.first, *self.middle):
             x = torch.relu(layer(x))
         features, alpha = self.last(x).split([self.last.out_features - 1, 1], dim=-1)
@@ -59,5 +59,6 @@ class FeatureAutoencoder(nn.Module):
         return self.decoder(slots)
 
     def loss(self, features: Tensor, noise: Tensor) -> Tensor:
-        """Mean squared error."""
-        return nn.functional.mse_loss(self(features, noise)[0], features)
+        """Mean squared error of every scene, then their mean."""
+        errors = nn.functional.mse_loss(self(features, noise)[0], features, reduction="none")
+        return errors.mean(dim=(1, 2)).mean()

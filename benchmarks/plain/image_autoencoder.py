@@ -44,7 +44,7 @@ class Encoder(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Tokens (B, N, C)."""
         x = self.position(self.convs(image))
-        return self.head(x.flatten(2).transpose(1, 2))
+        return self.head(x.permute(0, 2, 3, 1).flatten(1, 2))
 
 
 class Decoder(nn.Module):
@@ -64,7 +64,7 @@ class Decoder(nn.Module):
     def forward(self, slots: Tensor) -> Tensor:
         """RGB and alpha of every slot, shape (B, K, 4, H, W)."""
         B, K, D = slots.shape
-        x = slots.reshape(B * K, D, 1, 1).repeat(1, 1, 8, 8)
+        x = slots.reshape(B * K, D, 1, 1).expand(-1, -1, 8, 8)
         x = self.layers(self.position(x))
         return x.reshape(B, K, *x.shape[1:])
 
@@ -94,5 +94,5 @@ class ConvAutoencoder(nn.Module):
         return (rgb * masks).sum(dim=1), masks
 
     def loss(self, image: Tensor, noise: Tensor) -> Tensor:
-        """Mean squared error."""
-        return nn.functional.mse_loss(self(image, noise)[0], image)
+        """Mean squared error of every image, then their mean."""
+        return nn.functional.mse_loss(self(image, noise)[0], image, reduction="none").mean(dim=(1, 2, 3)).mean()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
@@ -37,12 +38,9 @@ class SetPredictor(nn.Module):
 
 
 def matched_loss(predictions: Tensor, targets: Tensor) -> Tensor:
-    """Huber loss of each scene's best matching of slots (B, K, 19) and objects (B, M, 19), scene by scene."""
-    losses = []
-    for predicted, target in zip(predictions, targets, strict=True):
-        pairs = huber_loss(
-            predicted[:, None].expand(-1, len(target), -1), target.expand(len(predicted), -1, -1), reduction="none"
-        ).mean(dim=-1)
-        slots, objects = linear_sum_assignment(pairs.detach().numpy(force=True))
-        losses.append(pairs[slots, objects].mean())
-    return torch.stack(losses).mean()
+    """Huber loss of each scene's best matching of slots (B, K, 19) and objects (B, M, 19), averaged over all pairs."""
+    pairs = torch.broadcast_tensors(predictions[:, :, None], targets[:, None])
+    losses = huber_loss(*pairs, reduction="none").mean(dim=-1)
+    matchings = np.array([linear_sum_assignment(costs) for costs in losses.detach().numpy(force=True)])
+    scenes = np.arange(len(matchings))[:, None]
+    return losses[scenes, matchings[:, 0], matchings[:, 1]].mean()

@@ -148,9 +148,13 @@ class FeatureDecoder(nn.Module):
         """Compute the last hidden layer of some patches, mixed by their masks, (B, N, H), and the masks, (B, N, K)."""
         # The slot axis comes after the patches, so that mixing needs no transposed copy.
         hidden_BNKH: Tensor = (slot_term_BKH[:, None] + self.first(positions)[:, None]).relu_()
+        shape_BNK = hidden_BNKH.shape[:-1]
+        # Of more than two axes a layer returns a view, and autograd copies what is changed in place through a view.
+        rows = hidden_BNKH.flatten(0, 2)
         for layer in self.middle:
-            hidden_BNKH = layer(hidden_BNKH).relu_()
-        logits_BNK = linear(hidden_BNKH, self.last.weight[-1:], self.last.bias[-1:]).squeeze(-1)
+            rows = layer(rows).relu_()
+        logits_BNK = linear(rows, self.last.weight[-1:], self.last.bias[-1:]).view(shape_BNK)
+        hidden_BNKH = rows.view(*shape_BNK, -1)
         masks_BNK = at_least_float32(logits_BNK).softmax(dim=-1)
         return (masks_BNK.to(hidden_BNKH.dtype).unsqueeze(-2) @ hidden_BNKH).squeeze(-2), masks_BNK
 

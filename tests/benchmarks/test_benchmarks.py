@@ -1,5 +1,6 @@
 """The benchmark's machinery, never a time: what is counted, compared, told and kept."""
 
+import mmap
 import shutil
 from dataclasses import replace
 
@@ -8,17 +9,27 @@ import torch
 
 from benchmarks import __main__ as command
 from benchmarks import feature_decoder, readers, report, scores, side_by_side, slot_attention, training_step
-from benchmarks.counting import Count, Rates, count
+from benchmarks.counting import Count, Rates, count, measured_rates
 from benchmarks.evaluation import cases, evaluation_spec, noise_split, separately
-from benchmarks.forms import plain_model
-from benchmarks.measure import compared, interleaved, judged, peak_memory
+from benchmarks.forms import Ours, Plain, make_batch, plain_model
+from benchmarks.measure import Taken, compared, interleaved, judged, peak_memory, taken
 from benchmarks.settings import Row, Settings
-from slotnorm_book.analyses.benchmark_results import benchmark_table, describe_loads, floor_table, read_benchmark
+from slotnorm.tasks import ObjectDiscovery
+from slotnorm_book.analyses.benchmark_results import (
+    NOT_MEASURED,
+    benchmark_table,
+    describe_limits,
+    describe_loads,
+    floor_table,
+    read_benchmark,
+)
 from slotnorm_book.experiments.test_sets import evaluate
+from slotnorm_book.figures.cost import draw_benchmark_ratios
 
 CPU = torch.device("cpu")
 QUICK = Settings(quick=True, repeats=1)
 ROW = Row("subject", "what", "size", "s")
+TINY = ObjectDiscovery(16, num_slots=3, slot_dim=8, channels=8, encoder_layers=2, hidden_dim=8)
 
 
 def test_forms_are_run_in_turn_and_the_first_round_does_not_count():
@@ -29,11 +40,32 @@ def test_forms_are_run_in_turn_and_the_first_round_does_not_count():
     assert {name: len(taken) for name, taken in times.items()} == {"plain": 3, "ours": 3}
 
 
+def about(device):
+    return {"device": device, "edition": report.EDITION, "load": 2.0, "rates": {"product in fp32": 9}}
+
+
+def calls(*seconds):
+    return [Taken(each) for each in seconds]
+
+
 def test_ratios_are_of_medians_with_the_range_over_repeats():
-    row = compared(ROW, [2.0, 4.0, 30.0], [1.0, 2.0, 5.0], at_least=2.0)
+    row = compared(ROW, calls(2.0, 4.0, 30.0), calls(1.0, 2.0, 5.0), at_least=2.0)
     assert (row.plain, row.ours, row.ratio, row.spread, row.met) == (4.0, 2.0, 2.0, (2.0, 6.0), True)
     assert judged(ROW, 3.0, 2.0, at_least=2.0).met is False
     assert judged(ROW, None, 2.0, at_least=2.0).met is None
+
+
+def test_page_faults_and_the_time_of_the_system_are_told_of_both_forms():
+    row = compared(ROW, [Taken(2.0, system=0.5, faults=1000), Taken(2.0, faults=2000)], calls(1.0, 1.0))
+    plain, ours = "1,500 page faults, 12% of the time in the system", "0 page faults, 0% of the time in the system"
+    assert row.used == f"plain {plain}; ours {ours}"
+
+
+def test_a_call_that_touches_new_memory_has_page_faults():
+    size = 64 * 2**20
+    found = taken(lambda: mmap.mmap(-1, size).write(bytes(size)), CPU)
+    assert found.faults > 10
+    assert found.seconds > 0
 
 
 def test_peak_memory_is_what_a_call_takes_at_most():
@@ -51,8 +83,37 @@ def test_operations_of_products_and_bytes_of_everything_are_counted():
     assert count(prepare) == Count(operations=2 * 3 * 5 * 7, bytes=4 * (15 + 35 + 21) + 4 * 2 * 21)
 
 
-def test_a_floor_is_operations_over_the_measured_rate():
-    assert Rates(operations=2e9, bytes=1e9).floor(Count(4 * 10**9, 0)) == 2.0
+def test_the_limit_is_the_fastest_way():
+    rates = Rates({"product in fp32": 1e9, "convolution in fp32": 2e9}, bytes=1e9)
+    assert rates.floor(Count(4 * 10**9, 0)) == 2.0
+    assert rates.share(Count(4 * 10**9, 0), 8.0) == "25% of the limit, 2 GFLOP/s in a convolution in fp32"
+
+
+def test_three_ways_are_measured():
+    rates = measured_rates(CPU, quick=True)
+    assert list(rates.ways) == ["product in fp32", "convolution in fp32", "product in bf16"]
+    assert min(rates.ways.values()) > 0
+
+
+def test_every_training_step_has_both_precisions_on_both_sides():
+    spec = command.training_step.spec(TINY, 2)
+    for precision, dtype in {"fp32": torch.float32, "bf16": torch.bfloat16}.items():
+        each = replace(spec, precision=precision)
+        batch = make_batch(each, CPU)
+        for form in (Plain(each, batch), Ours(each, batch)):
+            found = []
+            form.model.encoder.convs[0].register_forward_hook(lambda *a, found=found: found.append(a[-1].dtype))
+            form()
+            assert found == [dtype]
+
+
+def test_on_a_gpu_the_aim_is_for_ours_in_bf16_beside_plain_in_fp32():
+    cards = command.ON_A_GPU
+    assert [what for whats in cards.values() for what, aim in whats.items() if "x" in aim] == [
+        "CLEVR, Tables 2 and 3, ours in bf16 beside plain in fp32",
+        "MOVi-C, Tables 4 and 5, ours in bf16 beside plain in fp32",
+        "time, ours in bf16 beside plain in fp32",
+    ]
 
 
 def test_a_step_keeps_no_attention_but_the_softmax_output():
@@ -131,11 +192,11 @@ def test_rates_are_items_over_seconds_of_clock_and_processor(monkeypatch):
 
 
 def test_subjects_are_kept_beside_each_other_and_read_back(tmp_path):
-    path, one, two = tmp_path / "results.json", {"device": "cpu: one"}, {"device": "two"}
-    report.write(path, "a", [compared(ROW, [2.0], [1.0])], one)
+    path, one, two = tmp_path / "results.json", about("one"), about("two")
+    report.write(path, "a", [compared(ROW, calls(2.0), calls(1.0))], one)
     report.write(path, "b", [Row("b", "other", "", "MiB", note="not measured")], one)
-    report.write(path, "a", [compared(ROW, [5.0], [1.0])], two)
-    report.write(path, "a", [compared(ROW, [3.0], [1.0])], one)
+    report.write(path, "a", [compared(ROW, calls(5.0), calls(1.0))], two)
+    report.write(path, "a", [compared(ROW, calls(3.0), calls(1.0))], one)
     rows, machines = read_benchmark(path)
     assert rows["what"].tolist() == ["what", "other", "what"]
     assert rows["device"].tolist() == ["one", "one", "two"]
@@ -143,8 +204,26 @@ def test_subjects_are_kept_beside_each_other_and_read_back(tmp_path):
     assert machines == {"one": {"a": one, "b": one}, "two": {"a": two}}
 
 
+def test_numbers_of_another_edition_are_removed_when_a_file_is_written(tmp_path):
+    path, old = tmp_path / "results.json", about("one")
+    for stale in (old | {"edition": report.EDITION - 1}, {"device": "two"}):
+        report.write(path, "a", [ROW], stale)
+    report.write(path, "b", [replace(ROW, subject="b")], old)
+    assert read_benchmark(path)[1] == {"one": {"b": old}}
+
+
+def test_a_quick_run_says_nothing_about_speed(monkeypatch, capsys, tmp_path):
+    monkeypatch.setitem(command.SUBJECTS, "a", lambda settings: iter([ROW]))
+    assert command.main(["--quick", "--only", "a"]) == 0
+    assert capsys.readouterr().out.endswith("Its numbers say nothing about speed.\n")
+    path = tmp_path / "results.json"
+    assert command.main(["--quick", "--only", "a", "--json", str(path)]) == 2
+    assert "--quick measures no speed" in capsys.readouterr().err
+    assert not path.exists()
+
+
 def test_the_table_is_markdown_of_one_width():
-    lines = report.markdown([compared(ROW, [2.0], [1.0], at_least=1.5)], {"processor": "one"}).splitlines()
+    lines = report.markdown([compared(ROW, calls(2.0), calls(1.0), at_least=1.5)], {"processor": "one"}).splitlines()
     table = [line for line in lines if line.startswith("|")]
     assert len({line.count("|") for line in table}) == 1
     assert "2.00x (2.00 to 2.00)" in table[-1]
@@ -153,33 +232,46 @@ def test_the_table_is_markdown_of_one_width():
 
 def test_the_committed_numbers_say_what_they_were_measured_on():
     rows, machines = read_benchmark()
-    assert any(set(subjects) == set(command.SUBJECTS) for subjects in machines.values())
+    assert all(set(subjects) <= set(command.SUBJECTS) for subjects in machines.values())
     assert set(zip(rows["device"], rows["subject"], strict=True)) == {
         (device, subject) for device, subjects in machines.items() for subject in subjects
     }
     for device, about in ((device, about) for device, subjects in machines.items() for about in subjects.values()):
-        assert about["device"].removeprefix("cpu: ") == device
+        assert about["device"] == device
+        assert about["edition"] == report.EDITION
         assert not about["quick"]
-        assert {"processor", "cores", "load", "load_after", "versions", "commit", "date"} <= about.keys()
+        assert {"processor", "cores", "load", "load_after", "rates", "versions", "commit", "date"} <= about.keys()
     unmeasured = rows[rows["ours"].isna()]
     assert unmeasured["note"].str.startswith("not measured: ").all()
 
 
 def test_the_page_s_table_tells_what_was_met_missed_and_not_measured(tmp_path):
-    path, about = tmp_path / "results.json", {"device": "cpu: one", "load": 2.0}
+    path = tmp_path / "results.json"
     aimed = replace(ROW, aim="≥ 1.5x", floor="3 GFLOP")
     rows = [
-        compared(aimed, [2.0], [1.0], at_least=1.5),
-        compared(replace(aimed, what="slow"), [1.0], [1.0], at_least=1.5),
+        compared(aimed, calls(2.0), calls(1.0), at_least=1.5),
+        compared(replace(aimed, what="slow"), calls(1.0), calls(1.0), at_least=1.5),
         Row("b", "other", "", "MiB", aim="≥ 4x", note="not measured"),
         Row("b", "alone", "", "MiB", ours=7.0),
     ]
-    report.write(path, "a", rows, about)
-    report.write(path, "a", rows[:1], about | {"device": "two"})
+    report.write(path, "a", rows, about("one"))
+    report.write(path, "a", rows[:1], about("two"))
     found, machines = read_benchmark(path)
     table = benchmark_table(found)
     assert table["one"].tolist() == ["2 → 1 s, 2×, met", "1 → 1 s, 1×, **missed**", "not measured", "7 MiB"]
     assert table["two"].tolist() == ["2 → 1 s, 2×, met", "–", "–", "–"]
     assert table["aim"].tolist() == ["≥ 1.5x", "≥ 1.5x", "≥ 4x", ""]
     assert floor_table(found)["device"].tolist() == ["one", "one", "two"]
+    assert floor_table(found)["memory and system"].tolist() == [rows[0].used] * 3
     assert describe_loads(machines) == "one (load 2 to 2), two (load 2 to 2)"
+    assert describe_limits(machines) == "one: 9 in a product in fp32; two: 9 in a product in fp32"
+
+
+def test_the_page_says_where_nothing_is_measured(tmp_path):
+    path = tmp_path / "results.json"
+    path.write_text("{}")
+    rows, machines = read_benchmark(path)
+    for table in (benchmark_table(rows), floor_table(rows)):
+        assert table.to_numpy().tolist() == [[NOT_MEASURED]]
+    assert describe_loads(machines) == describe_limits(machines) == NOT_MEASURED
+    assert [text.get_text() for text in draw_benchmark_ratios(rows).texts] == [NOT_MEASURED]

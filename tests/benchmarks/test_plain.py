@@ -7,6 +7,7 @@ from benchmarks import plain
 from benchmarks.forms import make_batch, plain_loss, plain_model
 from benchmarks.training_step import spec
 from slotnorm import SlotAttention
+from slotnorm.metrics.segmentation import foreground_adjusted_rand_index
 from slotnorm.models.feature_autoencoder import FeatureDecoder
 from slotnorm.tasks import FeatureDiscovery, ObjectDiscovery, PropertyPrediction
 
@@ -66,3 +67,9 @@ def test_the_feature_decoder_is_that_of_the_package():
     slots = torch.randn(2, 3, 4).double()
     for got, expected in zip(yardstick(slots), ours(slots), strict=True):
         torch.testing.assert_close(got, expected, **CLOSE)
+
+
+def test_the_product_of_one_hot_masks_is_the_package_s_f_ari():
+    true, found = torch.randint(4, (5, 8, 8)), torch.randint(6, (5, 8, 8))
+    got, expected = plain.foreground_adjusted_rand_index(true, found), foreground_adjusted_rand_index(true, found)
+    torch.testing.assert_close(got, expected, **CLOSE)

@@ -1,11 +1,13 @@
 """Reads what ``make bench`` measured: speed and memory, compared with plain forms of the same computations.
 
-``benchmarks/results.json`` maps a device, such as ``"AMD EPYC"``, to subjects, such as ``"training step"``, and each
-of these to ``machine`` (``processor``, ``cores``, ``load``, ``load_after``, ``versions``, ``commit``, ``device``,
-``date``, …) and ``rows``. A row has ``subject``, ``what``, ``size``, ``unit``, ``plain`` and ``ours`` (medians;
-``None`` was not measured), ``ratio`` (above 1 ours is better), ``spread`` (smallest and largest ratio of the repeats),
-``aim``, ``met``, ``floor`` and ``note``. ``subject``, ``what``, ``aim``, ``floor`` and ``note`` are written by
-``benchmarks`` and may hold Markdown; the device's name is the machine's.
+``benchmarks/results.json`` maps a device, such as ``"AMD EPYC (26-2, AVX-512 BF16)"``, to subjects, such as ``"training
+step"``, and each of these to ``machine`` (``processor``, ``cores``, ``load``, ``load_after``, ``rates``, ``versions``,
+``commit``, ``device``, ``date``, …) and ``rows``. A row has ``subject``, ``what``, ``size``, ``unit``, ``plain`` and
+``ours`` (medians; ``None`` was not measured), ``ratio`` (above 1 ours is better), ``spread`` (range over
+repeats), ``aim``, ``met``, ``floor``, ``used`` and ``note``. ``subject``, ``what``, ``aim``, ``floor``, ``used``
+and ``note`` are written by ``benchmarks`` and may hold Markdown; the device's name is the machine's.
+
+Nothing is measured between a change of the benchmark and its next run; tables and texts then say so.
 """
 
 from __future__ import annotations
@@ -20,6 +22,9 @@ import pandas as pd
 from slotnorm_book.checkout import BENCHMARK
 from slotnorm_book.markup import MarkdownTable, escape_markdown
 
+COLUMNS = ["device", "subject", "what", "size", "unit", "plain", "ours", "ratio", "spread", "aim", "met"]
+COLUMNS += ["floor", "used", "note"]
+NOT_MEASURED = "not measured since the benchmark last changed"
 Machines = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """Device and subject to the machine that the numbers were measured on."""
 
@@ -32,11 +37,13 @@ def read_benchmark(path: Path | str = BENCHMARK) -> tuple[pd.DataFrame, Machines
     machines = {
         device: {name: part["machine"] for name, part in subjects.items()} for device, subjects in content.items()
     }
-    return pd.DataFrame(rows), machines
+    return pd.DataFrame(rows, columns=COLUMNS), machines
 
 
 def benchmark_table(rows: pd.DataFrame) -> MarkdownTable:
     """Tabulate measurements for :func:`slotnorm_book.notebook.show_table`: a row each, and a column per device."""
+    if rows.empty:
+        return MarkdownTable([(NOT_MEASURED,)], columns=["what"])
     devices = rows["device"].unique()
     lines = []
     for (subject, what, size), same in rows.groupby(["subject", "what", "size"], sort=False):
@@ -48,19 +55,30 @@ def benchmark_table(rows: pd.DataFrame) -> MarkdownTable:
 
 
 def floor_table(rows: pd.DataFrame) -> MarkdownTable:
-    """Tabulate the measurements that have a floor: what was counted, and its least time at the device's rates."""
-    counted = rows[rows["floor"] != ""]
+    """Tabulate what was counted, with its least time at the device's rates, and what the operating system had to do."""
+    counted = rows[(rows["floor"] != "") | (rows["used"] != "")]
+    if counted.empty:
+        return MarkdownTable([(NOT_MEASURED,)], columns=["what"])
     lines = [
         {
             "what": f"**{row.subject}**: {row.what}",
             "device": escape_markdown(row.device),
             "ours": f"{_format_number(row.ours)} {row.unit}",
             "counted, and its least time": row.floor,
-            "note": row.note,
+            "memory and system": "; ".join(filter(None, (row.note, row.used))),
         }
         for row in counted.itertuples()
     ]
     return MarkdownTable(lines)
+
+
+def describe_limits(machines: Machines) -> str:
+    """List the devices as text, each with the operations per second that it reached by each way of computing."""
+    texts = []
+    for device, subjects in machines.items():
+        rates = next(iter(subjects.values()))["rates"]
+        texts.append(f"{device}: " + ", ".join(f"{rate:,} in a {way}" for way, rate in rates.items()))
+    return "; ".join(texts) or NOT_MEASURED
 
 
 def describe_loads(machines: Machines) -> str:
@@ -69,7 +87,7 @@ def describe_loads(machines: Machines) -> str:
     for device, subjects in machines.items():
         load = [float(about["load"]) for about in subjects.values()]
         texts.append(f"{device} (load {min(load):.2g} to {max(load):.2g})")
-    return ", ".join(texts)
+    return ", ".join(texts) or NOT_MEASURED
 
 
 def _format_cell(row: Any) -> str:

@@ -13,6 +13,9 @@ from typing import Any
 import torch
 
 PACKAGES = ("slotnorm", "torch", "numpy")
+CPUINFO = Path("/proc/cpuinfo")
+_VECTORS = {"avx512_bf16": "AVX-512 BF16", "avx512f": "AVX-512", "avx2": "AVX2"}
+"""Flag of ``/proc/cpuinfo`` to the vector instructions that it stands for, the newest first."""
 
 
 def collect_provenance(
@@ -67,9 +70,29 @@ def git_commit() -> str:
     return done.stdout.strip()
 
 
+def processor_kind() -> str:
+    """Return the name of the processor with family, model and instruction sets: ``"AMD EPYC (26-2, AVX-512 BF16)"``.
+
+    Cloud machines of different speed share a name. Where the system tells no more than the name, it is all there is.
+    """
+    about = _cpuinfo()
+    flags = about.get("flags", "").split()
+    vectors = [name for flag, name in _VECTORS.items() if flag in flags][:1]
+    matrices = ["AMX"] if "amx_tile" in flags else []
+    model = [f"{about['cpu family']}-{about['model']}"] if {"cpu family", "model"} <= about.keys() else []
+    told = ", ".join(model + matrices + vectors)
+    return f"{_processor()} ({told})" if told else _processor()
+
+
 def _processor() -> str:
+    return _cpuinfo().get("model name") or platform.processor() or platform.machine()
+
+
+def _cpuinfo() -> dict[str, str]:
+    """Read what Linux tells of the first core; empty elsewhere."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+        core = CPUINFO.read_text(encoding="utf-8").split("\n\n", 1)[0]
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in core.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}

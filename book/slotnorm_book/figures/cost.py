@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from slotnorm_book.analyses.benchmark_results import NOT_MEASURED
 from slotnorm_book.analyses.cost import NOT_RECORDED, compare_with_baseline
 from slotnorm_book.figures.style import OKABE_ITO, PHONE_WIDTH, add_variant_legend, look_of, placeholder_figure
 
@@ -45,13 +46,15 @@ DEVICES = (("o", OKABE_ITO["blue"]), ("D", OKABE_ITO["orange"]), ("s", OKABE_ITO
 def draw_benchmark_ratios(rows: pd.DataFrame) -> Figure:
     """Draw by which factor the project's forms are better, a line per measurement and a mark per device.
 
-    A bar marks the aim.
+    A bar marks the aim. Where nothing is measured, the figure says so.
 
     Args:
         rows: from :func:`slotnorm_book.analyses.benchmark_results.read_benchmark`; rows without a plain form are
             left out.
     """
     known = rows[rows["ratio"].notna() & (rows["subject"] != "side by side")]
+    if known.empty:
+        return placeholder_figure(NOT_MEASURED)
     names = [f"{subject}: {what}" for subject, what in zip(known["subject"], known["what"], strict=True)]
     places = {name: place for place, name in enumerate(dict.fromkeys(names))}
     fig, ax = plt.subplots(figsize=(PHONE_WIDTH, 0.42 * len(places) + 1.1))
