@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from slotnorm.initialization import glorot_, reset_submodules
@@ -96,6 +96,7 @@ class SlotAttention(nn.Module):
         iterations: int | None = None,
         slots: Float[Tensor, "batch slots dim"] | None = None,
         generator: torch.Generator | None = None,
+        mask: Bool[Tensor, "batch inputs"] | None = None,
     ) -> tuple[Float[Tensor, "batch slots dim"], Float[Tensor, "batch slots inputs"]]:
         """Refine slots and return them with the attention of the last iteration.
 
@@ -104,26 +105,34 @@ class SlotAttention(nn.Module):
             num_slots, iterations: K and refinement steps in this call.
             slots: initial slots, shape (B, K, D); random ones by default.
             generator: draws the random initial slots; on the device of the module.
+            mask: true where there is a token, shape (B, N); elsewhere is padding, whose content has no effect.
 
         Returns:
-            The slots, shape (B, K, D), and the attention, shape (B, K, N), which sums to one over the slots.
+            The slots, shape (B, K, D), and the attention, shape (B, K, N), which sums to one over the slots and is zero
+            at padding.
 
         Raises:
-            ValueError: if a count is below 1, there are no input tokens, or inputs or initial slots have another shape.
+            ValueError: if a count is below 1, there are no input tokens, or inputs, mask or initial slots have another
+                shape.
         """
         iterations = self.iterations if iterations is None else iterations
         require_positive(iterations=iterations)
         if inputs.ndim != 3 or not inputs.shape[1]:
             raise ValueError(f"inputs must have shape (B, N, input_dim) with N at least 1, got {tuple(inputs.shape)}")
+        if mask is not None:
+            if mask.shape != inputs.shape[:2] or mask.dtype != torch.bool:
+                asked = f"mask must be bool of shape {tuple(inputs.shape[:2])}, true where there is a token"
+                raise ValueError(f"{asked}; got {mask.dtype} of shape {tuple(mask.shape)}")
+            inputs = inputs.masked_fill(~mask.unsqueeze(2), 0)  # NaN in the padding would reach the gradients
         slots_BKD = self._initial_slots(inputs, num_slots, slots, generator)
         with without_autocast(inputs.device):
             keys_BND, values_BND = self.keys_and_values(inputs.to(self.slots_mu.dtype))
             statistics = None
             for _ in range(iterations):
                 attn_BKN = self.attend(slots_BKD, keys_BND)
-                codes_BKD, statistics = self.normalization(values_BND, attn_BKN, statistics)
+                codes_BKD, statistics = self.normalization(values_BND, attn_BKN, statistics, mask)
                 slots_BKD = self.update(slots_BKD, codes_BKD)
-        return slots_BKD, attn_BKN
+        return slots_BKD, attn_BKN if mask is None else attn_BKN.masked_fill(~mask.unsqueeze(1), 0)
 
     def initial_slots(self, noise: Float[Tensor, "batch slots dim"]) -> Float[Tensor, "batch slots dim"]:
         r"""Make initial slots :math:`\mu + \exp(\log\sigma)\,\epsilon` from standard normal noise, all (B, K, D)."""

@@ -18,7 +18,7 @@ from typing import cast, final
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
@@ -59,7 +59,7 @@ class Normalization(nn.Module, ABC):
 
     Example:
         >>> class Sum(Normalization):
-        ...     def normalize(self, values, attention, statistics):
+        ...     def normalize(self, values, attention, statistics, tokens):
         ...         return aggregate(values, attention), None
         >>> Sum()(torch.ones(1, 4, 2), torch.full((1, 1, 4), 0.5))[0].tolist()
         [[[2.0, 2.0]]]
@@ -70,6 +70,7 @@ class Normalization(nn.Module, ABC):
         values: Float[Tensor, "batch inputs dim"],
         attention: Float[Tensor, "batch slots inputs"],
         statistics: Statistics | None = None,
+        mask: Bool[Tensor, "batch inputs"] | None = None,
     ) -> tuple[Float[Tensor, "batch slots dim"], Statistics | None]:
         """Compute the update codes of one iteration.
 
@@ -77,11 +78,17 @@ class Normalization(nn.Module, ABC):
             values: :math:`v_n`, shape (B, N, D).
             attention: :math:`\\gamma_{n,k}`, softmax over the slots, shape (B, K, N).
             statistics: ``None`` in the first iteration of a forward pass, then what that iteration returned.
+            mask: true where there is a token, shape (B, N); elsewhere is padding, which changes nothing.
 
         Returns:
             The update codes :math:`u_k`, shape (B, K, D), and statistics, which only :class:`BatchNorm` has.
         """
-        return self.normalize(values, attention, statistics)
+        if mask is None:
+            return self.normalize(values, attention, statistics, values.shape[1])
+        values = values.masked_fill(~mask.unsqueeze(2), 0)
+        attention = attention.masked_fill(~mask.unsqueeze(1), 0)
+        tokens_B11 = mask.sum(dim=1).clamp(min=1).to(at_least_float32(attention).dtype).view(-1, 1, 1)
+        return self.normalize(values, attention, statistics, tokens_B11)
 
     def reset_parameters(self) -> None:
         """Set parameters and buffers to their initial values; a subclass with any of its own extends this."""
@@ -89,9 +96,13 @@ class Normalization(nn.Module, ABC):
 
     @abstractmethod
     def normalize(
-        self, values: Tensor, attention: Tensor, statistics: Statistics | None
+        self, values: Tensor, attention: Tensor, statistics: Statistics | None, tokens: int | Tensor
     ) -> tuple[Tensor, Statistics | None]:
-        """Compute what :meth:`forward` returns, from the same arguments."""
+        """Compute what :meth:`forward` returns.
+
+        Values and attention are 0 where the mask is false. ``tokens`` is the number N of tokens; with a mask, that of
+        each example, at least 1, shape (B, 1, 1).
+        """
 
 
 @final
@@ -112,12 +123,14 @@ class WeightedMean(Normalization):
         super().__init__()
         self.eps = eps
 
-    def normalize(self, values: Tensor, attention: Tensor, statistics: Statistics | None) -> tuple[Tensor, None]:
+    def normalize(
+        self, values: Tensor, attention: Tensor, statistics: Statistics | None, tokens: int | Tensor
+    ) -> tuple[Tensor, None]:
         """Divide by the sum of a slot's attention (Eq. 4)."""
         value_sum_B1D = at_least_float32(values).sum(dim=1, keepdim=True)
         mass_BK1 = at_least_float32(attention).sum(dim=2, keepdim=True)
         codes_BKD = aggregate(values, attention) + self.eps * value_sum_B1D
-        return codes_BKD / (mass_BK1 + self.eps * values.shape[1]), None
+        return codes_BKD / (mass_BK1 + self.eps * tokens), None
 
 
 @final
@@ -134,7 +147,9 @@ class LayerNorm(Normalization):
         super().__init__()
         self.norm = nn.LayerNorm(dim, eps=eps)
 
-    def normalize(self, values: Tensor, attention: Tensor, statistics: Statistics | None) -> tuple[Tensor, None]:
+    def normalize(
+        self, values: Tensor, attention: Tensor, statistics: Statistics | None, tokens: int | Tensor
+    ) -> tuple[Tensor, None]:
         """Apply layer normalization (Sec. 2.1)."""
         return self.norm(aggregate(values, attention).to(self.norm.weight.dtype)), None
 
@@ -167,9 +182,11 @@ class WeightedSum(Normalization):
             raise ValueError(f"factor must be positive, got {factor}")
         self.scale, self.factor = scale, factor
 
-    def normalize(self, values: Tensor, attention: Tensor, statistics: Statistics | None) -> tuple[Tensor, None]:
+    def normalize(
+        self, values: Tensor, attention: Tensor, statistics: Statistics | None, tokens: int | Tensor
+    ) -> tuple[Tensor, None]:
         """Divide by C (Sec. 4.1)."""
-        scale = values.shape[1] if self.scale is None else self.scale
+        scale = tokens if self.scale is None else self.scale
         return aggregate(values, attention) / (self.factor * scale), None
 
     def extra_repr(self) -> str:
@@ -231,17 +248,22 @@ class BatchNorm(_ScalarAffine):
         self.running_mean.zero_()
         self.running_var.fill_(1.0)
 
-    def normalize(self, values: Tensor, attention: Tensor, statistics: Statistics | None) -> tuple[Tensor, Statistics]:
+    def normalize(
+        self, values: Tensor, attention: Tensor, statistics: Statistics | None, tokens: int | Tensor
+    ) -> tuple[Tensor, Statistics]:
         """Standardize by the first iteration's statistics, or in evaluation by their moving average (Eq. 13)."""
         codes_BKD = aggregate(values, attention)
         if statistics is None:
-            statistics = self._batch_statistics(codes_BKD) if self.training else (self.running_mean, self.running_var)
+            padded = isinstance(tokens, Tensor)
+            present_B11 = attention.detach().sum(dim=(1, 2), keepdim=True) > 0 if padded else None
+            running = self.running_mean, self.running_var
+            statistics = self._batch_statistics(codes_BKD, present_B11) if self.training else running
         return self.standardize(codes_BKD, *statistics), statistics
 
-    def _batch_statistics(self, codes_BKD: Tensor) -> Statistics:
+    def _batch_statistics(self, codes_BKD: Tensor, present_B11: Tensor | None) -> Statistics:
         if codes_BKD.numel() <= self.correction and not _several_ranks():
             return self.running_mean, self.running_var  # of too few numbers the variance is NaN
-        mean, var = _mean_and_variance(codes_BKD, self.correction)
+        mean, var = _mean_and_variance(codes_BKD, self.correction, present_B11)
         with torch.no_grad():
             self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
             self.running_var.lerp_(var.to(self.running_var.dtype), self.momentum)
@@ -256,15 +278,19 @@ def _several_ranks() -> bool:
     return dist.is_available() and dist.is_initialized()
 
 
-def _mean_and_variance(codes: Tensor, correction: int) -> Statistics:
-    """Compute scalar mean and variance over all axes (Eq. 12), and over all processes if there are several."""
-    if not _several_ranks():
+def _mean_and_variance(codes: Tensor, correction: int, present: Tensor | None) -> Statistics:
+    """Compute scalar mean and variance over all axes (Eq. 12), and over all processes if there are several.
+
+    ``present``, shape (B, 1, 1), says which examples have a token; the codes of the others are 0 and do not count.
+    """
+    if present is None and not _several_ranks():
         var, mean = torch.var_mean(codes, correction=correction)
         return mean, var
-    total: Callable[[Tensor], Tensor] = all_reduce
-    count = total(codes.new_tensor(codes.numel()))
+    total: Callable[[Tensor], Tensor] = all_reduce if _several_ranks() else lambda summed: summed
+    counted = torch.ones_like(codes) if present is None else present.to(codes.dtype).expand_as(codes)
+    count = total(counted.sum()).clamp(min=1 + correction)
     mean = total(codes.sum()) / count
-    return mean, total((codes - mean).square().sum()) / (count - correction)
+    return mean, total(((codes - mean) * counted).square().sum()) / (count - correction)
 
 
 @final
@@ -279,7 +305,9 @@ class KDLayerNorm(_ScalarAffine):
         True
     """
 
-    def normalize(self, values: Tensor, attention: Tensor, statistics: Statistics | None) -> tuple[Tensor, None]:
+    def normalize(
+        self, values: Tensor, attention: Tensor, statistics: Statistics | None, tokens: int | Tensor
+    ) -> tuple[Tensor, None]:
         """Standardize each instance by its own statistics (App. J)."""
         codes_BKD = aggregate(values, attention)
         var_B11, mean_B11 = torch.var_mean(codes_BKD, dim=(1, 2), keepdim=True, correction=0)

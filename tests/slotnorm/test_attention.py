@@ -89,6 +89,12 @@ def test_inputs_without_a_batch_or_without_a_token_are_refused(module, shape):
         unchecked(SlotAttention.forward)(module, torch.zeros(shape))
 
 
+@pytest.mark.parametrize("mask", [torch.ones(1, 3, dtype=torch.bool), torch.ones(2, 2).bool(), torch.ones(1, 2)])
+def test_a_mask_of_another_shape_or_type_is_refused(module, mask):
+    with pytest.raises(ValueError, match=re.escape("mask must be bool of shape (1, 2), true where there is a token")):
+        unchecked(SlotAttention.forward)(module, torch.zeros(1, 2, D), mask=mask)
+
+
 class Doubled(torch.nn.Module):
     """A map of one's own, which has no weight."""
 

@@ -45,10 +45,10 @@ class ScaledMean(Normalization):
         self.mean, self.train_slots = mean, train_slots
 
     def normalize(
-        self, values: Tensor, attention: Tensor, statistics: Statistics | None
+        self, values: Tensor, attention: Tensor, statistics: Statistics | None, tokens: int | Tensor
     ) -> tuple[Tensor, Statistics | None]:
         """Scale the trained normalization's codes; see :meth:`Normalization.forward`."""
-        codes_BKD, statistics = self.mean(values, attention, statistics)
+        codes_BKD, statistics = self.mean.normalize(values, attention, statistics, tokens)
         return codes_BKD * (self.train_slots / attention.shape[1]), statistics
 
 
