@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from slotnorm.initialization import glorot_, reset_submodules
@@ -33,9 +33,12 @@ class SlotAttention(nn.Module):
         hidden_dim: width of the residual MLP; 128 for CLEVR, 512 for MOVi.
         normalization: a name that :func:`~slotnorm.normalization.make_normalization` knows, or a module of your own.
         eps: added to the variance in the three layer normalizations; the TensorFlow reference has 1e-3.
+        bias: whether the maps to queries, keys and values have biases; the paper's have none.
+        initial_slots: ``"gaussian"``, the paper's, with one learned mean and deviation; ``"learned"``, a parameter for
+            each of the K slots, so that a call with another K needs ``slots``.
 
     Raises:
-        ValueError: if a size or count is below 1, or the normalization is unknown.
+        ValueError: if a size or count is below 1, or the normalization or the kind of initial slots is unknown.
 
     Example:
         >>> attention = SlotAttention(input_dim=64, slot_dim=64, num_slots=7, normalization="weighted_sum")
@@ -53,28 +56,34 @@ class SlotAttention(nn.Module):
         hidden_dim: int = 128,
         normalization: str | Normalization = "weighted_mean",
         eps: float = 1e-5,
+        bias: bool = False,
+        initial_slots: str = "gaussian",
     ) -> None:
         super().__init__()
+        if initial_slots not in ("gaussian", "learned"):
+            raise ValueError(f"initial_slots must be 'gaussian' or 'learned', got {initial_slots!r}")
         require_positive(input_dim=input_dim, slot_dim=slot_dim, num_slots=num_slots, hidden_dim=hidden_dim)
         require_positive(iterations=iterations)
         self.num_slots, self.iterations = num_slots, iterations
         self.norm_inputs = nn.LayerNorm(input_dim, eps=eps)
         self.norm_slots, self.norm_mlp = nn.LayerNorm(slot_dim, eps=eps), nn.LayerNorm(slot_dim, eps=eps)
-        self.to_q = nn.Linear(slot_dim, slot_dim, bias=False)
-        self.to_k = nn.Linear(input_dim, slot_dim, bias=False)
-        self.to_v = nn.Linear(input_dim, slot_dim, bias=False)
-        self.normalization = make_normalization(normalization, slot_dim)
+        self.to_q = nn.Linear(slot_dim, slot_dim, bias=bias)
+        self.to_k = nn.Linear(input_dim, slot_dim, bias=bias)
+        self.to_v = nn.Linear(input_dim, slot_dim, bias=bias)
+        self.normalization = make_normalization(normalization, slot_dim, num_slots)
         self.gru = nn.GRUCell(slot_dim, slot_dim)
         self.mlp = nn.Sequential(nn.Linear(slot_dim, hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, slot_dim))
-        self.slots_mu = nn.Parameter(torch.empty(1, 1, slot_dim))
-        self.slots_log_sigma = nn.Parameter(torch.empty(1, 1, slot_dim))
+        learned = initial_slots == "learned"
+        self.slots_mu = nn.Parameter(torch.empty(1, num_slots if learned else 1, slot_dim))
+        self.slots_log_sigma = None if learned else nn.Parameter(torch.empty(1, 1, slot_dim))
         self._draw()
 
     def reset_parameters(self) -> None:
         r"""Draw all parameters anew, as the reference implementation does, and reset all buffers.
 
         Glorot-uniform kernels and zero biases; the GRU's recurrent kernel is orthogonal as one (D, 3D) matrix;
-        :math:`\mu` and :math:`\log\sigma` of the initial slots are uniform in :math:`\pm\sqrt{3/D}`.
+        :math:`\mu` and :math:`\log\sigma` of the initial slots are uniform in :math:`\pm\sqrt{3/D}`; learned ones are
+        standard normal.
         """
         reset_submodules(self)
         self._draw()
@@ -86,8 +95,11 @@ class SlotAttention(nn.Module):
         nn.init.orthogonal_(self.gru.weight_hh)
         nn.init.zeros_(self.gru.bias_ih)
         nn.init.zeros_(self.gru.bias_hh)
-        nn.init.xavier_uniform_(self.slots_mu)
-        nn.init.xavier_uniform_(self.slots_log_sigma)
+        if self.slots_log_sigma is None:
+            nn.init.normal_(self.slots_mu)
+        else:
+            nn.init.xavier_uniform_(self.slots_mu)
+            nn.init.xavier_uniform_(self.slots_log_sigma)
 
     def forward(
         self,
@@ -95,7 +107,8 @@ class SlotAttention(nn.Module):
         num_slots: int | None = None,
         iterations: int | None = None,
         slots: Float[Tensor, "batch slots dim"] | None = None,
-        generator: torch.Generator | None = None,
+        generator: torch.Generator | int | None = None,
+        mask: Bool[Tensor, "batch inputs"] | None = None,
     ) -> tuple[Float[Tensor, "batch slots dim"], Float[Tensor, "batch slots inputs"]]:
         """Refine slots and return them with the attention of the last iteration.
 
@@ -103,31 +116,50 @@ class SlotAttention(nn.Module):
             inputs: input tokens before layer normalization, shape (B, N, input_dim).
             num_slots, iterations: K and refinement steps in this call.
             slots: initial slots, shape (B, K, D); random ones by default.
-            generator: draws the random initial slots; on the device of the module.
+            generator: draws the random initial slots; on the device of the module. Or a seed: every example then begins
+                with the same slots, whatever the batch and the device.
+            mask: true where there is a token, shape (B, N); elsewhere is padding, whose content has no effect.
 
         Returns:
-            The slots, shape (B, K, D), and the attention, shape (B, K, N), which sums to one over the slots.
+            The slots, shape (B, K, D), and the attention, shape (B, K, N), which sums to one over the slots and is zero
+            at padding.
 
         Raises:
-            ValueError: if a count is below 1, there are no input tokens, or inputs or initial slots have another shape.
+            ValueError: if a count is below 1, there are no input tokens, or inputs, mask or initial slots have another
+                shape.
         """
         iterations = self.iterations if iterations is None else iterations
         require_positive(iterations=iterations)
         if inputs.ndim != 3 or not inputs.shape[1]:
             raise ValueError(f"inputs must have shape (B, N, input_dim) with N at least 1, got {tuple(inputs.shape)}")
+        if mask is not None:
+            if mask.shape != inputs.shape[:2] or mask.dtype != torch.bool:
+                asked = f"mask must be bool of shape {tuple(inputs.shape[:2])}, true where there is a token"
+                raise ValueError(f"{asked}; got {mask.dtype} of shape {tuple(mask.shape)}")
+            inputs = inputs.masked_fill(~mask.unsqueeze(2), 0)  # NaN in the padding would reach the gradients
         slots_BKD = self._initial_slots(inputs, num_slots, slots, generator)
         with without_autocast(inputs.device):
             keys_BND, values_BND = self.keys_and_values(inputs.to(self.slots_mu.dtype))
             statistics = None
             for _ in range(iterations):
                 attn_BKN = self.attend(slots_BKD, keys_BND)
-                codes_BKD, statistics = self.normalization(values_BND, attn_BKN, statistics)
+                codes_BKD, statistics = self.normalization(values_BND, attn_BKN, statistics, mask)
                 slots_BKD = self.update(slots_BKD, codes_BKD)
-        return slots_BKD, attn_BKN
+        return slots_BKD, attn_BKN if mask is None else attn_BKN.masked_fill(~mask.unsqueeze(1), 0)
 
     def initial_slots(self, noise: Float[Tensor, "batch slots dim"]) -> Float[Tensor, "batch slots dim"]:
-        r"""Make initial slots :math:`\mu + \exp(\log\sigma)\,\epsilon` from standard normal noise, all (B, K, D)."""
-        return self.slots_mu + self.slots_log_sigma.exp() * noise
+        r"""Make initial slots :math:`\mu + \exp(\log\sigma)\,\epsilon` from standard normal noise, all (B, K, D).
+
+        Learned ones do not depend on the noise.
+
+        Raises:
+            ValueError: if there are learned slots, but not as many.
+        """
+        if self.slots_log_sigma is not None:
+            return self.slots_mu + self.slots_log_sigma.exp() * noise
+        if noise.shape[1] != self.num_slots:
+            raise ValueError(f"{self.num_slots} initial slots are learned: for {noise.shape[1]} give slots, (B, K, D)")
+        return self.slots_mu.expand_as(noise)
 
     def keys_and_values(
         self, inputs: Float[Tensor, "batch inputs input_dim"]
@@ -156,7 +188,7 @@ class SlotAttention(nn.Module):
         return new_slots + residual.to(slots.dtype)
 
     def _initial_slots(
-        self, inputs: Tensor, num_slots: int | None, slots: Tensor | None, generator: torch.Generator | None
+        self, inputs: Tensor, num_slots: int | None, slots: Tensor | None, generator: torch.Generator | int | None
     ) -> Tensor:
         batch, dim = inputs.shape[0], self.slots_mu.shape[-1]
         if num_slots is not None:
@@ -168,6 +200,9 @@ class SlotAttention(nn.Module):
                 raise ValueError(f"initial slots must have shape ({batch}, {count}, {dim}), got {given}")
             return slots.to(self.slots_mu.dtype)
         shape = batch, num_slots or self.num_slots, dim
+        if isinstance(generator, int):
+            noise_KD = torch.randn(shape[1:], generator=torch.Generator().manual_seed(generator))
+            return self.initial_slots(noise_KD.to(self.slots_mu).expand(shape))
         # torch.compile cannot trace generator=None
         source: dict[str, Any] = {} if generator is None else {"generator": generator}
         return self.initial_slots(torch.randn(shape, **source, device=self.slots_mu.device, dtype=self.slots_mu.dtype))

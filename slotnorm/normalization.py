@@ -1,8 +1,9 @@
 """The update normalizations: what is done to the update codes between the attention matrix and the slot update.
 
 Each is one class behind the signature of :meth:`Normalization.forward`, made with the slot dimension D; the paper's are
-the rows of :data:`NORMALIZATIONS`. Another package adds its own by an entry point in the group
-``slotnorm.normalizations``; models and runs then know it by name, and ``slotnorm.testing`` checks it.
+the rows of :data:`NORMALIZATIONS`, the cheapest others those of :data:`RIVALS`. Another package adds its own by an
+entry point in the group ``slotnorm.normalizations``; models and runs then know it by name, and ``slotnorm.testing``
+checks it.
 
 Shape letters: B batch, K slots, N input tokens, D slot dimension.
 """
@@ -18,15 +19,15 @@ from typing import cast, final
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
 from slotnorm.initialization import reset_submodules
 from slotnorm.numerics import at_least_float32, without_autocast
 
-__all__ = ["NORMALIZATIONS", "Normalization", "Statistics", "aggregate", "WeightedMean", "LayerNorm", "WeightedSum"]
-__all__ += ["BatchNorm", "KDLayerNorm", "make_normalization", "known_names"]
+__all__ = ["NORMALIZATIONS", "RIVALS", "Normalization", "Statistics", "aggregate", "WeightedMean", "LayerNorm"]
+__all__ += ["WeightedSum", "BatchNorm", "KDLayerNorm", "ScaledMean", "LearnedSum", "make_normalization", "known_names"]
 
 GROUP = "slotnorm.normalizations"
 """Group of the entry points with which another package adds normalizations."""
@@ -59,7 +60,7 @@ class Normalization(nn.Module, ABC):
 
     Example:
         >>> class Sum(Normalization):
-        ...     def normalize(self, values, attention, statistics):
+        ...     def normalize(self, values, attention, statistics, tokens):
         ...         return aggregate(values, attention), None
         >>> Sum()(torch.ones(1, 4, 2), torch.full((1, 1, 4), 0.5))[0].tolist()
         [[[2.0, 2.0]]]
@@ -70,6 +71,7 @@ class Normalization(nn.Module, ABC):
         values: Float[Tensor, "batch inputs dim"],
         attention: Float[Tensor, "batch slots inputs"],
         statistics: Statistics | None = None,
+        mask: Bool[Tensor, "batch inputs"] | None = None,
     ) -> tuple[Float[Tensor, "batch slots dim"], Statistics | None]:
         """Compute the update codes of one iteration.
 
@@ -77,11 +79,17 @@ class Normalization(nn.Module, ABC):
             values: :math:`v_n`, shape (B, N, D).
             attention: :math:`\\gamma_{n,k}`, softmax over the slots, shape (B, K, N).
             statistics: ``None`` in the first iteration of a forward pass, then what that iteration returned.
+            mask: true where there is a token, shape (B, N); elsewhere is padding, which changes nothing.
 
         Returns:
             The update codes :math:`u_k`, shape (B, K, D), and statistics, which only :class:`BatchNorm` has.
         """
-        return self.normalize(values, attention, statistics)
+        if mask is None:
+            return self.normalize(values, attention, statistics, values.shape[1])
+        values = values.masked_fill(~mask.unsqueeze(2), 0)
+        attention = attention.masked_fill(~mask.unsqueeze(1), 0)
+        tokens_B11 = mask.sum(dim=1).clamp(min=1).to(at_least_float32(attention).dtype).view(-1, 1, 1)
+        return self.normalize(values, attention, statistics, tokens_B11)
 
     def reset_parameters(self) -> None:
         """Set parameters and buffers to their initial values; a subclass with any of its own extends this."""
@@ -89,9 +97,13 @@ class Normalization(nn.Module, ABC):
 
     @abstractmethod
     def normalize(
-        self, values: Tensor, attention: Tensor, statistics: Statistics | None
+        self, values: Tensor, attention: Tensor, statistics: Statistics | None, tokens: int | Tensor
     ) -> tuple[Tensor, Statistics | None]:
-        """Compute what :meth:`forward` returns, from the same arguments."""
+        """Compute what :meth:`forward` returns.
+
+        Values and attention are 0 where the mask is false. ``tokens`` is the number N of tokens; with a mask, that of
+        each example, at least 1, shape (B, 1, 1).
+        """
 
 
 @final
@@ -112,12 +124,14 @@ class WeightedMean(Normalization):
         super().__init__()
         self.eps = eps
 
-    def normalize(self, values: Tensor, attention: Tensor, statistics: Statistics | None) -> tuple[Tensor, None]:
+    def normalize(
+        self, values: Tensor, attention: Tensor, statistics: Statistics | None, tokens: int | Tensor
+    ) -> tuple[Tensor, None]:
         """Divide by the sum of a slot's attention (Eq. 4)."""
         sums_BKD = aggregate(values, attention)
         mass_BK1 = at_least_float32(attention).sum(dim=2, keepdim=True)
         codes_BKD = sums_BKD + self.eps * sums_BKD.sum(dim=1, keepdim=True)
-        return codes_BKD / (mass_BK1 + self.eps * values.shape[1]), None
+        return codes_BKD / (mass_BK1 + self.eps * tokens), None
 
 
 @final
@@ -134,7 +148,9 @@ class LayerNorm(Normalization):
         super().__init__()
         self.norm = nn.LayerNorm(dim, eps=eps)
 
-    def normalize(self, values: Tensor, attention: Tensor, statistics: Statistics | None) -> tuple[Tensor, None]:
+    def normalize(
+        self, values: Tensor, attention: Tensor, statistics: Statistics | None, tokens: int | Tensor
+    ) -> tuple[Tensor, None]:
         """Apply layer normalization (Sec. 2.1)."""
         return self.norm(aggregate(values, attention).to(self.norm.weight.dtype)), None
 
@@ -149,6 +165,7 @@ class WeightedSum(Normalization):
 
     Args:
         dim, scale, factor: D, which is not used; C is ``factor * scale``, ``scale`` being N by default.
+        power: exponent of N, if no ``scale`` is given.
 
     Raises:
         ValueError: if the scale or the factor is not positive.
@@ -159,22 +176,24 @@ class WeightedSum(Normalization):
         [[[0.25], [1.25]]]
     """
 
-    def __init__(self, dim: int, scale: float | None = None, factor: float = 1.0) -> None:
+    def __init__(self, dim: int, scale: float | None = None, factor: float = 1.0, power: float = 1.0) -> None:
         super().__init__()
         if scale is not None and not scale > 0:
             raise ValueError(f"scale must be positive, or None for the number of input tokens; got {scale}")
         if not factor > 0:
             raise ValueError(f"factor must be positive, got {factor}")
-        self.scale, self.factor = scale, factor
+        self.scale, self.factor, self.power = scale, factor, power
 
-    def normalize(self, values: Tensor, attention: Tensor, statistics: Statistics | None) -> tuple[Tensor, None]:
+    def normalize(
+        self, values: Tensor, attention: Tensor, statistics: Statistics | None, tokens: int | Tensor
+    ) -> tuple[Tensor, None]:
         """Divide by C (Sec. 4.1)."""
-        scale = values.shape[1] if self.scale is None else self.scale
+        scale = (tokens if self.power == 1 else tokens**self.power) if self.scale is None else self.scale
         return aggregate(values, attention) / (self.factor * scale), None
 
     def extra_repr(self) -> str:
         """Show the scale in ``print(module)``."""
-        shown = "N" if self.scale is None else f"{self.scale}"
+        shown = f"{self.scale}" if self.scale is not None else "N" if self.power == 1 else f"N^{self.power:g}"
         return f"scale={shown}" if self.factor == 1 else f"scale={self.factor:g} {shown}"
 
 
@@ -231,17 +250,22 @@ class BatchNorm(_ScalarAffine):
         self.running_mean.zero_()
         self.running_var.fill_(1.0)
 
-    def normalize(self, values: Tensor, attention: Tensor, statistics: Statistics | None) -> tuple[Tensor, Statistics]:
+    def normalize(
+        self, values: Tensor, attention: Tensor, statistics: Statistics | None, tokens: int | Tensor
+    ) -> tuple[Tensor, Statistics]:
         """Standardize by the first iteration's statistics, or in evaluation by their moving average (Eq. 13)."""
         codes_BKD = aggregate(values, attention)
         if statistics is None:
-            statistics = self._batch_statistics(codes_BKD) if self.training else (self.running_mean, self.running_var)
+            padded = isinstance(tokens, Tensor)
+            present_B11 = attention.detach().sum(dim=(1, 2), keepdim=True) > 0 if padded else None
+            running = self.running_mean, self.running_var
+            statistics = self._batch_statistics(codes_BKD, present_B11) if self.training else running
         return self.standardize(codes_BKD, *statistics), statistics
 
-    def _batch_statistics(self, codes_BKD: Tensor) -> Statistics:
+    def _batch_statistics(self, codes_BKD: Tensor, present_B11: Tensor | None) -> Statistics:
         if codes_BKD.numel() <= self.correction and not _several_ranks():
             return self.running_mean, self.running_var  # of too few numbers the variance is NaN
-        mean, var = _mean_and_variance(codes_BKD, self.correction)
+        mean, var = _mean_and_variance(codes_BKD, self.correction, present_B11)
         with torch.no_grad():
             self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
             self.running_var.lerp_(var.to(self.running_var.dtype), self.momentum)
@@ -256,15 +280,19 @@ def _several_ranks() -> bool:
     return dist.is_available() and dist.is_initialized()
 
 
-def _mean_and_variance(codes: Tensor, correction: int) -> Statistics:
-    """Compute scalar mean and variance over all axes (Eq. 12), and over all processes if there are several."""
-    if not _several_ranks():
+def _mean_and_variance(codes: Tensor, correction: int, present: Tensor | None) -> Statistics:
+    """Compute scalar mean and variance over all axes (Eq. 12), and over all processes if there are several.
+
+    ``present``, shape (B, 1, 1), says which examples have a token; the codes of the others are 0 and do not count.
+    """
+    if present is None and not _several_ranks():
         var, mean = torch.var_mean(codes, correction=correction)
         return mean, var
-    total: Callable[[Tensor], Tensor] = all_reduce
-    count = total(codes.new_tensor(codes.numel()))
+    total: Callable[[Tensor], Tensor] = all_reduce if _several_ranks() else lambda summed: summed
+    counted = torch.ones_like(codes) if present is None else present.to(codes.dtype).expand_as(codes)
+    count = total(counted.sum()).clamp(min=1 + correction)
     mean = total(codes.sum()) / count
-    return mean, total((codes - mean).square().sum()) / (count - correction)
+    return mean, total(((codes - mean) * counted).square().sum()) / (count - correction)
 
 
 @final
@@ -279,11 +307,77 @@ class KDLayerNorm(_ScalarAffine):
         True
     """
 
-    def normalize(self, values: Tensor, attention: Tensor, statistics: Statistics | None) -> tuple[Tensor, None]:
+    def normalize(
+        self, values: Tensor, attention: Tensor, statistics: Statistics | None, tokens: int | Tensor
+    ) -> tuple[Tensor, None]:
         """Standardize each instance by its own statistics (App. J)."""
         codes_BKD = aggregate(values, attention)
         var_B11, mean_B11 = torch.var_mean(codes_BKD, dim=(1, 2), keepdim=True, correction=0)
         return self.standardize(codes_BKD, mean_B11, var_B11), None
+
+
+@final
+class ScaledMean(Normalization):
+    r"""The weighted mean times :math:`K_\text{train} / K`; the authors' code has it, the paper's text does not.
+
+    It shortens the codes as more slots share the tokens, as the weighted sum does, but takes no account of how many
+    tokens each slot has won. With the slots of the training it is the weighted mean, so a model that was trained with
+    that can be evaluated with this.
+
+    Args:
+        dim, eps: as in :class:`WeightedMean`.
+        train_slots: :math:`K_\text{train}`.
+
+    Raises:
+        ValueError: if the number of slots in training is not given.
+
+    Example:
+        >>> values, attention = torch.tensor([[[1.0], [3.0]]]), torch.tensor([[[0.5, 0.0], [0.25, 0.75]]])
+        >>> ScaledMean(dim=1, train_slots=1)(values, attention)[0].round(decimals=4).tolist()
+        [[[0.5], [1.25]]]
+    """
+
+    def __init__(self, dim: int, train_slots: int | None, eps: float = 1e-8) -> None:
+        super().__init__()
+        if train_slots is None:
+            raise ValueError("scaled_mean needs num_slots, the number of slots in training")
+        self.mean, self.train_slots = WeightedMean(dim, eps), train_slots
+
+    def normalize(
+        self, values: Tensor, attention: Tensor, statistics: Statistics | None, tokens: int | Tensor
+    ) -> tuple[Tensor, None]:
+        """Divide by the sum of a slot's attention and by K, and multiply by the number of slots in training."""
+        codes_BKD, _ = self.mean.normalize(values, attention, statistics, tokens)
+        return codes_BKD * (self.train_slots / attention.shape[1]), None
+
+    def extra_repr(self) -> str:
+        """Show the number of slots in training in ``print(module)``."""
+        return f"train_slots={self.train_slots}"
+
+
+@final
+class LearnedSum(Normalization):
+    r"""The weighted sum with a learned scalar: :math:`u_k = \alpha \tilde u_k / N`, :math:`\alpha` being 1 at first.
+
+    Example:
+        >>> values, attention = torch.tensor([[[1.0], [3.0]]]), torch.tensor([[[0.5, 0.0], [0.25, 0.75]]])
+        >>> LearnedSum(dim=1)(values, attention)[0].tolist()
+        [[[0.25], [1.25]]]
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.alpha = nn.Parameter(torch.ones(()))
+
+    def reset_parameters(self) -> None:
+        """Set the scale to one."""
+        nn.init.ones_(self.alpha)
+
+    def normalize(
+        self, values: Tensor, attention: Tensor, statistics: Statistics | None, tokens: int | Tensor
+    ) -> tuple[Tensor, None]:
+        """Divide by N and multiply by the learned scale."""
+        return self.alpha * aggregate(values, attention) / tokens, None
 
 
 NORMALIZATIONS: dict[str, Callable[[int], Normalization]] = {
@@ -295,6 +389,13 @@ NORMALIZATIONS: dict[str, Callable[[int], Normalization]] = {
     "unnormalized": partial(WeightedSum, scale=1.0),
 }
 """Name to constructor, in the paper's order. First the four variants of Section 5, then Appendix J's two ablations."""
+
+RIVALS: dict[str, Callable[[int, int | None], Normalization]] = {
+    "scaled_mean": ScaledMean,
+    "weighted_sum@sqrt": lambda dim, num_slots: WeightedSum(dim, power=0.5),
+    "weighted_sum@learned": lambda dim, num_slots: LearnedSum(dim),
+}
+"""Name to a constructor from D and the number of slots in training: not in the paper, against which they test it."""
 
 
 def scaled_name(factor: float) -> str:
@@ -315,18 +416,18 @@ def scale_factor(name: str) -> float | None:
 
 @cache
 def _installed() -> dict[str, EntryPoint]:
-    """Find other packages' normalizations, without loading them; none can take a name of the paper's."""
-    return {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in NORMALIZATIONS}
+    """Find other packages' normalizations, without loading them; none can take a name of this package's."""
+    return {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in NORMALIZATIONS | RIVALS}
 
 
 def known_names() -> list[str]:
-    """List the names in :data:`NORMALIZATIONS`, then those that other packages have installed.
+    """List the names in :data:`NORMALIZATIONS` and :data:`RIVALS`, then those that other packages have installed.
 
     Example:
         >>> known_names()[:6] == list(NORMALIZATIONS)
         True
     """
-    return [*NORMALIZATIONS, *_installed()]
+    return [*NORMALIZATIONS, *RIVALS, *_installed()]
 
 
 def is_known(name: str) -> bool:
@@ -346,13 +447,15 @@ def describe_unknown(kind: str, name: str) -> str:
     return f"unknown {kind} {name!r}; there are {', '.join(known_names())}"
 
 
-def make_normalization(normalization: str | Normalization, dim: int) -> Normalization:
+def make_normalization(normalization: str | Normalization, dim: int, num_slots: int | None = None) -> Normalization:
     """Make the normalization of that name for slots of ``dim`` features; return an instance as it is.
 
     Names are :func:`known_names`, and ``weighted_sum@0.25`` for C = N / 4, likewise for any other multiple of N.
+    ``num_slots`` is the number of slots in training, which only ``scaled_mean`` needs.
 
     Raises:
-        ValueError: for an unknown name (the message lists the known ones) or an object of another class.
+        ValueError: for an unknown name (the message lists the known ones) or an object of another class, and without
+            ``num_slots`` for ``scaled_mean``.
 
     Example:
         >>> make_normalization("weighted_sum", dim=64), make_normalization("weighted_sum@0.25", dim=64)
@@ -364,6 +467,8 @@ def make_normalization(normalization: str | Normalization, dim: int) -> Normaliz
         raise ValueError(f"normalization must be a name or a slotnorm.Normalization, got {normalization!r}")
     if normalization in NORMALIZATIONS:
         return NORMALIZATIONS[normalization](dim)
+    if normalization in RIVALS:
+        return RIVALS[normalization](dim, num_slots)
     if normalization in _installed():
         return cast(Normalization, _installed()[normalization].load()(dim))
     factor = scale_factor(normalization)

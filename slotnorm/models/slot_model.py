@@ -46,7 +46,7 @@ class SlotModel(nn.Module, ABC, Generic[Output]):
         num_slots: int | None = None,
         iterations: int | None = None,
         slots: Float[Tensor, "batch slots dim"] | None = None,
-        generator: torch.Generator | None = None,
+        generator: torch.Generator | int | None = None,
     ) -> Output:
         """Encode inputs (see :meth:`encode`) and decompose them into slots (see :meth:`decompose`)."""
         return self.decompose(self.encode(inputs), num_slots, iterations, slots, generator)
@@ -66,7 +66,7 @@ class SlotModel(nn.Module, ABC, Generic[Output]):
         num_slots: int | None = None,
         iterations: int | None = None,
         slots: Float[Tensor, "batch slots dim"] | None = None,
-        generator: torch.Generator | None = None,
+        generator: torch.Generator | int | None = None,
     ) -> Output:
         """Decompose tokens, shape (B, N, C); for the rest see :meth:`slotnorm.attention.SlotAttention.forward`."""
         return self.decode(*self.slot_attention(tokens, num_slots, iterations, slots, generator))

@@ -16,7 +16,7 @@ Call = tuple[Tensor, dict[str, Any]]
 
 
 @contextmanager
-def _without_shape_checks() -> Iterator[None]:
+def without_shape_checks() -> Iterator[None]:
     """Switch jaxtyping's run-time checks off, which pytest may have switched on: they are no part of the module."""
     before = config.jaxtyping_disable
     config.update("jaxtyping_disable", True)
@@ -31,7 +31,7 @@ def assert_compiles(module: nn.Module, calls: Sequence[Call], **options: Any) ->
     """Check that a module, compiled as one graph, has the outputs, gradients and buffers of the plain one."""
     module.zero_grad()
     plain, compiled = copy.deepcopy(module), torch.compile(module, fullgraph=True, **options)
-    with _without_shape_checks():
+    with without_shape_checks():
         for inputs, arguments in calls:
             outputs = [_seeded(function, inputs, arguments) for function in (compiled, plain)]
             torch.testing.assert_close(*outputs)
@@ -41,13 +41,18 @@ def assert_compiles(module: nn.Module, calls: Sequence[Call], **options: Any) ->
     torch.testing.assert_close([p.grad for p in module.parameters()], [p.grad for p in plain.parameters()])
 
 
-def assert_exports(module: nn.Module, small: Tensor, large: Tensor) -> None:
-    """Check that a module exported in evaluation with the first inputs has the plain one's outputs for both."""
+def assert_exports(module: nn.Module, small: Call, large: Call) -> None:
+    """Check that a module exported in evaluation with the first call has the plain one's outputs for both.
+
+    All arguments are tensors, whose first axis, the batch, may differ between the calls.
+    """
     module.eval()
-    with _without_shape_checks(), torch.no_grad():
-        exported = torch.export.export(module, (small,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)).module()
-        for inputs in (small, large):
-            torch.testing.assert_close(_seeded(exported, inputs, {}), _seeded(module, inputs, {}))
+    inputs, arguments = small
+    shapes = tuple({0: torch.export.Dim.DYNAMIC} for _ in (inputs, *arguments))
+    with without_shape_checks(), torch.no_grad():
+        exported = torch.export.export(module, (inputs,), arguments, dynamic_shapes=shapes).module()
+        for call in (small, large):
+            torch.testing.assert_close(_seeded(exported, *call), _seeded(module, *call))
 
 
 def _seeded(function: Callable[..., Sequence[Tensor]], inputs: Tensor, arguments: dict[str, Any]) -> tuple[Tensor, ...]:

@@ -210,7 +210,62 @@ class NormalizationConformance(ABC):
         )
 
     def test_slot_attention_is_exported_for_any_batch(self) -> None:
-        assert_exports(self.attention(), draw_tokens()[0], draw_tokens(B=5)[0])
+        assert_exports(self.attention(), (draw_tokens()[0], {}), (draw_tokens(B=5)[0], {}))
+
+    def test_padding_changes_no_code_whatever_it_holds(self) -> None:
+        values, attention = draw(B=2, N=9)
+        expected, _ = self.module()(values[:, :5], attention[:, :, :5])
+        for junk in (1e6, torch.nan, torch.inf):
+            padded, weights = values.clone(), attention.clone()
+            padded[:, 5:], weights[:, :, 5:] = junk, junk
+            codes, _ = self.module()(padded, weights, mask=mask_of(9, 5, 5))
+            close(codes, expected, 1e-12)  # float64, sums reordered
+
+    def test_padded_scenes_are_those_that_are_computed_alone(self) -> None:
+        module, (inputs, slots) = self.attention().eval(), draw_tokens(B=3)
+        counts = (6, 1, 4)
+        new_slots, attention = module(inputs, slots=slots, mask=mask_of(6, *counts))
+        for b, count in enumerate(counts):
+            alone = module(inputs[b : b + 1, :count], slots=slots[b : b + 1])
+            close(new_slots[b : b + 1], alone[0], 1e-10)  # float64 through 3 iterations
+            close(attention[b : b + 1, :, :count], alone[1], 1e-10)
+            assert (attention[b, :, count:] == 0).all(), "padding has attention"
+
+    def test_training_with_padding_is_training_without_it(self) -> None:
+        inputs, slots = draw_tokens()
+        junk = torch.full((2, 3, 5), torch.nan, dtype=inputs.dtype)
+        plain, padded = self.attention(), self.attention()
+        expected, _ = plain(inputs, slots=slots)
+        got, _ = padded(torch.cat([inputs, junk], dim=1), slots=slots, mask=mask_of(9, 6, 6))
+        close(got, expected, 1e-10)  # float64 through 3 iterations
+        for new_slots in (expected, got):
+            new_slots.square().sum().backward()
+        gradients = [[p.grad for p in module.parameters() if p.grad is not None] for module in (padded, plain)]
+        assert len(gradients[0]) == len([*plain.parameters()]) - 2  # initial slots were given
+        torch.testing.assert_close(*gradients, rtol=1e-9, atol=1e-9)
+        close_states(padded, plain)
+
+    def test_a_scene_that_is_all_padding_is_finite_and_changes_no_other(self) -> None:
+        inputs, slots = draw_tokens()
+        empty = torch.cat([inputs, inputs[:1]]), torch.cat([slots, slots[:1]])
+        plain, padded = self.attention(), self.attention()
+        expected, _ = plain(inputs, slots=slots)
+        got, _ = padded(empty[0], slots=empty[1], mask=mask_of(6, 6, 6, 0))
+        close(got[:2], expected, 1e-10)  # float64 through 3 iterations
+        got.square().sum().backward()
+        finite("a scene without tokens", slots=got, gradient=padded.to_v.weight.grad)
+        close_states(padded, plain)
+
+    def test_half_precision_counts_padded_tokens_exactly(self) -> None:
+        values, attention = (tensor.bfloat16() for tensor in draw(K=7, N=600, dtype=torch.float32))
+        module = self.module(dtype=torch.float32)
+        expected, _ = module.eval()(values[:, :515], attention[:, :, :515])
+        torch.testing.assert_close(module(values, attention, mask=mask_of(600, 515, 515))[0], expected)
+
+    def test_a_mask_compiles_and_is_exported(self) -> None:
+        calls = [(draw_tokens(B=B)[0], {"mask": mask_of(6, *range(2, B + 2))}) for B in (2, 4)]
+        assert_compiles(self.attention(), calls, backend="eager")
+        assert_exports(self.attention(), *calls)
 
 
 def draw(
@@ -228,6 +283,17 @@ def draw_tokens(
     """Draw input tokens (B, N, 5) and initial slots (B, K, D)."""
     g = torch.Generator().manual_seed(1)
     return torch.randn(B, N, 5, generator=g, dtype=dtype), torch.randn(B, K, D, generator=g, dtype=dtype)
+
+
+def mask_of(N: int, *counts: int) -> Tensor:
+    """Make a mask, shape (B, N), of examples that have so many tokens, the first ones."""
+    return torch.arange(N) < torch.tensor(counts)[:, None]
+
+
+def close_states(found: nn.Module, expected: nn.Module) -> None:
+    """Check that the buffers of two modules agree up to rounding in double precision."""
+    for found_buffer, expected_buffer in zip(found.buffers(), expected.buffers(), strict=True):
+        close(found_buffer, expected_buffer, 1e-11)
 
 
 def close(found: Tensor, expected: Tensor, tolerance: float) -> None:

@@ -70,6 +70,15 @@ def kd_layer_norm(v: Tensor, gamma: Tensor) -> Tensor:
     return torch.stack([standardized(u) for u in unnormalized_codes(v, gamma)])
 
 
+TRAIN_SLOTS = 7
+"""Slots in training for which :data:`REFERENCES` computes the scaled mean."""
+
+
+def scaled_mean(v: Tensor, gamma: Tensor, train_slots: int = TRAIN_SLOTS) -> Tensor:
+    """Compute the weighted mean times K_train / K, as the authors' code does."""
+    return weighted_mean(v, gamma) * train_slots / gamma.shape[2]
+
+
 REFERENCES: dict[str, Reference] = {
     "weighted_mean": weighted_mean,
     "layer_norm": layer_norm,
@@ -77,6 +86,9 @@ REFERENCES: dict[str, Reference] = {
     "batch_norm": batch_norm,
     "kd_layer_norm": kd_layer_norm,
     "unnormalized": lambda v, gamma: weighted_sum(v, gamma, scale=1.0),
+    "scaled_mean": scaled_mean,
+    "weighted_sum@sqrt": lambda v, gamma: weighted_sum(v, gamma, scale=math.sqrt(v.shape[1])),
+    "weighted_sum@learned": weighted_sum,
 }
 """Name of a normalization to its slow reference."""
 

@@ -35,7 +35,9 @@ class FirstSlotDoubled(Normalization):
     def __init__(self, dim: int) -> None:
         super().__init__()
 
-    def normalize(self, values: Tensor, attention: Tensor, statistics: Statistics | None) -> tuple[Tensor, None]:
+    def normalize(
+        self, values: Tensor, attention: Tensor, statistics: Statistics | None, tokens: int | Tensor
+    ) -> tuple[Tensor, None]:
         codes = aggregate(values, attention) / attention.sum(2, keepdim=True)
         return torch.cat([2 * codes[:, :1], codes[:, 1:]], dim=1), None
 

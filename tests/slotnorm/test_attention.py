@@ -9,6 +9,7 @@ import torch
 
 from slotnorm import NORMALIZATIONS, SlotAttention, make_normalization
 from slotnorm.normalization import BatchNorm, WeightedSum
+from slotnorm.testing.compilation import assert_compiles, assert_exports, made_without_memory
 from slotnorm.testing.references import scalar_statistics, unnormalized_codes
 
 D = 64
@@ -61,6 +62,56 @@ def test_initial_slots_are_gaussian_around_mu(module):
     assert slots.std().item() == pytest.approx(0.5, abs=0.01)
 
 
+def learned(**arguments) -> SlotAttention:
+    return SlotAttention(D, D, num_slots=3, initial_slots="learned", **arguments).double()
+
+
+def test_learned_initial_slots_are_one_parameter_for_each_and_the_same_for_every_example():
+    module = learned()
+    assert {name for name, _ in module.named_parameters() if name.startswith("slots_")} == {"slots_mu"}
+    assert module.slots_mu.std().item() == pytest.approx(1, abs=0.2)  # 192 draws: standard error 0.05
+    inputs = torch.randn(1, 5, D).double().expand(2, 5, D)
+    slots, _ = module(inputs)
+    given, _ = module(inputs, slots=module.slots_mu.expand(2, 3, D))
+    assert torch.equal(slots, given)
+    assert not torch.allclose(slots[0, 0], slots[0, 1])
+    slots.sum().backward()
+    assert (module.slots_mu.grad.abs().sum(-1) > 0).all()
+
+
+def test_another_number_of_learned_initial_slots_has_to_be_given():
+    module, inputs = learned(), torch.zeros(2, 5, D).double()
+    for call in ({"num_slots": 5}, {"num_slots": 2, "generator": 0}):
+        with pytest.raises(ValueError, match=f"3 initial slots are learned: for {call['num_slots']} give slots"):
+            module(inputs, **call)
+    more = torch.cat([module.slots_mu, torch.randn(1, 2, D)], dim=1).expand(2, 5, D)
+    assert module(inputs, slots=more)[0].shape == (2, 5, D)
+
+
+def test_learned_initial_slots_compile_are_exported_and_reset():
+    calls = [(torch.randn(B, 5, D).double(), {}) for B in (2, 4)]
+    assert_compiles(learned(), calls, backend="eager")
+    assert_exports(learned(), *calls)
+    assert made_without_memory(learned).slots_mu.isfinite().all()
+
+
+def test_an_unknown_kind_of_initial_slots_is_refused():
+    with pytest.raises(ValueError, match="initial_slots must be 'gaussian' or 'learned', got 'fixed'"):
+        SlotAttention(4, 4, 3, initial_slots="fixed")
+
+
+def test_with_a_seed_no_output_depends_on_the_batch_or_on_the_state_of_the_generator(module):
+    inputs = torch.randn(4, 5, D)
+    outputs = module(inputs, generator=3)[0]
+    state = torch.get_rng_state()
+    torch.testing.assert_close(module(inputs[2:3], generator=3)[0], outputs[2:3], rtol=1e-5, atol=1e-5)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not torch.allclose(module(inputs, generator=4)[0], outputs)
+    other = torch.Generator().manual_seed(3)
+    drawn = module.initial_slots(torch.randn(7, D, generator=other).expand(4, 7, D))
+    assert torch.equal(module(inputs, slots=drawn)[0], outputs)
+
+
 @pytest.mark.parametrize("argument", ["input_dim", "slot_dim", "num_slots", "iterations", "hidden_dim"])
 def test_sizes_below_one_are_refused_by_name(argument):
     sizes = {"input_dim": 4, "slot_dim": 4, "num_slots": 3, argument: 0}
@@ -87,6 +138,12 @@ def test_initial_slots_of_another_shape_are_refused(module, num_slots, shape, as
 def test_inputs_without_a_batch_or_without_a_token_are_refused(module, shape):
     with pytest.raises(ValueError, match=re.escape(f"(B, N, input_dim) with N at least 1, got {shape}")):
         unchecked(SlotAttention.forward)(module, torch.zeros(shape))
+
+
+@pytest.mark.parametrize("mask", [torch.ones(1, 3, dtype=torch.bool), torch.ones(2, 2).bool(), torch.ones(1, 2)])
+def test_a_mask_of_another_shape_or_type_is_refused(module, mask):
+    with pytest.raises(ValueError, match=re.escape("mask must be bool of shape (1, 2), true where there is a token")):
+        unchecked(SlotAttention.forward)(module, torch.zeros(1, 2, D), mask=mask)
 
 
 class Doubled(torch.nn.Module):

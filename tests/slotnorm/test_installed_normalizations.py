@@ -6,7 +6,7 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from slotnorm import NORMALIZATIONS, make_normalization, normalization
-from slotnorm.normalization import KDLayerNorm, WeightedMean, known_names
+from slotnorm.normalization import RIVALS, KDLayerNorm, WeightedMean, known_names
 from slotnorm.tasks import ObjectDiscovery
 from slotnorm.training.spec import Data, RunSpec, Schedule, SpecError
 from slotnorm_book.experiments.recipes import recipe
@@ -28,7 +28,7 @@ def _two_installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_a_name_is_known_and_made() -> None:
-    assert known_names() == [*NORMALIZATIONS, "renamed", "lost"]
+    assert known_names() == [*NORMALIZATIONS, *RIVALS, "renamed", "lost"]
     assert isinstance(make_normalization("renamed", 4), KDLayerNorm)
 
 

@@ -14,10 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from torch import Tensor
 from torch.nn.functional import interpolate
 
-from slotnorm.normalization import BatchNorm, Normalization, Statistics
+from slotnorm.normalization import BatchNorm, ScaledMean
 from slotnorm.training.spec import RunSpec
 from slotnorm_book.experiments.results import Results
 from slotnorm_book.experiments.test_sets import TestSet, evaluate, first_scenes
@@ -32,29 +31,9 @@ NEAREST = "pictures scaled nearest"
 """Label of the detail that :func:`effect_of_nearest_scaling` measures."""
 
 
-class ScaledMean(Normalization):
-    r"""A weighted mean times :math:`K_\text{train} / K`; the paper's code has this factor, its text does not.
-
-    Args:
-        mean: the trained normalization.
-        train_slots: :math:`K_\text{train}`.
-    """
-
-    def __init__(self, mean: Normalization, train_slots: int) -> None:
-        super().__init__()
-        self.mean, self.train_slots = mean, train_slots
-
-    def normalize(
-        self, values: Tensor, attention: Tensor, statistics: Statistics | None
-    ) -> tuple[Tensor, Statistics | None]:
-        """Scale the trained normalization's codes; see :meth:`Normalization.forward`."""
-        codes_BKD, statistics = self.mean(values, attention, statistics)
-        return codes_BKD * (self.train_slots / attention.shape[1]), statistics
-
-
 def use_scaled_mean(model: Any, spec: RunSpec) -> None:
     """Multiply the update codes by the number of slots in training, divided by that of the call."""
-    model.slot_attention.normalization = ScaledMean(model.slot_attention.normalization, spec.task.num_slots)
+    model.slot_attention.normalization = ScaledMean(spec.task.slot_dim, spec.task.num_slots)
 
 
 def use_tensorflow_eps(model: Any, spec: RunSpec) -> None:

@@ -46,6 +46,11 @@ _PAPER = {
     "kd_layer_norm": Look("K-D-Layer Norm", OKABE_ITO["green"], "v"),
     "unnormalized": Look("Unnormalized", OKABE_ITO["purple"], "X"),
 }
+_RIVALS = {
+    "scaled_mean": Look("Scaled Mean", "#7F7F7F", "p"),
+    "weighted_sum@sqrt": Look("C = √N", OKABE_ITO["green"], "P"),
+    "weighted_sum@learned": Look("C learned", OKABE_ITO["sky"], "X"),
+}
 _NOT_TRAINED = {
     EM: Look("EM", OKABE_ITO["sky"], "P"),
     EM_EQUAL: Look("EM, equal weights", "#7F7F7F", "*"),
@@ -67,7 +72,7 @@ def look_of(name: str) -> Look:
     Raises:
         KeyError: no variant has this name.
     """
-    for looks in (_PAPER, _NOT_TRAINED):
+    for looks in (_PAPER, _RIVALS, _NOT_TRAINED):
         if name in looks:
             return looks[name]
     factor = scale_factor(name)

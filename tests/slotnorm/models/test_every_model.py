@@ -41,7 +41,7 @@ def test_it_compiles_as_one_graph_for_any_batch_slots_and_iterations(model: str)
 
 @pytest.mark.parametrize("model", ["images", "features", "objects"])
 def test_it_is_exported_for_any_batch(model: str) -> None:
-    assert_exports(make(model, "batch_norm"), draw(model, 2), draw(model, 5))
+    assert_exports(make(model, "batch_norm"), (draw(model, 2), {}), (draw(model, 5), {}))
 
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)

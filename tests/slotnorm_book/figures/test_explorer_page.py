@@ -13,7 +13,7 @@ import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
 
-from slotnorm.normalization import NORMALIZATIONS
+from slotnorm.normalization import NORMALIZATIONS, RIVALS
 from slotnorm_book.analyses.explorer_views import FURTHER, SPARE, explorer_frames
 from slotnorm_book.experiments.data_sources import Source
 from slotnorm_book.experiments.results import collect
@@ -106,7 +106,7 @@ def test_only_the_background_is_gray_and_objects_differ():
 
 def test_the_marker_of_every_normalization_has_a_shape(monkeypatch):
     monkeypatch.setattr(style, "known_names", lambda: [*NORMALIZATIONS, "added"])
-    names = [*NORMALIZATIONS, "added", "weighted_sum@0.25", "weighted_sum@4"]
+    names = [*NORMALIZATIONS, *RIVALS, "added", "weighted_sum@0.25", "weighted_sum@4"]
     assert {look_of(name).marker for name in names} <= set(MARKS)
 
 
