@@ -111,6 +111,10 @@ class Bootstrap:
         """Return the variants that have scores."""
         return list(self._runs)
 
+    def count_runs(self, variant: str) -> int:
+        """Return how many runs a variant has."""
+        return self._runs[variant].shape[1] if variant in self._runs else 0
+
     def estimate(self, statistic: Statistic, *variants: str) -> Estimate:
         """Compute a statistic of the means of these variants, on the sample and on every resample.
 
