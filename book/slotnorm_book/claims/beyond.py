@@ -9,8 +9,8 @@ from __future__ import annotations
 import pandas as pd
 
 from slotnorm_book.claims.claim import Criterion, Hypothesis
-from slotnorm_book.claims.comparisons import Comparison, MissingEvidenceError, Panel, Quantities
-from slotnorm_book.claims.criteria import F_ARI_MARGIN, SPREAD, no_noticeable_loss, noticeable_loss, positive
+from slotnorm_book.claims.comparisons import F_ARI_MARGIN, Comparison, MissingEvidenceError, Panel, Quantities
+from slotnorm_book.claims.criteria import SPREAD, no_noticeable_loss, noticeable_loss, positive
 from slotnorm_book.claims.evidence import make_panel
 from slotnorm_book.statistics.bootstrap import RESAMPLES
 from slotnorm_book.variants import (

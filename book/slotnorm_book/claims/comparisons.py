@@ -15,6 +15,9 @@ from slotnorm_book.variants import BASELINE, BATCH_NORM, LAYER_NORM, OTHERS, PRO
 NAMES = {"baseline": BASELINE, "layer_norm": LAYER_NORM, "weighted_sum": WEIGHTED_SUM, "batch_norm": BATCH_NORM}
 """Name of a variant in statistics, such as ``baseline_loss``, to the variant."""
 ANYTHING = (-np.inf, np.inf)
+F_ARI_MARGIN, PRECISION_MARGIN, LOSS_MARGIN, TREND_MARGIN = 0.02, 0.1, 0.01, 0.5
+"""The smallest differences that count: of F-ARI and ARI, of shares of a precision, of shares of a loss, of a rank
+correlation. :mod:`slotnorm_book.claims.criteria` gives the reasons for the first two; the others decide nothing."""
 
 
 class MissingEvidenceError(LookupError):
@@ -56,12 +59,14 @@ class Source:
         test: label of the test set.
         measures: such as ``("f_ari",)``, or ``("ap@1", "ap@0.5")`` for precision at several distances.
         possible: the least and the largest value that a score can have.
+        margin: the smallest difference of scores that counts.
     """
 
     experiments: tuple[str, ...] = ()
     test: str = ""
     measures: tuple[str, ...] = ()
     possible: tuple[float, float] = ANYTHING
+    margin: float = np.nan
 
     def resolve(self, variant: str) -> tuple[str, str]:
         """Return experiment and variant of a panel's variant."""
@@ -84,6 +89,7 @@ class Comparison:
         settings: such as ``"11 slots"``.
         runs: how many runs of each variant there are.
         all_spatial: variants of which every run is spatial and left out; without them there is no estimate.
+        margin: the smallest difference that counts, for the question how many runs it takes to see it.
     """
 
     estimate: Estimate
@@ -94,6 +100,7 @@ class Comparison:
     settings: str = ""
     runs: tuple[int, ...] = ()
     all_spatial: tuple[str, ...] = ()
+    margin: float = np.nan
 
     @property
     def value(self) -> float:
@@ -122,7 +129,12 @@ class Comparison:
     @property
     def label(self) -> str:
         """What is compared, for the reader: variants, test set and settings."""
-        return ", ".join(part for part in (" / ".join(self.variants), self.source.test, self.settings) if part)
+        who = " / ".join(self.variants) if len(self.variants) <= 2 else f"{len(self.variants)} means"
+        return ", ".join(part for part in (who, self.source.test, *self._distances, self.settings) if part)
+
+    @property
+    def _distances(self) -> list[str]:
+        return [measure for measure in self.source.measures if measure.startswith("ap@")]
 
 
 @dataclass(frozen=True)
@@ -163,6 +175,7 @@ class Panel:
         *variants: str,
         rests_on: Sequence[str] | None = None,
         possible: tuple[float, float] = ANYTHING,
+        margin: float | None = None,
     ) -> Comparison:
         """Estimate a statistic of these variants' means at the chosen settings.
 
@@ -171,6 +184,7 @@ class Panel:
             variants: of the panel.
             rests_on: those that must find objects for the comparison to say anything; all of them by default.
             possible: the least and the largest value that the statistic can have.
+            margin: the smallest difference that counts; that of the source by default.
 
         Raises:
             MissingEvidenceError: a variant has no run.
@@ -185,8 +199,9 @@ class Panel:
         counts = list(dict.fromkeys(self.settings[place] for place in self.chosen))
         at = f"{counts[0]} {self.unit}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} {self.unit}"
         runs = tuple(self.bootstrap.count_runs(variant) for variant in variants)
+        least = self.source.margin if margin is None else margin
         needed = variants if rests_on is None else tuple(rests_on)
-        return Comparison(found, self.source, variants, needed, possible, at, runs, left_out)
+        return Comparison(found, self.source, variants, needed, possible, at, runs, left_out, least)
 
     def lead(self, better: str, worse: str) -> Comparison:
         """Estimate the difference of two variants, averaged over settings."""
@@ -231,7 +246,7 @@ class Panel:
 
     def trend(self, variant: str) -> Comparison:
         """Estimate the rank correlation of the score with the setting."""
-        return self.estimate(rank_correlation, variant, possible=(-1.0, 1.0))
+        return self.estimate(rank_correlation, variant, possible=(-1.0, 1.0), margin=TREND_MARGIN)
 
     def extra_growth(self, more: str, less: str) -> Comparison:
         """Estimate how much more one variant gains than another; where both lose, how much less it loses."""

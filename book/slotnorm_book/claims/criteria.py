@@ -16,14 +16,16 @@ prints must be able to pass (:mod:`slotnorm_book.claims.paper_passes`).
 from __future__ import annotations
 
 from slotnorm_book.claims.claim import Criterion
+from slotnorm_book.claims.comparisons import F_ARI_MARGIN, PRECISION_MARGIN
 from slotnorm_book.statistics.summaries import Side
-
-F_ARI_MARGIN = 0.02
-PRECISION_MARGIN = 0.1
 
 SIGN = "the paper claims a direction and no size: the interval must leave out zero"
 NOTHING_THERE = (
     "the paper sees nothing here, which no interval can prove: it holds until the whole interval says otherwise"
+)
+NOTHING_PROVEN = (
+    "the paper ranks two variants that it calls similar, which its own runs cannot prove: it holds until the whole "
+    "interval says otherwise"
 )
 SPREAD = (
     "runs of one variant differ by as much: 0.019 at most in Table 1, weighted sum trained on 6 objects aside, "
@@ -49,6 +51,13 @@ def presumed_negative(statistic: str, meaning: str) -> Criterion:
     """Return the criterion that a difference is not positive, which holds until the whole interval is."""
     return Criterion(
         statistic=statistic, meaning=meaning, side="at most", bound=0.0, reason=NOTHING_THERE, presumed=True
+    )
+
+
+def presumed_positive(statistic: str, meaning: str) -> Criterion:
+    """Return the criterion that a difference is not negative, which holds until the whole interval is."""
+    return Criterion(
+        statistic=statistic, meaning=meaning, side="at least", bound=0.0, reason=NOTHING_PROVEN, presumed=True
     )
 
 

@@ -8,7 +8,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from slotnorm_book.claims.comparisons import ANYTHING, Comparison, MissingEvidenceError, Panel, Source, UndecidableError
+from slotnorm_book.claims.comparisons import (
+    ANYTHING,
+    F_ARI_MARGIN,
+    LOSS_MARGIN,
+    PRECISION_MARGIN,
+    Comparison,
+    MissingEvidenceError,
+    Panel,
+    Source,
+    UndecidableError,
+)
 from slotnorm_book.experiments.results import Results
 from slotnorm_book.statistics.bootstrap import Bootstrap, samples
 from slotnorm_book.statistics.found_objects import found_by_run, nearest_slots, with_found_objects
@@ -122,7 +132,7 @@ class Findings:
             bootstrap,
             tuple(int(slots) for _, slots in places),
             (),
-            Source((experiment,), possible=POSSIBLE["precision"]),
+            Source((experiment,), possible=POSSIBLE["precision"], margin=PRECISION_MARGIN),
             all_spatial=self._all_spatial(experiment, rows),
         )
         return [
@@ -182,7 +192,7 @@ class Findings:
             if (count := int((runs["variant"] == variant).sum())) < at_least:
                 raise MissingEvidenceError(f"{experiment}: {count} of {at_least} runs of {variant} with blind_f_ari")
         chosen = runs[runs["variant"].isin(variants)]
-        return Share(int(chosen["spatial"].sum()), len(chosen))
+        return Share(int(chosen["spatial"].sum()), len(chosen), len(variants))
 
     def found_objects(self, experiment: str, test: str) -> dict[str, float]:
         """Return the mean found objects over runs and scenes of each variant, at the slots of its training.
@@ -258,7 +268,8 @@ class Findings:
                 nothing = f"nothing evaluated for {', '.join(map(str, (measure, test, *rest)))}"
                 raise MissingEvidenceError(f"{', '.join(names)}: {nothing}")
             panel = make_panel(rows, measure, setting, self._resamples)
-            source = Source(names, test, (measure,), POSSIBLE.get(measure, ANYTHING))
+            margin = LOSS_MARGIN * float(rows[measure].mean()) if measure == "loss" else F_ARI_MARGIN
+            source = Source(names, test, (measure,), POSSIBLE.get(measure, ANYTHING), margin)
             self._panels[key] = replace(panel, source=source, all_spatial=frozenset(left_out))
         return self._panels[key]
 

@@ -28,10 +28,12 @@ class Share:
     Args:
         count: runs with the property.
         total: all runs.
+        variants: whose runs these are.
     """
 
     count: int
     total: int
+    variants: int = 1
 
     @property
     def value(self) -> float:
