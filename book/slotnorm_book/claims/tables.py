@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from slotnorm_book.claims.claim import Criterion, Measurement, Outcome, Verdict
+from slotnorm_book.claims.claim import Criterion, Measurement, Outcome, ResultClaim, Verdict
 from slotnorm_book.claims.paper_values import REPORTED
 from slotnorm_book.markup import MarkdownTable, escape_markdown
 
@@ -45,8 +45,9 @@ def ledger_table(verdicts: Sequence[Verdict], beside: Mapping[str, Verdict] | No
 def _row(verdict: Verdict, other: Verdict | None) -> tuple[str, str, str, str]:
     claim = verdict.claim
     reported = REPORTED.get(claim.id, "curves, no numbers" if claim.kind == "result" else "a proof or an argument")
+    origin = f" ({claim.origin})" if isinstance(claim, ResultClaim) and claim.origin else ""
     return (
-        f"{_anchor(verdict)} {claim.statement}{BREAK}shown in {_links(verdict)}",
+        f"{_anchor(verdict)} {claim.statement}{origin}{BREAK}shown in {_links(verdict)}",
         f"{claim.locus}: {reported}",
         _measured(verdict),
         BREAK.join(_outcome_lines(verdict, other)),
@@ -59,7 +60,7 @@ def _outcome_lines(verdict: Verdict, other: Verdict | None) -> list[str]:
         lines.append(f"{escape_markdown(verdict.scale)} scale")
     if verdict.claim.kind == "mechanism":
         return [*lines, "computed"]
-    if verdict.was_run:
+    if verdict.was_judged:
         lines.append(f"false discovery rate {verdict.false_discovery_rate:.3f}")
     if other is not None and verdict.was_run:
         same = "the same" if other.outcome == verdict.outcome else f"**{other.outcome}**"
@@ -74,7 +75,7 @@ def hypotheses_table(verdicts: Sequence[Verdict]) -> MarkdownTable:
         lines = [_outcome(verdict, ANSWERS.get(verdict.outcome, verdict.outcome))]
         if verdict.scale:
             lines.append(f"{escape_markdown(verdict.scale)} scale")
-        if verdict.was_run:
+        if verdict.was_judged:
             lines.append(f"false discovery rate {verdict.false_discovery_rate:.3f}")
         statement = f"{_anchor(verdict)} {verdict.claim.statement}{BREAK}shown in {_links(verdict)}"
         locus = verdict.claim.locus.removeprefix("after ")
