@@ -42,11 +42,12 @@ def test_verdict(name: str, now: dict[str, Any], committed: dict[str, Any]) -> N
 
 def outcomes(verdict: dict[str, Any]) -> dict[str, Any]:
     criteria = {statistic: one["outcome"] for statistic, one in verdict.get("criteria", {}).items()}
-    return criteria | {key: verdict.get(key) for key in ("outcome", "with spatial runs")}
+    reasons = {f"{statistic}: why": one.get("not decidable") for statistic, one in verdict.get("criteria", {}).items()}
+    return criteria | reasons | {key: verdict.get(key) for key in ("outcome", "with spatial runs", "missing")}
 
 
 def numbers(verdict: dict[str, Any]) -> dict[str, float | None]:
     found = {"false discovery rate": verdict.get("false discovery rate")}
     for statistic, one in verdict.get("criteria", {}).items():
-        found |= {f"{statistic} {place}": number for place, number in enumerate(one["value, low, high"])}
+        found |= {f"{statistic} {place}": number for place, number in enumerate(one.get("value, low, high", []))}
     return found

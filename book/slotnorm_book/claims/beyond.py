@@ -9,10 +9,10 @@ from __future__ import annotations
 import pandas as pd
 
 from slotnorm_book.claims.claim import Criterion, Hypothesis
-from slotnorm_book.claims.comparisons import MissingEvidenceError, Panel, Quantities
-from slotnorm_book.claims.criteria import F_ARI_MARGIN, SPREAD, no_noticeable_loss, noticeable_loss, positive
+from slotnorm_book.claims.comparisons import F_ARI_MARGIN, Comparison, MissingEvidenceError, Panel, Quantities
+from slotnorm_book.claims.criteria import SPREAD, no_noticeable_loss, noticeable_loss, positive
 from slotnorm_book.claims.evidence import make_panel
-from slotnorm_book.statistics.bootstrap import RESAMPLES, Estimate
+from slotnorm_book.statistics.bootstrap import RESAMPLES
 from slotnorm_book.variants import (
     BASELINE,
     BATCH_NORM,
@@ -25,7 +25,8 @@ from slotnorm_book.variants import (
     WEIGHTED_SUM,
 )
 
-TEST = "MOVi-C10"
+MODELS, TEST = "movi-c-6-7", "MOVi-C10"
+"""Experiment whose models the hypotheses are about, and the test set."""
 
 
 def compare_scales(table: pd.DataFrame) -> Quantities:
@@ -176,7 +177,7 @@ def _with_slots(table: pd.DataFrame, *slots: int) -> pd.DataFrame:
     return table[table["slots"].isin(slots)]
 
 
-def _difference(panel: Panel, variant: str, here: int, there: int) -> Estimate:
+def _difference(panel: Panel, variant: str, here: int, there: int) -> Comparison:
     """Estimate F-ARI at one setting less that at another."""
     for setting in (here, there):
         panel.restrict(setting, setting)  # raises where it is missing

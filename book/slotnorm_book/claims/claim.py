@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import ClassVar, Literal
 
 import pandas as pd
@@ -14,8 +16,8 @@ from slotnorm_book.claims.evidence import Findings
 from slotnorm_book.statistics.summaries import Side
 
 Kind = Literal["mechanism", "result", "extension"]
-Outcome = Literal["reproduced", "contradicted", "inconclusive", "not run"]
-OUTCOMES: tuple[Outcome, ...] = ("reproduced", "contradicted", "inconclusive", "not run")
+Outcome = Literal["reproduced", "contradicted", "inconclusive", "not decidable", "not run"]
+OUTCOMES: tuple[Outcome, ...] = ("reproduced", "contradicted", "inconclusive", "not decidable", "not run")
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Measurement:
         value: the estimate.
         low: lower end of the interval; the estimate itself where nothing is estimated.
         high: upper end.
+        cut_off: whether an end was beyond what is possible and has been moved there.
+        decided_by: which comparison this is, where a criterion has several.
 
     Raises:
         ValueError: for a value outside its interval.
@@ -34,6 +38,8 @@ class Measurement:
     value: float
     low: float
     high: float
+    cut_off: bool = False
+    decided_by: str = ""
 
     def __post_init__(self) -> None:
         if self.value < self.low or self.value > self.high:
@@ -55,6 +61,8 @@ class Criterion:
         side: whether the bound is an upper or a lower one.
         bound: the threshold.
         reason: why this threshold.
+        presumed: whether the criterion holds until the whole interval says otherwise. For a statement that nothing is
+            there, such as "no consistent winner", which no interval could prove.
     """
 
     statistic: str
@@ -62,9 +70,12 @@ class Criterion:
     side: Side
     bound: float
     reason: str
+    presumed: bool = False
 
     def judge(self, measurement: Measurement) -> Outcome:
         """Return ``inconclusive`` where the interval contains the bound, or where a number is unknown.
+
+        A presumed criterion is ``reproduced`` there, if the interval is known.
 
         Example:
             >>> criterion = Criterion(
@@ -77,7 +88,9 @@ class Criterion:
         worst, best = sorted((sign * measurement.low, sign * measurement.high), reverse=True)
         if worst <= sign * self.bound:
             return "reproduced"
-        return "contradicted" if best > sign * self.bound else "inconclusive"
+        if best > sign * self.bound:
+            return "contradicted"
+        return "reproduced" if self.presumed and math.isfinite(worst) and math.isfinite(best) else "inconclusive"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,25 +115,35 @@ class Claim:
     criteria: tuple[Criterion, ...]
     shown_in: tuple[str, ...]
 
-    def judge(self, measurements: Mapping[str, Measurement]) -> Verdict:
+    def judge(
+        self, measurements: Mapping[str, Measurement], undecidable: Mapping[str, str] = MappingProxyType({})
+    ) -> Verdict:
         """Return the verdict that these measurements give.
 
+        One failed criterion contradicts the claim, whatever the others are. Else one comparison that cannot be decided
+        leaves the claim undecidable, however many runs there are.
+
         Args:
-            measurements: one per criterion, by its statistic.
+            measurements: at most one per criterion, by its statistic.
+            undecidable: by statistic, why some or all of the criterion's comparisons cannot be decided.
 
         Raises:
-            ValueError: a measurement is missing, or belongs to no criterion.
+            ValueError: a criterion has neither, or one of them belongs to no criterion.
         """
         expected = {criterion.statistic for criterion in self.criteria}
-        if set(measurements) != expected:
-            raise ValueError(f"claim {self.id} needs the measurements {sorted(expected)}, got {sorted(measurements)}")
-        outcomes = [criterion.judge(measurements[criterion.statistic]) for criterion in self.criteria]
-        outcome: Outcome = "reproduced"
-        if "contradicted" in outcomes:
-            outcome = "contradicted"
-        elif "inconclusive" in outcomes:
-            outcome = "inconclusive"
-        return Verdict(self, outcome, dict(measurements))
+        if {*measurements, *undecidable} != expected:
+            got = sorted({*measurements, *undecidable})
+            raise ValueError(f"claim {self.id} needs the measurements {sorted(expected)}, got {got}")
+        outcomes: list[Outcome] = [
+            criterion.judge(measurements[criterion.statistic])
+            for criterion in self.criteria
+            if criterion.statistic in measurements
+        ]
+        if undecidable:
+            outcomes.append("not decidable")
+        worst_first: tuple[Outcome, ...] = ("contradicted", "not decidable", "inconclusive", "reproduced")
+        outcome = next(one for one in worst_first if one in outcomes)
+        return Verdict(self, outcome, dict(measurements), undecidable=dict(undecidable))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,12 +166,14 @@ class ResultClaim(Claim):
     Args:
         experiments: names of the experiments whose runs it needs.
         measure: function of the evidence to one or more quantities per criterion.
+        origin: where a claim of the second edition comes from; empty where the first had it under the same name.
     """
 
     kind: ClassVar[Kind] = "result"
 
     experiments: tuple[str, ...]
     measure: Callable[[Findings], Quantities]
+    origin: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,8 +197,9 @@ class Verdict:
 
     Args:
         claim: the claim.
-        outcome: ``reproduced``, ``contradicted``, ``inconclusive`` or ``not run``.
-        measurements: by statistic; empty where the claim was not run.
+        outcome: ``reproduced``, ``contradicted``, ``inconclusive``, ``not decidable`` or ``not run``.
+        measurements: by statistic; empty where the claim was not run, without those that cannot be decided.
+        undecidable: by statistic, why a comparison cannot be decided.
         scale: of the runs.
         missing: which evidence is missing, where the claim was not run.
         p_value: of the comparison that is least sure to hold.
@@ -185,6 +211,7 @@ class Verdict:
     measurements: Mapping[str, Measurement] = field(default_factory=dict)
     scale: str = ""
     missing: str = ""
+    undecidable: Mapping[str, str] = field(default_factory=dict)
     p_value: float = 1.0
     false_discovery_rate: float = 1.0
 
@@ -195,14 +222,27 @@ class Verdict:
 
     @property
     def was_run(self) -> bool:
-        """Whether there are measurements."""
+        """Whether there are runs, decidable or not."""
         return self.outcome != "not run"
+
+    @property
+    def was_judged(self) -> bool:
+        """Whether the measurements were judged: the claim was run and can be decided."""
+        return self.outcome in ("reproduced", "contradicted", "inconclusive")
+
+    @property
+    def reason(self) -> str:
+        """Why the claim was not run or cannot be decided, as text."""
+        return self.missing or "; ".join(dict.fromkeys(self.undecidable.values()))
 
     @property
     def detail(self) -> str:
         """Every criterion with its measurement and its bound, as one line of text."""
         parts = []
         for criterion in self.claim.criteria:
+            if criterion.statistic not in self.measurements:
+                parts.append(f"{criterion.meaning}: not decidable, {self.undecidable[criterion.statistic]}")
+                continue
             measurement = self.measurements[criterion.statistic]
             interval = f" [{measurement.low:.2g}, {measurement.high:.2g}]" if measurement.low < measurement.high else ""
             parts.append(

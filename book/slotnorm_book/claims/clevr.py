@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from slotnorm_book.claims.claim import Criterion, ResultClaim
-from slotnorm_book.claims.comparisons import Quantities, estimate_advantage, estimate_losses, estimate_mean_leads
+from slotnorm_book.claims.comparisons import Comparison, Quantities, estimate_advantage, estimate_losses
 from slotnorm_book.claims.criteria import no_noticeable_loss, noticeable_loss, positive
 from slotnorm_book.claims.evidence import Findings
-from slotnorm_book.statistics.bootstrap import Estimate
-from slotnorm_book.variants import BASELINE, LAYER_NORM, OTHERS, PROPOSED, VARIANTS
+from slotnorm_book.variants import BASELINE, BATCH_NORM, LAYER_NORM, OTHERS, PROPOSED, VARIANTS, WEIGHTED_SUM
 
 FEW, MANY = "clevr-6-7", "clevr-6-11"
 """The experiments with 7 and with 11 slots in training."""
@@ -90,17 +89,21 @@ R3 = ResultClaim(
 
 
 def compare_mean_ari(findings: Findings) -> Quantities:
-    """Estimate the leads of the proposed variants in ARI, averaged over 5 to 21 slots, trained with 7."""
-    return estimate_mean_leads([findings.over_slots(FEW, "ari", test).restrict(5, 21) for test in TESTS])
+    """Estimate the lead in ARI of the proposed variants together, averaged over 5 to 21 slots, trained with 7."""
+    panels = [findings.over_slots(FEW, "ari", test).restrict(5, 21) for test in TESTS]
+    return {"proposed_gain": [panel.lead_of_groups(PROPOSED, OTHERS) for panel in panels]}
 
 
 R4 = ResultClaim(
     id="R4",
     locus="Fig. 1d-f",
-    statement="The proposed variants beat the others in ARI, though runs vary much",
+    statement="It appears that the proposed variants beat the other two in ARI, although runs vary much",
     criteria=(
-        positive("weighted_sum_gain", "mean ARI over 5 to 21 slots of weighted sum less each other's, on each set"),
-        positive("batch_norm_gain", "mean ARI over 5 to 21 slots of batch norm less each other's, on each set"),
+        positive(
+            "proposed_gain",
+            "mean ARI over 5 to 21 slots, weighted sum and batch norm together less the other two together, on each "
+            "test set",
+        ),
     ),
     experiments=(FEW,),
     measure=compare_mean_ari,
@@ -164,18 +167,23 @@ R5 = ResultClaim(
 
 
 def measure_backgrounds(findings: Findings) -> Quantities:
-    """Estimate the ARI of every single run at 11 slots, trained with 11."""
+    """Estimate the background's share in its largest slot, of every single run at 11 slots, trained with 11."""
 
-    def runs_of(*variants: str) -> list[Estimate]:
-        runs = [findings.single_runs(MANY, "ari", test, 11, variant) for test in TESTS for variant in variants]
-        return [run for of_variant in runs for run in of_variant]
+    def runs_of(*variants: str) -> list[Comparison]:
+        return [
+            run
+            for test in TESTS
+            for variant in variants
+            for run in findings.single_runs(MANY, "background_share", test, 11, variant)
+        ]
 
     return {"proposed_runs": runs_of(*PROPOSED), "layer_norm_runs": runs_of(LAYER_NORM)}
 
 
-WHOLE_BACKGROUND = 0.5
+WHOLE_BACKGROUND = 0.65
 _BACKGROUND = (
-    "with every object found, a background of 85 % of the pixels gives an ARI of 1 in one slot, 0.36 cut in two halves"
+    "a background in one slot has a share of 0.77 where every object takes a halo of two pixels of 32 with it; cut in "
+    "two halves it has 0.5 at most"
 )
 
 R6 = ResultClaim(
@@ -185,14 +193,15 @@ R6 = ResultClaim(
     criteria=(
         Criterion(
             statistic="proposed_runs",
-            meaning="ARI at 11 slots of each run of a proposed variant, on each test set",
+            meaning="share of the background in its largest slot at 11 slots, of each run of a proposed variant, on "
+            "each test set",
             side="at least",
             bound=WHOLE_BACKGROUND,
             reason=_BACKGROUND,
         ),
         Criterion(
             statistic="layer_norm_runs",
-            meaning="ARI at 11 slots of each run of layer norm, on each test set",
+            meaning="the same of each run of layer norm",
             side="at most",
             bound=WHOLE_BACKGROUND,
             reason=_BACKGROUND,
@@ -207,16 +216,18 @@ R6 = ResultClaim(
 def count_spatial_runs(findings: Findings) -> Quantities:
     """Count the spatial runs among all runs trained with 7 slots."""
     return {
-        "proposed_share": [findings.spatial_share(FEW, PROPOSED)],
-        "others_share": [findings.spatial_share(FEW, OTHERS)],
+        "proposed_share": [findings.spatial_share(FEW, PROPOSED, at_least=5)],
+        "others_share": [findings.spatial_share(FEW, OTHERS, at_least=5)],
     }
 
+
+_OTHERS_SHARE = "the share that the paper has for the proposed variants, 4 of 10: the others must stay below it"
 
 R17 = ResultClaim(
     id="R17",
     locus="Sec. 5.1",
     statement="Trained with 7 slots, weighted sum and batch norm sometimes end in a spatial decomposition, the others "
-    "never",
+    "never (five runs of each variant are needed)",
     criteria=(
         Criterion(
             statistic="proposed_share",
@@ -230,7 +241,7 @@ R17 = ResultClaim(
             meaning="share of spatial runs of the baseline and layer norm",
             side="at most",
             bound=0.4,
-            reason="the share that the paper has for the proposed variants, 4 of 10: the others must stay below it",
+            reason=_OTHERS_SHARE,
         ),
     ),
     experiments=(FEW,),
@@ -238,4 +249,42 @@ R17 = ResultClaim(
     shown_in=("tab-clevr-spatial",),
 )
 
-CLAIMS = (R1, R2, R3, R4, R5, R6, R17)
+
+def count_spatial_runs_with_11(findings: Findings) -> Quantities:
+    """Count the spatial runs of batch norm, and of the others, among all runs trained with 11 slots."""
+    return {
+        "batch_norm_share": [findings.spatial_share(MANY, (BATCH_NORM,), at_least=3)],
+        "others_share": [findings.spatial_share(MANY, (*OTHERS, WEIGHTED_SUM), at_least=3)],
+    }
+
+
+R27 = ResultClaim(
+    id="R27",
+    locus="Sec. 5.1",
+    statement="Trained with 11 slots, batch norm sometimes ends in a spatial decomposition, the others never (three "
+    "runs of each variant are needed)",
+    criteria=(
+        Criterion(
+            statistic="batch_norm_share",
+            meaning="share of spatial runs of batch norm",
+            side="at least",
+            bound=0.005,
+            reason="that it happens at all: one run of three, as in the paper, shows a share above 0.008, one of five "
+            "above 0.005",
+        ),
+        Criterion(
+            statistic="others_share",
+            meaning="share of spatial runs of the other three variants",
+            side="at most",
+            bound=0.4,
+            reason="the share that the paper has for the proposed variants trained with 7 slots, 4 of 10: its 0 of 9 "
+            "runs here bound theirs at 0.34",
+        ),
+    ),
+    experiments=(MANY,),
+    measure=count_spatial_runs_with_11,
+    shown_in=("fig-clevr-excess",),
+    origin="added later",
+)
+
+CLAIMS = (R1, R2, R3, R4, R5, R6, R17, R27)

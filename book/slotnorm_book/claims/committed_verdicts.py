@@ -49,13 +49,19 @@ def judge_committed_records() -> dict[str, object]:
 
 def _to_json(verdict: Verdict, beside: Verdict | None) -> dict[str, object]:
     """Return a verdict as JSON; of a mechanism claim the outcome alone, since its measurements are rounding errors."""
-    if not verdict.was_run or beside is None:
+    if verdict.outcome == "not run" and verdict.claim.kind == "result":
+        return {"outcome": verdict.outcome, "missing": verdict.missing}
+    if beside is None:
         return {"outcome": verdict.outcome}
     criteria = {}
     for criterion in verdict.claim.criteria:
-        measured = verdict.measurements[criterion.statistic]
-        numbers = [_rounded(number) for number in (measured.value, measured.low, measured.high)]
-        criteria[criterion.statistic] = {"outcome": criterion.judge(measured), "value, low, high": numbers}
+        one: dict[str, object] = {"outcome": "not decidable"}
+        if measured := verdict.measurements.get(criterion.statistic):
+            numbers = [_rounded(number) for number in (measured.value, measured.low, measured.high)]
+            one = {"outcome": criterion.judge(measured), "value, low, high": numbers}
+        if reason := verdict.undecidable.get(criterion.statistic):
+            one["not decidable"] = reason
+        criteria[criterion.statistic] = one
     return {
         "outcome": verdict.outcome,
         "with spatial runs": beside.outcome,

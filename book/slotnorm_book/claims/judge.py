@@ -7,17 +7,21 @@ For example, ``judge({"clevr-6-7": Evidence.of(results)})`` returns a verdict on
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import pandas as pd
 import torch
 
-from slotnorm_book.claims.beyond import TEST
+from slotnorm_book.claims.beyond import MODELS, TEST
 from slotnorm_book.claims.claim import ResultClaim, Verdict
-from slotnorm_book.claims.evidence import Evidence, Findings, leave_out_spatial
+from slotnorm_book.claims.comparisons import Comparison, Quantity, Source
+from slotnorm_book.claims.decidable import why_not_decidable
+from slotnorm_book.claims.evidence import Evidence, Findings
 from slotnorm_book.claims.ledger import HYPOTHESES, MECHANISM_CLAIMS, RESULT_CLAIMS
 from slotnorm_book.claims.verdicts import judge_measured, with_false_discovery_rates
 from slotnorm_book.statistics.bootstrap import RESAMPLES
+from slotnorm_book.variants import VARIANTS
 
 
 def judge_all(evidence: Mapping[str, Evidence], seed: int, trials: int) -> list[Verdict]:
@@ -66,13 +70,15 @@ def judge(
         spatial_runs: whether to use spatial runs too, which the paper leaves out.
         resamples: of the bootstrap.
     """
-    findings = Findings(evidence if spatial_runs else leave_out_spatial(evidence), evidence, resamples)
+    findings = Findings(evidence, resamples, spatial_runs=spatial_runs)
     verdicts = [_judge_result(RESULT_CLAIMS[name], evidence, findings) for name in claims]
     return with_false_discovery_rates(verdicts)
 
 
-def judge_hypotheses(tables: Mapping[str, pd.DataFrame], scale: str) -> list[Verdict]:
+def judge_hypotheses(tables: Mapping[str, pd.DataFrame], models: Evidence) -> list[Verdict]:
     """Judge our own hypotheses, each on its table.
+
+    What can be decided at all is decided by the models, as for the paper's claims.
 
     Args:
         tables: by hypothesis, rows as in :attr:`slotnorm_book.experiments.results.Results.scenes`: for B1 of the
@@ -80,19 +86,31 @@ def judge_hypotheses(tables: Mapping[str, pd.DataFrame], scale: str) -> list[Ver
             :func:`slotnorm_book.analyses.mixture_weights.evaluate_with_mixture_weights`, for B3 of ``many-slots``, for
             B4 of ``iterations``, for B5 of the models and of
             :func:`slotnorm_book.analyses.em_segmentation.segment_with_em` together, on the same scenes.
-        scale: of the recipes.
+        models: of MOVi-C (6, 7), which all hypotheses are about.
 
     Returns:
         One verdict per hypothesis; the false discovery rates are over these.
     """
+    why_not = partial(_why_no_answer, findings=Findings({MODELS: models}, RESAMPLES))
     verdicts = []
     for claim in HYPOTHESES.values():
         table = tables.get(claim.id, pd.DataFrame())
         if table.empty:
             verdicts.append(Verdict.not_run(claim, "no runs"))
         else:
-            verdicts.append(judge_measured(claim, partial(claim.measure, table[table["test"] == TEST]), scale))
+            measure = partial(claim.measure, table[table["test"] == TEST])
+            verdicts.append(judge_measured(claim, measure, models.scale, why_not))
     return with_false_discovery_rates(verdicts)
+
+
+def _why_no_answer(quantity: Quantity, findings: Findings) -> str:
+    """Ask :func:`why_not_decidable` of the models; ``weighted_sum@4`` and ``weighted_sum/0`` are weighted sums."""
+    if not isinstance(quantity, Comparison):
+        return ""
+    models = [name.split("/")[0].split("@")[0] for name in quantity.variants]
+    source = Source((MODELS,), TEST, quantity.source.measures)
+    rests_on = tuple(name for name in models if name in VARIANTS)
+    return why_not_decidable(replace(quantity, source=source, rests_on=rests_on), findings)
 
 
 def _judge_result(claim: ResultClaim, evidence: Mapping[str, Evidence], findings: Findings) -> Verdict:
@@ -100,4 +118,4 @@ def _judge_result(claim: ResultClaim, evidence: Mapping[str, Evidence], findings
     if missing:
         return Verdict.not_run(claim, f"no runs of {', '.join(missing)}")
     scale = ", ".join(dict.fromkeys(evidence[name].scale for name in claim.experiments))
-    return judge_measured(claim, partial(claim.measure, findings), scale)
+    return judge_measured(claim, partial(claim.measure, findings), scale, partial(why_not_decidable, findings=findings))

@@ -7,7 +7,7 @@ from the measurements alone and is never typed in. See :mod:`slotnorm_book.claim
 from collections.abc import Iterable
 from typing import TypeVar
 
-from slotnorm_book.claims import beyond, clevr, mechanism_codes, mechanism_layers, movi, properties
+from slotnorm_book.claims import beyond, clevr, losses, mechanism_codes, mechanism_layers, movi_c, movi_d, properties
 from slotnorm_book.claims.claim import Claim, Hypothesis, MechanismClaim, ResultClaim
 
 SomeClaim = TypeVar("SomeClaim", bound=Claim)
@@ -18,7 +18,9 @@ def _by_id(claims: Iterable[SomeClaim]) -> dict[str, SomeClaim]:
 
 
 MECHANISM_CLAIMS: dict[str, MechanismClaim] = _by_id((*mechanism_codes.CLAIMS, *mechanism_layers.CLAIMS))
-RESULT_CLAIMS: dict[str, ResultClaim] = _by_id((*clevr.CLAIMS, *movi.CLAIMS, *properties.CLAIMS))
+RESULT_CLAIMS: dict[str, ResultClaim] = _by_id(
+    (*clevr.CLAIMS, *movi_c.CLAIMS, *movi_d.CLAIMS, *losses.CLAIMS, *properties.CLAIMS)
+)
 CLAIMS: dict[str, Claim] = {**MECHANISM_CLAIMS, **RESULT_CLAIMS}
 """Every claim of the paper by its id."""
 HYPOTHESES: dict[str, Hypothesis] = _by_id(beyond.HYPOTHESES)

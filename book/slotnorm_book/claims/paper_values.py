@@ -53,6 +53,9 @@ TABLE_1: dict[str, dict[str, dict[str, Spread]]] = {
 }
 """Table 1, MOVi-D with 24 slots: experiment, variant, measure (F-ARI, mean squared error of features, ARI)."""
 
+RUNS = {"movi-d-10-11": 5, "movi-d-6-11": 3, "movi-d-6-7": 3}
+"""Runs of each variant (Sec. 5.2)."""
+
 SPATIAL_RUNS: dict[str, dict[str, tuple[int, int]]] = {
     "clevr-6-7": {"weighted_mean": (0, 5), "layer_norm": (0, 5), "weighted_sum": (2, 5), "batch_norm": (2, 5)},
     "clevr-6-11": {"weighted_mean": (0, 3), "layer_norm": (0, 3), "weighted_sum": (0, 3), "batch_norm": (1, 3)},
@@ -79,6 +82,8 @@ REPORTED: dict[str, str] = {
     "R9": "Figs. 4 and 5, curves only",
     "R11": f"median F-ARI of {_ORDER}: {_medians('f_ari')}; ARI: {_medians('ari')}",
     "R12": f"median F-ARI of {_ORDER}: {_medians('f_ari')}",
+    "R6": "words only: every proposed model, one of the baseline's, none of layer norm's",
     "R17": f"spatial runs of {_ORDER}: {_shares('clevr-6-7')}",
+    "R27": f"spatial runs of {_ORDER}: {_shares('clevr-6-11')}",
 }
 """What the paper reports in numbers, by claim; where a claim is missing, it has curves only, see its locus."""

@@ -10,12 +10,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from slotnorm_book.claims.claim import Criterion, Measurement, Outcome, Verdict
+from slotnorm_book.claims.claim import Criterion, Measurement, Outcome, ResultClaim, Verdict
 from slotnorm_book.claims.paper_values import REPORTED
 from slotnorm_book.markup import MarkdownTable, escape_markdown
 
 COLUMNS = ("claim", "paper", "ours", "verdict")
-MARKS: dict[Outcome, str] = {"reproduced": "✓", "contradicted": "✗", "inconclusive": "?", "not run": "–"}
+MARKS: dict[Outcome, str] = {
+    "reproduced": "✓",
+    "contradicted": "✗",
+    "inconclusive": "?",
+    "not decidable": "⊘",
+    "not run": "–",
+}
 """Outcome to the sign before it."""
 ANSWERS: dict[Outcome, str] = {"reproduced": "holds", "contradicted": "does not hold"}
 """Outcome to its name where the claim is a hypothesis of ours, which nobody has claimed."""
@@ -39,8 +45,9 @@ def ledger_table(verdicts: Sequence[Verdict], beside: Mapping[str, Verdict] | No
 def _row(verdict: Verdict, other: Verdict | None) -> tuple[str, str, str, str]:
     claim = verdict.claim
     reported = REPORTED.get(claim.id, "curves, no numbers" if claim.kind == "result" else "a proof or an argument")
+    origin = f" ({claim.origin})" if isinstance(claim, ResultClaim) and claim.origin else ""
     return (
-        f"{_anchor(verdict)} {claim.statement}{BREAK}shown in {_links(verdict)}",
+        f"{_anchor(verdict)} {claim.statement}{origin}{BREAK}shown in {_links(verdict)}",
         f"{claim.locus}: {reported}",
         _measured(verdict),
         BREAK.join(_outcome_lines(verdict, other)),
@@ -53,7 +60,7 @@ def _outcome_lines(verdict: Verdict, other: Verdict | None) -> list[str]:
         lines.append(f"{escape_markdown(verdict.scale)} scale")
     if verdict.claim.kind == "mechanism":
         return [*lines, "computed"]
-    if verdict.was_run:
+    if verdict.was_judged:
         lines.append(f"false discovery rate {verdict.false_discovery_rate:.3f}")
     if other is not None and verdict.was_run:
         same = "the same" if other.outcome == verdict.outcome else f"**{other.outcome}**"
@@ -68,7 +75,7 @@ def hypotheses_table(verdicts: Sequence[Verdict]) -> MarkdownTable:
         lines = [_outcome(verdict, ANSWERS.get(verdict.outcome, verdict.outcome))]
         if verdict.scale:
             lines.append(f"{escape_markdown(verdict.scale)} scale")
-        if verdict.was_run:
+        if verdict.was_judged:
             lines.append(f"false discovery rate {verdict.false_discovery_rate:.3f}")
         statement = f"{_anchor(verdict)} {verdict.claim.statement}{BREAK}shown in {_links(verdict)}"
         locus = verdict.claim.locus.removeprefix("after ")
@@ -97,10 +104,14 @@ def criterion_lines(verdict: Verdict) -> list[str]:
     """Return a line per criterion: whether it holds, its meaning, its measurement with the interval, and its bound."""
     lines = []
     for criterion in verdict.claim.criteria:
-        measured = verdict.measurements[criterion.statistic]
-        bound = f"{criterion.side} {criterion.bound:g}"
-        mark = MARKS[criterion.judge(measured)]
-        lines.append(f"{mark} {criterion.meaning}: {format_measurement(measured)}, asked: {bound}")
+        reason = escape_markdown(verdict.undecidable.get(criterion.statistic, ""))
+        measured = verdict.measurements.get(criterion.statistic)
+        if measured is None:
+            lines.append(f"{MARKS['not decidable']} {criterion.meaning}: not decidable, {reason}")
+            continue
+        bound = f"{criterion.side} {criterion.bound:g}" + (", unless refuted" if criterion.presumed else "")
+        line = f"{MARKS[criterion.judge(measured)]} {criterion.meaning}: {format_measurement(measured)}, asked: {bound}"
+        lines.append(f"{line}; elsewhere not decidable: {reason}" if reason else line)
     return lines
 
 
@@ -109,7 +120,10 @@ def format_measurement(measured: Measurement) -> str:
     value = f"**{measured.value:.2g}**"
     if not np.isfinite([measured.low, measured.high]).all():
         return f"{value}, interval unknown"
-    return f"{value} [{measured.low:.2g}, {measured.high:.2g}]" if measured.low < measured.high else value
+    if not measured.low < measured.high:
+        return value
+    note = ", cut off at what is possible" if measured.cut_off else ""
+    return f"{value} [{measured.low:.2g}, {measured.high:.2g}{note}]"
 
 
 def distance_from_bound(criterion: Criterion, measured: Measurement) -> tuple[float, float, float]:
@@ -123,6 +137,7 @@ OUTCOME_SENTENCES: dict[Outcome, str] = {
     "reproduced": "Holds here",
     "contradicted": "Does not hold here as it stands",
     "inconclusive": "Undecided by these runs",
+    "not decidable": "Not decidable here, as models find no objects",
     "not run": "Not run",
 }
 """Outcome to how a page names it, for the paper's claims and for our own hypotheses."""

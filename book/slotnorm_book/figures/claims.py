@@ -18,6 +18,7 @@ LOOKS = {
     "reproduced": (OKABE_ITO["blue"], "o", "holds"),
     "contradicted": (OKABE_ITO["vermillion"], "X", "does not hold"),
     "inconclusive": ("0.55", "s", "open"),
+    "not decidable": (OKABE_ITO["purple"], "D", "not decidable"),
 }
 """Outcome to color, marker and label; both colors and markers differ between outcomes."""
 LINEAR, END = 0.05, 2.0
@@ -27,6 +28,8 @@ ROW_HEIGHT = 0.23
 
 def draw_forest(rulings: Sequence[Verdict]) -> Figure:
     """Draw the distance of each criterion's measurement from its bound; the right-hand side is as claimed.
+
+    A criterion that cannot be decided has no measurement and an open diamond on the bound.
 
     Args:
         rulings: judged claims; those without a verdict and mechanism claims are left out.
@@ -51,13 +54,17 @@ def draw_forest(rulings: Sequence[Verdict]) -> Figure:
     ax.set_yticks(list(labels), list(labels.values()), fontsize=9)
     ax.tick_params(axis="y", length=0)
     handles = [Line2D([], [], color=color, marker=marker, ls="", label=text) for color, marker, text in LOOKS.values()]
-    fig.legend(handles=handles, loc="outside upper center", ncols=3)
+    fig.legend(handles=handles, loc="outside upper center", ncols=2)
     return fig
 
 
 def _draw(ax: Axes, place: int, ruling: Verdict, statistic: str) -> None:
     (criterion,) = (one for one in ruling.claim.criteria if one.statistic == statistic)
-    measured = ruling.measurements[statistic]
+    measured = ruling.measurements.get(statistic)
+    if measured is None:
+        color, marker, _ = LOOKS["not decidable"]
+        ax.plot(0, place, color=color, marker=marker, ms=7, mew=1.4, mfc="white")
+        return
     color, marker, _ = LOOKS[criterion.judge(measured)]
     value, low, high = np.clip(distance_from_bound(criterion, measured), -END, END)
     ax.plot([low, high], [place, place], color=color, lw=1.6, solid_capstyle="butt")

@@ -65,10 +65,15 @@ class Estimate:
     Args:
         value: of the sample itself.
         replicates: of the resamples; NaN where the statistic has no value, all NaN for a single run.
+        run_variances: what one run of each variant adds to the variance of the estimate; NaN for a single run, empty
+            where the runs are not resampled.
+        scene_variance: what the choice of scenes adds.
     """
 
     value: float
     replicates: Float[np.ndarray, " resamples"]
+    run_variances: tuple[float, ...] = ()
+    scene_variance: float = 0.0
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
         """Return the percentile interval, widened to contain the value; an unknown replicate counts on both sides."""
@@ -111,6 +116,10 @@ class Bootstrap:
         """Return the variants that have scores."""
         return list(self._runs)
 
+    def count_runs(self, variant: str) -> int:
+        """Return how many runs a variant has."""
+        return self._runs[variant].shape[1] if variant in self._runs else 0
+
     def estimate(self, statistic: Statistic, *variants: str) -> Estimate:
         """Compute a statistic of the means of these variants, on the sample and on every resample.
 
@@ -121,12 +130,16 @@ class Bootstrap:
         value = float(statistic(*[values.mean(axis=0) for values in plain]))
         if self._fixed:
             return Estimate(value, statistic(*[values[1:].mean(axis=1) for values in runs]))
+        over_scenes = float(np.var(statistic(*[values[1:].mean(axis=1) for values in runs])))
         if min(map(len, plain)) == 1:
-            return Estimate(value, np.full(len(runs[0]) - 1, np.nan))
-        degrees = _degrees_of_freedom(statistic, plain)
+            nothing = (np.nan,) * len(runs)
+            return Estimate(value, np.full(len(runs[0]) - 1, np.nan), nothing, over_scenes)
+        variances = _run_variances(statistic, plain)
+        degrees = _degrees_of_freedom(variances, plain)
         weights = [_stretched(self._seeds[name], degrees) for name in variants]
         means = [np.einsum("br,brk->bk", weight, values[1:]) for weight, values in zip(weights, runs, strict=True)]
-        return Estimate(value, statistic(*means))
+        single = tuple(float(variance) * len(values) for variance, values in zip(variances, plain, strict=True))
+        return Estimate(value, statistic(*means), single, over_scenes)
 
 
 def intervals(
@@ -181,14 +194,19 @@ def _stretched(weights: np.ndarray, degrees: float) -> np.ndarray:
     return np.asarray(1 / runs + stretch * (weights - 1 / runs))
 
 
-def _degrees_of_freedom(statistic: Statistic, runs: Sequence[np.ndarray]) -> float:
-    """Return Welch and Satterthwaite's degrees of freedom, from jackknife variances over each variant's runs (R, K)."""
+def _run_variances(statistic: Statistic, runs: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the jackknife variance of a statistic over each variant's runs (R, K)."""
     whole = [values.mean(axis=0) for values in runs]
-    spare = np.array([len(values) - 1.0 for values in runs])
     variances = np.zeros(len(runs))
     for place, values in enumerate(runs):
-        without = (values.sum(axis=0) - values) / spare[place]
+        without = (values.sum(axis=0) - values) / (len(values) - 1)
         moved = [float(statistic(*whole[:place], mean, *whole[place + 1 :])) for mean in without]
-        variances[place] = spare[place] * np.var(moved)
+        variances[place] = (len(values) - 1) * np.var(moved)
+    return variances
+
+
+def _degrees_of_freedom(variances: np.ndarray, runs: Sequence[np.ndarray]) -> float:
+    """Return Welch and Satterthwaite's degrees of freedom from the variances over each variant's runs (R, K)."""
+    spare = np.array([len(values) - 1.0 for values in runs])
     total = variances.sum()
     return float(total**2 / (variances**2 / spare).sum()) if total > 0 else float(spare.sum())

@@ -28,10 +28,12 @@ class Share:
     Args:
         count: runs with the property.
         total: all runs.
+        variants: whose runs these are.
     """
 
     count: int
     total: int
+    variants: int = 1
 
     @property
     def value(self) -> float:
@@ -49,17 +51,17 @@ class Share:
         return float(stats.binomtest(self.count, self.total, bound, alternative=alternative).pvalue)
 
 
-def slope(values: Float[np.ndarray, "*batch settings"], settings: Sequence[int | float]) -> Float[np.ndarray, "*batch"]:
-    """Return the least-squares slope over the last axis, per unit of the setting."""
+def change_weights(settings: Sequence[int | float]) -> Float[np.ndarray, " settings"]:
+    """Return the weight of each value in :func:`change`; they add up to zero."""
     centered = np.asarray(settings, dtype=float) - np.mean(settings)
-    return np.asarray(values @ centered / (centered @ centered))
+    return np.asarray(centered / (centered @ centered) * (settings[-1] - settings[0]))
 
 
 def change(
     values: Float[np.ndarray, "*batch settings"], settings: Sequence[int | float]
 ) -> Float[np.ndarray, "*batch"]:
     """Return how much the least-squares line rises from the first setting to the last."""
-    return np.asarray(slope(values, settings) * (settings[-1] - settings[0]))
+    return np.asarray(values @ change_weights(settings))
 
 
 def ratio(part: npt.ArrayLike, whole: npt.ArrayLike) -> npt.NDArray[np.float64]:

@@ -22,6 +22,8 @@ from slotnorm_book.experiments.results import Results
 from slotnorm_book.figures.claims import draw_forest
 from tests.slotnorm_book.claims.worlds import evidence
 
+OF_CLEVR_6_7 = ["R1", "R2", "R3", "R4", "R17", "R28", "R29"]
+
 
 @pytest.fixture(scope="module")
 def verdicts() -> list[Verdict]:
@@ -30,22 +32,28 @@ def verdicts() -> list[Verdict]:
 
 def test_counts_add_up(verdicts: list[Verdict]) -> None:
     found = count_outcomes(verdicts)
-    assert found == {"reproduced": 5, "contradicted": 0, "inconclusive": 0, "not run": 12}
+    assert found == {
+        "reproduced": 7,
+        "contradicted": 0,
+        "inconclusive": 0,
+        "not decidable": 0,
+        "not run": 23,
+    }
     assert [r.claim.id for outcome in OUTCOMES for r in select_verdicts(verdicts, outcome)] == [
-        *["R1", "R2", "R3", "R4", "R17"],
-        *[name for name in CLAIMS if name[0] == "R" and name not in ("R1", "R2", "R3", "R4", "R17")],
+        *OF_CLEVR_6_7,
+        *[name for name in CLAIMS if name[0] == "R" and name not in OF_CLEVR_6_7],
     ]
 
 
 def test_without_runs_the_mechanism_is_still_judged() -> None:
     computed = judge_all({}, seed=0, trials=2)
     assert [r.claim.id for r in select_verdicts(computed, "reproduced", "mechanism")] == [f"M{i}" for i in range(1, 7)]
-    assert count_outcomes(computed)["not run"] == 17
+    assert count_outcomes(computed)["not run"] == 30
 
 
 def test_discoveries_are_counted_among_reproduced_results(verdicts: list[Verdict]) -> None:
-    assert count_discoveries(verdicts) == (5, 5)
-    assert count_discoveries(verdicts, rate=0.0) == (0, 5)
+    assert count_discoveries(verdicts) == (7, 7)
+    assert count_discoveries(verdicts, rate=0.0) == (0, 7)
 
 
 def test_what_spatial_runs_change_is_named(verdicts: list[Verdict]) -> None:
@@ -58,7 +66,7 @@ def test_a_tile_has_sign_word_and_link(verdicts: list[Verdict]) -> None:
     tiles = {
         tile.b.get_text(): tile for tile in BeautifulSoup(render_board(verdicts), "html.parser").select("li.verdict")
     }
-    assert len(tiles) == 17
+    assert len(tiles) == 30
     assert (tiles["R1"]["class"], tiles["R1"].a["href"]) == (["verdict", "reproduced"], "#R1")
     assert (tiles["R5"]["class"], tiles["R5"].span.get_text()) == (["verdict", "not-run"], "– not run")
 

@@ -1,24 +1,33 @@
-"""Verdicts on R1 to R17: a world as the paper tells it, its opposite, and one of chance give each its own."""
+"""Verdicts on R1 to R30: a world as the paper tells it, its opposite, and one of chance give each its own."""
 
 from dataclasses import replace
 from functools import cache
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from slotnorm_book.claims.claim import Criterion, Measurement, Verdict
+from slotnorm_book.claims.comparisons import Comparison, Panel, Source
 from slotnorm_book.claims.evidence import Evidence
 from slotnorm_book.claims.judge import judge
 from slotnorm_book.claims.ledger import RESULT_CLAIMS
-from slotnorm_book.claims.tables import compare_slots, distance_from_bound, ledger_table, summarize_verdicts
+from slotnorm_book.claims.tables import (
+    compare_slots,
+    distance_from_bound,
+    format_measurement,
+    ledger_table,
+    summarize_verdicts,
+)
 from slotnorm_book.claims.verdicts import judge_quantities, take_worst
 from slotnorm_book.experiments.recipes import recipe
 from slotnorm_book.experiments.results import Results
+from slotnorm_book.statistics.bootstrap import Bootstrap, Estimate
 from slotnorm_book.statistics.summaries import Share
 from tests.slotnorm_book.claims.worlds import evidence
 
 CRITERIA = [(claim.id, c.statistic) for claim in RESULT_CLAIMS.values() for c in claim.criteria]
-SHARES = [case for case in CRITERIA if case[0] == "R17"]
+SHARES = [case for case in CRITERIA if case[0] in ("R17", "R27")]
 EMPTY = Evidence(pd.DataFrame(), pd.DataFrame(), 7, "cpu")
 
 
@@ -32,6 +41,8 @@ def judged(sign: int) -> dict[str, Verdict]:
 def test_each_criterion_tells_the_worlds_apart(name: str, statistic: str, sign: int, outcome: str) -> None:
     verdict = judged(sign)[name]
     (criterion,) = (c for c in verdict.claim.criteria if c.statistic == statistic)
+    if criterion.presumed and sign == 0:
+        outcome = "reproduced"
     assert criterion.judge(verdict.measurements[statistic]) == outcome, verdict.measurements[statistic]
 
 
@@ -54,7 +65,10 @@ def test_spatial_runs_are_counted_and_left_out() -> None:
     assert judged(1)["R17"].measurements["proposed_share"].value == 0.4
     world = evidence(1)
     scenes = world["clevr-6-7"].scenes
-    spoilt = scenes.assign(f_ari=scenes["f_ari"].where(scenes["agreement"] < 0.5, 0.0))
+    object_wise = scenes["agreement"] < 0.5
+    spoilt = scenes.assign(
+        f_ari=scenes["f_ari"].where(object_wise, 0.0), blind_f_ari=scenes["blind_f_ari"].where(object_wise, 0.0)
+    )
     world["clevr-6-7"] = replace(world["clevr-6-7"], scenes=spoilt)
     left_out, kept = (
         {r.claim.id: r.outcome for r in judge(world, spatial_runs=keep, resamples=200)} for keep in (False, True)
@@ -113,10 +127,50 @@ class Plain:
         return 0.01
 
 
-def test_the_worst_comparison_decides_and_contradiction_pays_for_their_number() -> None:
+def test_the_interval_is_that_of_the_comparison_that_decides() -> None:
+    """It contradicts surely, or is the least sure to hold; the end that contradicts pays for their number."""
     assert take_worst(AT_LEAST, [Plain(3.0), Plain(5.0)], comparisons=2) == Measurement(3.0, 2.0, 5.0)
-    assert take_worst(AT_MOST, [Plain(3.0), Plain(5.0)], comparisons=2) == Measurement(5.0, 3.0, 6.0)
+    assert take_worst(AT_MOST, [Plain(-3.0), Plain(-5.0)], comparisons=2) == Measurement(-3.0, -5.0, -2.0)
     assert take_worst(AT_LEAST, [Plain(3.0)], comparisons=1) == Measurement(3.0, 2.0, 4.0)
+    assert take_worst(AT_LEAST, [Plain(0.5), Plain(9.0), Plain(-3.0)], comparisons=3) == Measurement(-3.0, -4.0, -1.0)
+    assert take_worst(AT_MOST, [Plain(0.5), Plain(3.0), Plain(4.0)], comparisons=3) == Measurement(4.0, 2.0, 5.0)
+
+
+def test_a_comparison_that_contradicts_decides_before_one_that_is_less_sure() -> None:
+    """The first has the lowest end, and leaves the bound inside; the second fails with its whole interval."""
+    wide, failed = Estimate(-1.0, np.linspace(-9, 7, 500)), Estimate(-1.0, np.linspace(-1.5, -0.5, 500))
+    measured = take_worst(AT_LEAST, [wide, failed], comparisons=2)
+    assert AT_LEAST.judge(measured) == "contradicted"
+    assert measured.low >= -1.5
+
+
+def test_an_interval_ends_at_what_is_possible_and_says_so() -> None:
+    source = Source(("clevr-6-7",), "CLEVR6", ("f_ari",), (-0.5, 1.0))
+    beyond = Comparison(Estimate(0.9, np.linspace(0.5, 1.4, 500)), source, ("a",), (), (-0.5, 1.0), "11 slots")
+    assert beyond.interval(0.95)[1] == 1.0
+    measured = take_worst(replace(AT_LEAST, bound=0.4), [beyond], comparisons=1)
+    assert (measured.high, measured.cut_off, measured.decided_by) == (1.0, True, "a, CLEVR6, 11 slots")
+    assert format_measurement(measured) == "**0.9** [0.52, 1, cut off at what is possible]"
+    within = replace(beyond, estimate=Estimate(0.9, np.linspace(0.8, 0.95, 500)))
+    assert not take_worst(AT_LEAST, [within], comparisons=1).cut_off
+    unknown = replace(beyond, estimate=Estimate(0.9, np.full(500, np.nan)))
+    assert unknown.interval(0.95) == (-np.inf, np.inf)
+
+
+@pytest.mark.parametrize(("slots", "variants"), [((7, 21), 1), ((5, 7, 9), 1), ((5, 9, 11, 21), 2)])
+def test_the_possible_change_of_a_line_is_reached_and_not_passed(slots: tuple[int, ...], variants: int) -> None:
+    rng = np.random.default_rng(0)
+    centered = np.array(slots) - np.mean(slots)
+    best = np.where(centered > 0, 1.0, 0.0)
+    scores = {"a": np.tile(best, (2, 3, 1)), "b": np.tile(1 - best, (2, 3, 1))}
+    source = Source(("x",), "t", ("precision",), (0.0, 1.0))
+    panel = Panel(Bootstrap(scores, 10), slots, tuple(range(len(slots))), source)
+    extreme = panel.growth("a") if variants == 1 else panel.extra_growth("a", "b")
+    assert extreme.value == pytest.approx(extreme.possible[1])
+    for _ in range(50):
+        panel = replace(panel, bootstrap=Bootstrap({name: rng.uniform(size=(2, 3, len(slots))) for name in "ab"}, 10))
+        for found in (panel.growth("a"), panel.extra_growth("a", "b"), panel.relative_loss("a"), panel.lead("a", "b")):
+            assert found.possible[0] <= found.value <= found.possible[1]
 
 
 def test_false_discovery_rates_are_over_the_claims_that_were_run() -> None:
@@ -162,11 +216,11 @@ def test_judging_repeats() -> None:
     assert [r.measurements for r in first] == [r.measurements for r in again]
 
 
-def test_models_that_detect_nothing_are_inconclusive() -> None:
+def test_models_that_detect_nothing_decide_nothing() -> None:
     one = evidence(1)["properties"]
     blind = replace(one, sets=one.sets.assign(value=0.0))
     (verdict,) = judge({"properties": blind}, ["R15"], resamples=100)
-    assert verdict.outcome == "inconclusive"
+    assert verdict.outcome == "not decidable"
 
 
 def test_only_the_claims_asked_for_are_judged() -> None:

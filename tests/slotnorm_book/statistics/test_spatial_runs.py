@@ -1,10 +1,12 @@
 """The criterion for spatial runs, on segmentations that are spatial, object-wise, and neither."""
 
 import pandas as pd
+import pytest
 import torch
 from torch import Tensor
 
 from slotnorm.metrics.segmentation import adjusted_rand_index, foreground_adjusted_rand_index
+from slotnorm_book.statistics.found_objects import LEAST_FOUND
 from slotnorm_book.statistics.spatial_runs import (
     SPATIAL_AGREEMENT,
     flag_spatial_runs,
@@ -13,13 +15,13 @@ from slotnorm_book.statistics.spatial_runs import (
 )
 
 
-def table(agreements: dict[tuple[str, int], float], f_ari: float = 0.4) -> pd.DataFrame:
+def table(agreements: dict[tuple[str, int], float], found: float = 0.05) -> pd.DataFrame:
     rows = [
-        (variant, seed, slots, value if slots == 7 else 1 - value, f_ari)
+        (variant, seed, slots, value if slots == 7 else 1 - value, 0.5, 0.5 - found)
         for (variant, seed), value in agreements.items()
         for slots in (5, 7)
     ]
-    return pd.DataFrame(rows, columns=["variant", "seed", "slots", "agreement", "f_ari"])
+    return pd.DataFrame(rows, columns=["variant", "seed", "slots", "agreement", "f_ari", "blind_f_ari"])
 
 
 RUNS = table({("batch_norm", 0): 0.9, ("batch_norm", 1): 0.1, ("weighted_mean", 0): SPATIAL_AGREEMENT})
@@ -32,9 +34,20 @@ def test_a_run_is_spatial_by_its_agreement_at_the_training_slot_count() -> None:
     assert list(flag_spatial_runs(RUNS, slots=5)["spatial"]) == [False, True, True]
 
 
-def test_a_run_that_follows_its_objects_better_is_not_spatial() -> None:
-    objects = table({("batch_norm", 0): 0.7}, f_ari=0.8)
-    assert not flag_spatial_runs(objects, slots=7)["spatial"].any()
+def test_where_the_training_slots_were_not_evaluated_the_nearest_count_decides() -> None:
+    assert list(flag_spatial_runs(RUNS, slots=24)["spatial"]) == [True, False, True]
+    assert list(flag_spatial_runs(RUNS, slots=6)["spatial"]) == [True, False, True]
+
+
+def test_a_run_that_finds_objects_is_not_spatial() -> None:
+    assert not flag_spatial_runs(table({("batch_norm", 0): 0.9}, found=LEAST_FOUND + 0.01), slots=7)["spatial"].any()
+    assert flag_spatial_runs(table({("batch_norm", 0): 0.9}, found=LEAST_FOUND - 0.01), slots=7)["spatial"].all()
+
+
+@pytest.mark.parametrize("lacking", ["column", "values"])
+def test_a_run_without_the_control_cannot_be_called_spatial(lacking: str) -> None:
+    old = RUNS.drop(columns="blind_f_ari") if lacking == "column" else RUNS.assign(blind_f_ari=float("nan"))
+    assert not flag_spatial_runs(old, slots=7)["spatial"].any()
 
 
 def test_means_are_over_scenes_and_the_first_has_none() -> None:
@@ -49,13 +62,17 @@ def test_leaving_out_takes_whole_runs() -> None:
 
 
 def test_nothing_to_judge_leaves_everything() -> None:
-    assert len(without_spatial(RUNS, flag_spatial_runs(RUNS, slots=24))) == len(RUNS)
+    nothing = flag_spatial_runs(RUNS.iloc[:0], slots=7)
+    assert len(nothing) == 0
+    assert len(without_spatial(RUNS, nothing)) == len(RUNS)
 
 
 def _is_spatial(truth: Tensor, segmentation: Tensor) -> bool:
     agreement = adjusted_rand_index(segmentation[:-1], segmentation[1:])
-    f_ari = foreground_adjusted_rand_index(truth, segmentation)[1:]
-    scenes = pd.DataFrame({"agreement": agreement.numpy(), "f_ari": f_ari.numpy()})
+    f_ari, blind = (
+        foreground_adjusted_rand_index(scenes, segmentation)[1:].numpy() for scenes in (truth, truth.roll(1, 0))
+    )
+    scenes = pd.DataFrame({"agreement": agreement.numpy(), "f_ari": f_ari, "blind_f_ari": blind})
     return bool(flag_spatial_runs(scenes.assign(variant="a", seed=0, slots=7), slots=7)["spatial"].item())
 
 

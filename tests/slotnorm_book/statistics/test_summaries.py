@@ -10,38 +10,38 @@ from scipy import stats as reference
 from slotnorm_book.statistics.summaries import (
     Share,
     change,
+    change_weights,
     median_and_deviation,
     paired_effect,
     rank_correlation,
     ratio,
     run_means,
-    slope,
     superiority,
 )
 
 FINITE = st.floats(-10, 10)
 
 
-def test_slope_and_change_of_a_line_and_of_three_points() -> None:
-    assert slope(np.array([1.0, 0.8, 0.6]), [5, 7, 9]) == pytest.approx(-0.1)
+def test_change_of_a_line_and_of_three_points() -> None:
     assert change(np.array([1.0, 0.8, 0.6]), [5, 7, 9]) == pytest.approx(-0.4)
-    assert slope(np.array([0.0, 3.0, 0.0]), [0, 1, 2]) == 0
-    assert slope(np.array([0.0, 0.0, 1.0]), [0, 1, 2]) == 0.5
+    assert change(np.array([0.0, 3.0, 0.0]), [0, 1, 2]) == 0
+    assert change(np.array([0.0, 0.0, 1.0]), [0, 1, 2]) == 1
 
 
 @given(st.lists(FINITE, min_size=3, max_size=9))
-def test_slope_is_least_squares_and_shifts_out(values: list[float]) -> None:
+def test_change_is_least_squares_and_shifts_out(values: list[float]) -> None:
     slots = np.arange(5, 5 + 2 * len(values), 2)
-    fitted = slope(np.array(values), list(map(int, slots)))
-    assert fitted == pytest.approx(np.polyfit(slots, values, 1)[0], abs=1e-9)
-    assert slope(np.array(values) + 7, list(map(int, slots))) == pytest.approx(fitted, abs=1e-9)
+    fitted = change(np.array(values), list(map(int, slots)))
+    assert fitted == pytest.approx(np.polyfit(slots, values, 1)[0] * (slots[-1] - slots[0]), abs=1e-7)
+    assert change(np.array(values) + 7, list(map(int, slots))) == pytest.approx(fitted, abs=1e-7)
+    assert change_weights(list(map(int, slots))).sum() == pytest.approx(0, abs=1e-12)
 
 
-def test_slope_is_taken_over_the_last_axis() -> None:
+def test_change_is_taken_over_the_last_axis() -> None:
     values = np.arange(24.0).reshape(2, 4, 3) ** 1.5
-    batch = slope(values, [5, 7, 9])
+    batch = change(values, [5, 7, 9])
     assert batch.shape == (2, 4)
-    assert batch[1, 2] == pytest.approx(slope(values[1, 2], [5, 7, 9]))
+    assert batch[1, 2] == pytest.approx(change(values[1, 2], [5, 7, 9]))
 
 
 @given(st.lists(st.integers(0, 5), min_size=3, max_size=8).filter(lambda values: len(set(values)) > 1))
