@@ -2,9 +2,11 @@
 
 import ast
 import re
+import runpy
 import tomllib
 from collections import Counter
 
+import pytest
 import yaml
 from pybtex.database import parse_file, parse_string
 
@@ -16,6 +18,7 @@ from tests.helpers.paths import ROOT
 COMMANDS = "Run it again|Make it again|The same scenes as files"
 """Sections that may follow a chapter's answer."""
 MODULES = sorted([*(ROOT / "slotnorm").rglob("*.py"), *(ROOT / "book" / "slotnorm_book").rglob("*.py")])
+PLACES = runpy.run_path(str(ROOT / "book" / "_ext" / "paper_places.py"))
 PROJECTS = [ROOT / folder / "pyproject.toml" for folder in (".", "data_tools", "book")]
 
 
@@ -40,6 +43,41 @@ def test_every_page_is_in_the_toc() -> None:
 def test_every_citation_is_a_reference_and_every_reference_is_cited() -> None:
     references = set(parse_file(ROOT / "book" / "references.bib").entries)
     assert set().union(*map(citations, [*BOOK_PAGES, *NOTEBOOKS])) == references
+
+
+def test_every_part_of_the_paper_is_somewhere_in_the_book() -> None:
+    marked = {
+        part
+        for path in (*BOOK_PAGES, *NOTEBOOKS)
+        for text in re.findall(r"\{paper\}`([^`]+)`", markdown(path))
+        for part in PLACES["read_parts"](text)
+    }
+    assert marked == PLACES["KNOWN"]
+
+
+def test_a_part_is_read_as_the_pages_write_it() -> None:
+    read = PLACES["read_parts"]
+    assert read("Eqs. 12-13") == ["Equation 12", "Equation 13"]
+    assert read("Fig. 3") == read("Figure 3") == ["Figure 3"]
+    assert [*read("Section 5.1"), *read("Appendix B")] == ["Section 5.1", "Appendix B"]
+    assert [*read("Proposition 2"), *read("Algorithm 1")] == ["Proposition 2", "Algorithm 1"]
+
+
+@pytest.mark.parametrize("text", ["Fig. 16", "Section 5.3", "Eqs. 38-40", "Theorem 1", "figure 2", ""])
+def test_the_paper_has_no_other_parts(text: str) -> None:
+    with pytest.raises(ValueError, match="paper"):
+        PLACES["read_parts"](text)
+
+
+def test_a_term_is_in_the_glossary_and_is_used() -> None:
+    page = (ROOT / "book" / "glossary.md").read_text().split("{glossary}")[1]
+    listed = set(re.findall(r"^(\w.*)$", page, re.MULTILINE))
+    linked = {
+        text.rpartition("<")[2].rstrip(">") if text.endswith(">") else text
+        for path in (*BOOK_PAGES, *NOTEBOOKS)
+        for text in re.findall(r"\{term\}`([^`]+)`", " ".join(markdown(path).split()))
+    }
+    assert linked == listed
 
 
 def test_keys_are_unique_in_the_book() -> None:

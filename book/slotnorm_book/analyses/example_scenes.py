@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -60,6 +60,19 @@ def choose_scenes(scenes: pd.DataFrame, num_slots: int, variant: str | None = No
     rows = rows if variant is None else rows[rows["variant"] == variant]
     order = rows.groupby("scene_id")["f_ari"].mean().sort_values(kind="stable")
     return {name: int(order.index[round(q * (len(order) - 1))]) for name, q in CHOICE.items()}
+
+
+def decompose_at_counts(results: Results, test: TestSet, counts: Sequence[int]) -> list[Examples]:
+    """Decompose the same scenes at several slot counts: those that are worst, median and best at the largest.
+
+    Args:
+        results, test: as for :func:`decompose_examples`.
+        counts: slot counts.
+    """
+    rows, most = results.scenes, max(counts)
+    if not rows.empty:
+        rows = rows[(rows["test"] == test.label) & (rows["slots"] == most) & (rows["iterations"] == test.iterations[0])]
+    return [decompose_examples(results, test, count, among=rows.assign(slots=count)) for count in counts]
 
 
 @torch.inference_mode()

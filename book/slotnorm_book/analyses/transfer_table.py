@@ -8,13 +8,28 @@ import pandas as pd
 
 from slotnorm_book.claims.paper_values import TABLE_1, Spread
 from slotnorm_book.experiments.recipes.recipe import PAPER_VARIANTS
+from slotnorm_book.markup import MarkdownTable, escape_markdown
 from slotnorm_book.statistics.summaries import median_and_deviation, run_means
 
 COLUMNS = {"f_ari": "F-ARI", "loss": "ℓ2", "ari": "ARI"}
 """Measure to the paper's name for it, in the order of Table 1."""
+BEST = {"f_ari": max, "loss": min, "ari": max}
+"""Measure to what chooses the most advantageous of several medians."""
 
 
-def transfer_table(scenes: Mapping[str, pd.DataFrame], labels: Mapping[str, str] | None = None) -> pd.DataFrame:
+def mark_paper_value(experiment: str, variant: str, measure: str) -> str:
+    """Write a number of Table 1 in Markdown, underlined and bold where the paper has it so.
+
+    The most advantageous variant of each training is underlined, that of all trainings is bold.
+    """
+    choose, spread = BEST[measure], TABLE_1[experiment][variant][measure]
+    section = choose(row[measure].median for row in TABLE_1[experiment].values())
+    whole = choose(row[measure].median for rows in TABLE_1.values() for row in rows.values())
+    text = f"<u>{spread}</u>" if spread.median == section else str(spread)
+    return f"**{text}**" if spread.median == whole else text
+
+
+def transfer_table(scenes: Mapping[str, pd.DataFrame], labels: Mapping[str, str] | None = None) -> MarkdownTable:
     """Tabulate median ± largest deviation over the runs of every training and variant, and the paper's numbers.
 
     Args:
@@ -22,7 +37,8 @@ def transfer_table(scenes: Mapping[str, pd.DataFrame], labels: Mapping[str, str]
         labels: variant to its name in the table.
 
     Returns:
-        A row per training and variant, with "not run" where there is no run.
+        A row per training and variant, with "not run" where there is no run; the paper's numbers are marked by
+        :func:`mark_paper_value`.
     """
     rows = []
     for experiment, table in scenes.items():
@@ -31,11 +47,12 @@ def transfer_table(scenes: Mapping[str, pd.DataFrame], labels: Mapping[str, str]
         for variant in PAPER_VARIANTS:
             runs = means[means["variant"] == variant]
             row = {
-                "variant": f"{(labels or {}).get(variant, variant)} ({training})",
+                "variant": escape_markdown(f"{(labels or {}).get(variant, variant)} ({training})"),
                 "runs": len(runs),
             }
             for measure, name in COLUMNS.items():
                 ours = Spread(*median_and_deviation(runs[measure].to_numpy())) if len(runs) else "not run"
-                row |= {f"{name}, ours": str(ours), f"{name}, paper": str(TABLE_1[experiment][variant][measure])}
+                paper = mark_paper_value(experiment, variant, measure)
+                row |= {f"{name}, ours": str(ours), f"{name}, paper": paper}
             rows.append(row)
-    return pd.DataFrame(rows)
+    return MarkdownTable(rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from textwrap import fill
 
 import matplotlib as mpl
@@ -82,6 +82,34 @@ def draw_decompositions(examples: Examples) -> Figure:
             _draw_picture(axes[lines * row, column], colors, f"{title}{score:.2f}")
             if draw_output is not None:
                 draw_output(axes[2 * row + 1, column], variant, row)
+    return fig
+
+
+def draw_growth(growth: Mapping[int, Examples], name: str = "median") -> Figure:
+    """Draw the segmentations of one scene, a row per slot count and a column per variant, beside the scene.
+
+    Args:
+        growth: slot count to the same scenes at this count.
+        name: name of the scene to draw, such as ``"median"``.
+    """
+    whole = {count: examples for count, examples in growth.items() if examples.segmentations}
+    if not whole:
+        return placeholder_figure("no model of this experiment is in the store")
+    first = next(iter(whole.values()))
+    scene, columns = first.names.index(name), 1 + len(first.segmentations)
+    side = PHONE_WIDTH / max(columns, 4)
+    size = (columns * side, (side + 0.35) * len(whole))
+    fig, axes = plt.subplots(len(whole), columns, figsize=size, squeeze=False)
+    beside = [(to_rgb(first.image)[scene], "scene"), (color_labels(first.truth, background=True)[scene], "truth")]
+    for ax in axes[2:, 0]:
+        ax.set_axis_off()
+    for ax, (picture, title) in zip(axes[:, 0], beside, strict=False):
+        _draw_picture(ax, picture, title)
+    for row, (count, examples) in zip(axes, whole.items(), strict=True):
+        for ax, (variant, labels) in zip(row[1:], examples.segmentations.items(), strict=True):
+            score = round(examples.f_ari[variant][scene], 2) + 0.0  # no -0.00
+            title = f"{look_of(variant).label}\n{count} slots: {score:.2f}"
+            _draw_picture(ax, color_labels(labels[scene], background=False), title)
     return fig
 
 

@@ -104,6 +104,34 @@ def draw_code_sizes(counts: Sequence[int], bound: Array, sizes: Mapping[str, Arr
     return fig
 
 
+def draw_what_codes_tell(table: pd.DataFrame) -> Figure:
+    """Draw a panel per normalization: the code's component along the offset of the values over the slot's share.
+
+    Args:
+        table: from :func:`slotnorm_book.theory.random_instances.measure_what_codes_tell`.
+    """
+    names, counts = list(dict.fromkeys(table["normalization"])), list(dict.fromkeys(table["slots"]))
+    rows = -(-len(names) // 2)
+    fig, axes = plt.subplots(rows, 2, figsize=(PHONE_WIDTH, 2.1 * rows + 0.4), sharex=True, squeeze=False)
+    fills = [{"color": OKABE_ITO["black"], "marker": "o"}, {"color": OKABE_ITO["orange"], "marker": "^"}]
+    for ax, name in zip(axes.flat, names, strict=False):
+        for count, look in zip(counts, fills, strict=True):
+            some = table[(table["normalization"] == name) & (table["slots"] == count)]
+            ax.scatter(some["share"], some["component"], s=16, alpha=0.6, lw=0, label=f"{count} slots", **look)
+        low, high = table.loc[table["normalization"] == name, "component"].agg(["min", "max"])
+        middle, half = (low + high) / 2, max(0.6 * (high - low), 0.1)
+        ax.set(title=look_of(name).label, ylim=(middle - half, middle + half))
+    for ax in axes.flat[len(names) :]:
+        ax.set_axis_off()
+    for ax in axes[-1]:
+        ax.set_xlabel("share of the tokens")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("code along a")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside upper center", ncols=len(counts), handletextpad=0.1)
+    return fig
+
+
 def draw_excess_components(table: pd.DataFrame, truth: int) -> Figure:
     """Draw the agreement with the truth and the components in use over K, with and without estimated weights.
 

@@ -89,7 +89,7 @@ def affine_subspace(point: Float[Tensor, " dim"], span: Float[Tensor, "dim vecto
 
 
 def layer_norm_hull(norm: nn.LayerNorm, linear: nn.Linear | None = None) -> AffineSubspace:
-    r"""Return the affine hull of the image of a LayerNorm (Lemma 1), or of a linear map after it (Lemma 3).
+    r"""Return the affine hull of the image of a LayerNorm (Lemma 1, Eq. 17), or of a linear map after it (Lemma 3).
 
     It is :math:`\mathrm{diag}(\alpha) 1^\perp + \beta`, or the image of that set under the linear map.
 

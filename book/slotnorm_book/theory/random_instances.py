@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from slotnorm.attention import SlotAttention
-from slotnorm.normalization import Normalization, make_normalization
+from slotnorm.normalization import BatchNorm, Normalization, make_normalization
+from slotnorm_book.theory.propositions import layer_norm_hull
 from slotnorm_book.theory.vmf import VonMisesFisherMixture
 
 
@@ -117,3 +119,47 @@ def sample_codes(
             codes[name].append(norm(values_BND, attn_BKN, None)[0][0].detach())
         means.append(attn_BKN[0].mean(dim=1))
     return CodeSamples({name: torch.cat(parts) for name, parts in codes.items()}, torch.cat(means))
+
+
+def measure_what_codes_tell(
+    module: SlotAttention,
+    normalizations: Sequence[str],
+    slot_counts: Sequence[int],
+    scenes: int,
+    num_inputs: int,
+    generator: torch.Generator,
+) -> pd.DataFrame:
+    """Measure how the update codes of random scenes depend on the share of the tokens that a slot has won.
+
+    All normalizations see the same attention. Batch norm's running statistics are those of the scenes with the first
+    slot count, as after a training with that many slots.
+
+    Args:
+        module: its maps are used; its own normalization is not.
+        normalizations: names of normalizations; in evaluation mode, at their initial parameters.
+        slot_counts: numbers of slots, the one of the training first.
+        scenes: scenes for each of them.
+        num_inputs: tokens of a scene.
+        generator: source of tokens and slots.
+
+    Returns:
+        A row per normalization and slot: ``normalization``, ``slots``, ``share``, the column mean of the attention, and
+        ``component``, that of the code along the offset a of the values (Lemma 2), in units of its length.
+    """
+    dim = module.to_v.out_features
+    offset = layer_norm_hull(module.norm_inputs, module.to_v).offset
+    norms = {name: make_normalization(name, dim).double() for name in normalizations}
+    tables = []
+    for count in slot_counts:
+        tokens = torch.cat([random_tokens(num_inputs, dim, generator) for _ in range(scenes)])
+        keys_BND, values_BND = module.keys_and_values(tokens)
+        attn_BKN = module.attend(random_slots(count, dim, generator, scenes), keys_BND)
+        for name, norm in norms.items():
+            if isinstance(norm, BatchNorm) and count == slot_counts[0]:
+                norm.momentum = 1.0  # the running statistics become those of this batch
+                norm.train()(values_BND, attn_BKN)
+            along = norm.eval()(values_BND, attn_BKN)[0].detach() @ offset / offset.square().sum()
+            share = attn_BKN.mean(dim=2)
+            columns = {"share": share.flatten().numpy(), "component": along.flatten().numpy()}
+            tables.append(pd.DataFrame(columns).assign(normalization=name, slots=count))
+    return pd.concat(tables, ignore_index=True)

@@ -11,7 +11,7 @@ import torch
 
 from slotnorm.object_properties import COORDINATES, NUM_PROPERTIES, REAL
 from slotnorm_book.analyses.em_segmentation import add_em_segmentations, segment_with_em
-from slotnorm_book.analyses.example_scenes import Examples, choose_scenes, decompose_examples
+from slotnorm_book.analyses.example_scenes import Examples, choose_scenes, decompose_at_counts, decompose_examples
 from slotnorm_book.experiments.recipes import recipe
 from slotnorm_book.experiments.results import Results, collect
 from slotnorm_book.experiments.run_store import RunStore
@@ -120,3 +120,24 @@ def test_the_camera_is_below_and_what_is_not_real_cannot_be_seen() -> None:
     assert plt.matplotlib.colors.to_hex(near.get_facecolor()[0]) == PALETTE[2]
     assert absent.get_alpha() == 0
     assert ax.get_xlim() == (-HALF, HALF)
+
+
+@pytest.mark.slow
+def test_the_same_scenes_are_decomposed_at_several_counts(trained: dict[str, Results]) -> None:
+    results = trained["iterations"]
+    test = results.recipe.tests[-1]
+    counts = (min(test.slots), max(test.slots))
+    few, most = decompose_at_counts(results, test, counts)
+    alone = decompose_examples(results, test, max(test.slots))
+    assert few.scene_ids == most.scene_ids == alone.scene_ids
+    assert all(labels.max() < min(counts) for labels in few.segmentations.values())
+    fig = clevr.draw_growth(dict(zip(counts, (few, most), strict=True)))
+    assert len([ax for ax in fig.axes if ax.axison]) == 2 * (1 + len(few.segmentations))
+
+
+def test_growth_without_a_model_says_so() -> None:
+    results = collect(recipe("clevr-6-7", "smoke"), RunStore("memory://empty-growth"))
+    test = results.recipe.tests[-1]
+    growth = dict(zip((5, 21), decompose_at_counts(results, test, (5, 21)), strict=True))
+    (text,) = clevr.draw_growth(growth).texts
+    assert "in the store" in text.get_text()

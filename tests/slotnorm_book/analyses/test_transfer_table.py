@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from slotnorm_book.analyses.transfer_table import transfer_table
+from slotnorm_book.analyses.transfer_table import mark_paper_value, transfer_table
+from slotnorm_book.claims.paper_values import TABLE_1
 
 
 def scenes(rows):
@@ -31,3 +32,22 @@ def test_what_was_not_run_says_so():
     table = transfer_table(scenes([]))
     assert list(table["F-ARI, ours"]) == ["not run"] * 4
     assert list(table["runs"]) == [0] * 4
+
+
+def test_underlined_and_bold_are_the_numbers_that_are_so_in_the_paper():
+    marked = {
+        (experiment, variant, measure): mark_paper_value(experiment, variant, measure)
+        for experiment, rows in TABLE_1.items()
+        for variant, row in rows.items()
+        for measure in row
+    }
+    assert {place for place, text in marked.items() if "**" in text} == {
+        ("movi-d-6-7", "batch_norm", "f_ari"),
+        ("movi-d-10-11", "weighted_mean", "loss"),
+        ("movi-d-6-7", "batch_norm", "ari"),
+    }
+    underlined = [(place[0], place[2]) for place, text in marked.items() if "<u>" in text]
+    assert sorted(set(underlined)) == sorted(
+        (experiment, measure) for experiment in TABLE_1 for measure in ("f_ari", "loss", "ari")
+    )
+    assert len(underlined) == 9
