@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from slotnorm.normalization import scaled_name
 from slotnorm_book.experiments.recipes.movi import FEW_OBJECTS, movi_c
-from slotnorm_book.experiments.recipes.recipe import Recipe, Scale
+from slotnorm_book.experiments.recipes.recipe import FEW_SEEDS, Recipe, Scale
 
 NUM_SLOTS = 7
 SCALES_OVER_N = (1 / 64, 1 / 16, 1 / 4, 1.0, 4.0)
@@ -51,4 +51,5 @@ def iterations(scale: Scale) -> Recipe:
 
 
 def _trained(scale: Scale) -> Recipe:
-    return movi_c(scale, FEW_OBJECTS, NUM_SLOTS)
+    trained = movi_c(scale, FEW_OBJECTS, NUM_SLOTS)
+    return replace(trained, seeds=trained.seeds[: len(FEW_SEEDS)])

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from slotnorm_book.experiments.recipes.movi import FEW_OBJECTS, movi_c
-from slotnorm_book.experiments.recipes.recipe import Recipe, Scale
+from slotnorm_book.experiments.recipes.recipe import FEW_SEEDS, Recipe, Scale
 
 VARIANTS = ("weighted_mean", "weighted_sum")
 
@@ -31,4 +31,7 @@ def epsilon_hat(scale: Scale) -> Recipe:
 def _changed(scale: Scale, experiment: str, **optimizer: bool | None) -> Recipe:
     like = movi_c(scale, FEW_OBJECTS, 7)
     changed = replace(like.optimizer, **optimizer)  # type: ignore[arg-type]
-    return replace(like, experiment=experiment, locus="App. F, its code", optimizer=changed, variants=VARIANTS)
+    seeds = like.seeds[: len(FEW_SEEDS)]
+    return replace(
+        like, experiment=experiment, locus="App. F, its code", optimizer=changed, variants=VARIANTS, seeds=seeds
+    )
