@@ -154,7 +154,7 @@ class FeatureDecoder(nn.Module):
         for layer in self.middle:
             rows = layer(rows).relu_()
         logits_BNK = linear(rows, self.last.weight[-1:], self.last.bias[-1:]).view(shape_BNK)
-        hidden_BNKH = rows.view(*shape_BNK, -1)
+        hidden_BNKH = rows.view(*shape_BNK, rows.shape[-1])
         masks_BNK = at_least_float32(logits_BNK).softmax(dim=-1)
         return (masks_BNK.to(hidden_BNKH.dtype).unsqueeze(-2) @ hidden_BNKH).squeeze(-2), masks_BNK
 
