@@ -1,7 +1,7 @@
 """Adds features of the stand-in backbone to the stand-ins for MOVi.
 
-`python -m data_tools pretrain` made the backbone. It learned to recognize texture, colors and shape of single objects;
-it has seen no scene of several objects and no mask.
+`python -m data_tools pretrain` made the backbone. It learned to tell which object each patch of other scenes shows, from
+labels that DINO does not have.
 """
 
 from __future__ import annotations
