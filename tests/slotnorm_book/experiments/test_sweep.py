@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -151,7 +152,7 @@ REQUESTS = {
     "a slot count twice": (("tiny", "--slots", "3", "--slots", "3"), "slots must name each once"),
     "no such data": (("tiny", "--data", "/nowhere"), "data = '/nowhere': no such folder, and no stand-in"),
     "a scale without its data": (("clevr-6-7", "--scale", "paper"), "data = 'data/clevr': no such folder"),
-    "no experiment": ((), "name an experiment and a store, as in `slotnorm-book sweep clevr-6-7 "),
+    "no experiment": ((), "name an experiment, or --all, and a store, as in `slotnorm-book sweep clevr-6-7 "),
     "an unknown option": (("tiny", "--seed", "1"), "No such option"),
     "a seed that is no number": (("tiny", "--seeds", "one"), "Invalid value for '--seeds'"),
     "an unknown executor": (("tiny", "--executor", "slurm"), "unknown executor 'slurm'; there are local, ray"),
@@ -385,23 +386,34 @@ def children(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
+def tiny_sweep(data: Path, root: str) -> tuple[list[str], dict[str, Any]]:
+    """Arguments of a process that sweeps the tiny recipe, and options of ``Popen``."""
+    program = [sys.executable, "-m", "tests.helpers.tiny", "sweep", "tiny", "--scale", "smoke"]
+    options = {"cwd": ROOT, "env": os.environ | {"TINY_DATA": str(data)}, "start_new_session": True}
+    return [*program, "--store", root, "--device", "cpu"], options
+
+
+@pytest.mark.slow
+def test_two_sweeps_at_once_share_the_runs(data, tried, root, expected):
+    """Each run is trained by one of them; neither fails, and all runs are there when both have ended."""
+    program, options = tiny_sweep(data, root)
+    started = [
+        subprocess.Popen(
+            [*program, "--jobs", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+        )
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=600) for process in started]
+    assert {process.returncode for process in started} <= {0, EXIT_RESUMABLE}, said
+    pd.testing.assert_frame_equal(tables(tried, root), expected, check_exact=True)  # which trains nothing
+    trained = [path.name for path in Path(root).iterdir() if (path / "record.json").exists()]
+    assert sorted(trained) == sorted(spec.name for spec in tried.runs())
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers in /proc")
 def test_control_c_at_once_is_status_75_and_the_runs_go_on(data, tried, root, expected):
-    program = [
-        sys.executable,
-        "-m",
-        "tests.helpers.tiny",
-        "sweep",
-        "tiny",
-        "--scale",
-        "smoke",
-        "--store",
-        root,
-        "--device",
-        "cpu",
-    ]
-    options = {"cwd": ROOT, "env": os.environ | {"TINY_DATA": str(data)}, "start_new_session": True}
+    program, options = tiny_sweep(data, root)
     with subprocess.Popen([*program, "--jobs", "2"], stderr=subprocess.PIPE, text=True, **options) as process:
         while len(children(process.pid)) < 2:  # multiprocessing's tracker and the first worker, in the midst of imports
             assert process.poll() is None
