@@ -173,6 +173,28 @@ def sweep(
     raise typer.Exit(sweeps.run_sweep(chosen or sweeps.choose_all_recipes(scale), request))
 
 
+@app.command(
+    short_help="Copy finished runs into the book's records.",
+    epilog="""\b
+Examples:
+  slotnorm-book keep runs
+  slotnorm-book keep runs --commit""",
+)
+def keep(
+    store: Annotated[str, typer.Argument(metavar="STORE", help="Folder in which the runs are.")],
+    commit: Annotated[bool, typer.Option("--commit", help="Commit them, and nothing else, with git.")] = False,
+) -> None:
+    """Copy the finished runs of a store into book/results, except those that are there.
+
+    Runs with seed 0 are copied with their weights, of the others the tables. Given now and then while a sweep goes on, it
+    keeps what is done from being lost with the machine.
+    """
+    from slotnorm_book.experiments.keep import keep_runs
+
+    names = keep_runs(store, commit=commit)
+    print("\n".join([*names, f"{len(names)} runs kept{' and committed' if commit and names else ''}"]))
+
+
 @app.command(short_help="Judge the claims on the committed records.")
 def verdicts() -> None:
     """Judge the claims on the committed records and write book/verdicts.json, which the tests compare."""

@@ -99,9 +99,9 @@ class Run:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise RunError(f"{self.address}: the model of its record cannot be built: {reason}") from error
 
-    def read_files(self) -> dict[str, bytes]:
-        """Read all files except the record, by name."""
-        return self._read([CURVE, SCENES, SETS, WEIGHTS])
+    def read_files(self, *, weights: bool = True) -> dict[str, bytes]:
+        """Read all files except the record, by name; those of the weights only if they are asked for."""
+        return self._read([CURVE, SCENES, SETS, *([WEIGHTS] if weights else [])])
 
     def _decode(self, content: Mapping[str, bytes], name: str) -> pd.DataFrame:
         try:

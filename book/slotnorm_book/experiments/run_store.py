@@ -29,7 +29,7 @@ from slotnorm.atomic_files import sync_folder, write_whole
 from slotnorm.evaluation import Evaluation
 from slotnorm.training.checkpoint import Curve
 from slotnorm.training.spec import RunSpec
-from slotnorm_book.experiments.record import WEIGHTS, RecordError, make_record, parse_record
+from slotnorm_book.experiments.record import RecordError, make_record, parse_record
 from slotnorm_book.experiments.run import Run, make_run_files
 from slotnorm_book.experiments.run_lock import BusyError, RunLock
 from slotnorm_book.experiments.run_tables import make_evaluation_files
@@ -152,10 +152,13 @@ class RunStore:
         """Replace a run's evaluation tables; if this is interrupted, the run is the old one or the new one."""
         return self._rewrite(run, run.read_files() | make_evaluation_files(evaluation), evaluations)
 
-    def drop_weights(self, run: Run) -> Run:
-        """Delete a run's weights and keep its tables."""
-        kept = {name: content for name, content in run.read_files().items() if name != WEIGHTS}
-        return self._rewrite(run, kept, run.evaluations)
+    def add(self, run: Run, *, weights: bool) -> Run:
+        """Copy a run, of this or another store, with its weights or without; it replaces the one that is here.
+
+        Raises:
+            RunError: the run cannot be read, or this store is read only.
+        """
+        return self._rewrite(run, run.read_files(weights=weights), run.evaluations)
 
     def _rewrite(self, run: Run, files: Mapping[str, bytes], evaluations: Mapping[str, Any]) -> Run:
         record = make_record(run.spec, run.provenance, evaluations, files)

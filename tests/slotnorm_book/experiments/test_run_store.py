@@ -152,7 +152,7 @@ def test_a_record_of_version_1_is_read_and_the_next_one_has_a_checksum(store, wa
     assert "checksum" not in json.loads((store.local / spec.name / RECORD).read_bytes())
     run = store.get(spec)
     assert run == before
-    store.drop_weights(run)
+    store.add(run, weights=False)
     written = json.loads((store.local / spec.name / RECORD).read_bytes())
     assert (written["format_version"], len(written["checksum"])) == (2, 64)
 
@@ -296,7 +296,7 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(store, wanted, monkey
 
 def test_a_pruned_run_keeps_its_tables_and_says_what_it_lacks(store, wanted):
     run = store.get(wanted[0].spec)
-    pruned = store.drop_weights(run)
+    pruned = store.add(run, weights=False)
     assert pruned.curve.equals(run.curve)
     assert pruned.evaluation.scenes.equals(run.evaluation.scenes)
     assert pruned.provenance == run.provenance
@@ -307,7 +307,7 @@ def test_a_pruned_run_keeps_its_tables_and_says_what_it_lacks(store, wanted):
 
 def test_a_pruned_run_cannot_be_evaluated_in_new_settings(store, wanted):
     job = wanted[0]
-    pruned = store.drop_weights(store.get(job.spec))
+    pruned = store.add(store.get(job.spec), weights=False)
     assert evaluate_missing(pruned, job.tests, store) is pruned
     wider = tuple(replace(test, slots=(2, 3, 9)) for test in job.tests)
     with pytest.raises(

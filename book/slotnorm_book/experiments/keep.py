@@ -1,0 +1,66 @@
+"""Keeps finished runs with the book: copies them into its records, few with their weights, and commits them.
+
+A campaign takes days, and its machine may be lost before. What was kept by then is a balanced part of it, since a sweep
+of all experiments goes seed by seed.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from slotnorm_book.checkout import RECORDS
+from slotnorm_book.experiments.run_store import Run, RunError, RunStore
+
+MOST_BYTES = 60_000_000
+"""Most that the records may take in the repository."""
+SEED_WITH_WEIGHTS = 0
+"""Runs with this seed are kept with their weights, for pages that apply models; tables are enough of the others."""
+
+
+def keep_runs(source: str, records: Path = RECORDS, *, commit: bool = False) -> list[str]:
+    """Copy the finished runs of a store into the book's records, except those that are there.
+
+    Args:
+        source: the store, which stays as it is.
+        records: folder of the book's records.
+        commit: whether to commit them to the repository that the folder is in. Nothing else is committed.
+
+    Returns:
+        The names of the runs that were copied.
+
+    Raises:
+        RunError: a store cannot be used, the runs would take more than :data:`MOST_BYTES` together with those that are
+            there, of which then nothing is copied, or git cannot commit.
+    """
+    store = RunStore(records)
+    new = [run for run in RunStore(source) if store.find(run.spec) is None]
+    size = sum(path.stat().st_size for path in records.rglob("*") if path.is_file()) + sum(map(_size, new))
+    if size > MOST_BYTES:
+        raise RunError(
+            f"{records}: would take {size / 1e6:.0f} MB with {len(new)} new runs, {MOST_BYTES / 1e6:.0f} MB are the "
+            "most; remove runs of recipes that are no longer used"
+        )
+    for run in new:
+        store.add(run, weights=_has_weights(run))
+    if commit and new:
+        _commit(records, [run.spec.name for run in new])
+    return [run.spec.name for run in new]
+
+
+def _has_weights(run: Run) -> bool:
+    return run.spec.seed == SEED_WITH_WEIGHTS
+
+
+def _size(run: Run) -> int:
+    files = run.read_files(weights=_has_weights(run))
+    return sum(map(len, files.values()))
+
+
+def _commit(records: Path, names: list[str]) -> None:
+    message = f"Records of {len(names)} runs\n\n" + "\n".join(names)
+    folders = [str(records / name) for name in names]
+    for command in (["add", "--", *folders], ["commit", "--quiet", "-m", message, "--", *folders]):
+        done = subprocess.run(["git", "-C", str(records), *command], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RunError(f"{records}: the runs are copied, but git {command[0]} failed: {done.stderr.strip()}")

@@ -1,0 +1,87 @@
+"""Finished runs are copied into the book's records: once, few with weights, never more than fit."""
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from slotnorm_book.experiments import keep
+from slotnorm_book.experiments.engine import list_jobs, load_or_train
+from slotnorm_book.experiments.keep import keep_runs
+from slotnorm_book.experiments.run_store import RunError, RunStore
+from tests.helpers import tiny
+from tests.helpers.command import command
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A store with a run of seed 0 and one of seed 1."""
+    folder = tmp_path_factory.mktemp("source")
+    recipe = replace(tiny.recipe(tiny.make_data(folder / "data")), seeds=(0, 1), variants=("weighted_mean",))
+    for job in list_jobs(recipe):
+        load_or_train(job, RunStore(folder / "runs"), tiny.QUIET)
+    return str(folder / "runs")
+
+
+def git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Path:
+    """An empty folder of records in a repository of its own."""
+    folder = tmp_path / "book" / "results"
+    folder.mkdir(parents=True)
+    git(tmp_path, "init", "--quiet")
+    for name, value in {
+        "user.name": "somebody",
+        "user.email": "somebody@example.org",
+        "commit.gpgsign": "false",
+    }.items():
+        git(tmp_path, "config", name, value)
+    return folder
+
+
+def test_runs_are_copied_once_and_only_seed_0_with_weights(source: str, records: Path) -> None:
+    names = keep_runs(source, records)
+    assert sorted(names) == sorted(run.spec.name for run in RunStore(source))
+    for original in RunStore(source):
+        kept = RunStore(records).get(original.spec)
+        assert kept.has_weights == (original.spec.seed == 0)
+        assert kept.evaluation.scenes.equals(original.evaluation.scenes)
+        assert kept.provenance == original.provenance
+    assert keep_runs(source, records) == []
+
+
+def test_runs_are_committed_and_nothing_else_is(source: str, records: Path) -> None:
+    other = records.parent / "other.txt"
+    other.write_text("not to be committed")
+    git(records, "add", str(other))
+    names = keep_runs(source, records, commit=True)
+    committed = git(records, "show", "--name-only", "--format=%s", "HEAD").split()
+    assert {path.split("/")[2] for path in committed if path.startswith("book/results")} == set(names)
+    assert not any("other.txt" in path for path in committed)
+    assert "A  book/other.txt" in git(records.parent.parent, "status", "--short")
+    keep_runs(source, records, commit=True)
+    assert len(git(records, "log", "--format=%h").split()) == 1
+
+
+def test_runs_that_do_not_fit_are_not_copied_at_all(
+    source: str, records: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keep, "MOST_BYTES", 10_000)
+    with pytest.raises(RunError, match=r"would take 0 MB with 2 new runs, 0 MB are the most; remove runs"):
+        keep_runs(source, records)
+    assert not list(records.iterdir())
+
+
+def test_the_command_says_what_it_kept(
+    source: str, records: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(keep_runs, "__defaults__", (records,))
+    assert command(monkeypatch, "keep", source) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "2 runs kept"
+    assert command(monkeypatch, "keep", "memory://nothing") == 0
+    assert capsys.readouterr().out == "0 runs kept\n"
