@@ -186,8 +186,8 @@ def keep(
 ) -> None:
     """Copy the finished runs of a store into book/results, except those that are there.
 
-    Runs with seed 0 are copied with their weights, of the others the tables. Given now and then while a sweep goes on, it
-    keeps what is done from being lost with the machine.
+    Runs with seed 0 are copied with their weights, of the others the tables. Given now and then, while a
+    sweep goes on, it keeps what is done from being lost with the machine.
     """
     from slotnorm_book.experiments.keep import keep_runs
 
