@@ -3,15 +3,19 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 
 from slotnorm_book.claims.claim import Verdict
+from slotnorm_book.claims.claims_page import render_board
 from slotnorm_book.claims.evidence import Evidence
 from slotnorm_book.claims.judge import judge
 from slotnorm_book.claims.ledger import RESULT_CLAIMS
-from slotnorm_book.claims.tables import criterion_lines
+from slotnorm_book.claims.tables import criterion_lines, ledger_table, summarize_verdicts
+from slotnorm_book.figures.claims import draw_forest
 from tests.slotnorm_book.claims.worlds import evidence
 
 Spoil = Callable[[pd.DataFrame], pd.DataFrame]
@@ -146,3 +150,17 @@ def test_shares_of_a_precision_that_is_almost_zero_cannot_be_decided() -> None:
     assert "properties: ap@0.125 of weighted_mean is 0.000" in verdict.reason
     (verdict,) = judge({"properties": _with_precision(one, "ap@1", 0.01, "batch_norm")}, ["R15"], resamples=200)
     assert set(verdict.undecidable) == {"batch_norm_loss"}
+
+
+def test_what_cannot_be_decided_is_seen_in_the_tiles_the_table_and_the_forest() -> None:
+    verdict = judged(with_found(0.09, "weighted_sum"), "clevr-6-7")["R1"]
+    tile = BeautifulSoup(render_board([verdict]), "html.parser").select_one("li.verdict.not-decidable")
+    assert tile is not None
+    assert tile.span.get_text() == "⊘ not decidable"
+    (cell,) = ledger_table([verdict])["verdict"]
+    assert cell == '<strong class="verdict not-decidable">⊘ not decidable</strong><br>cpu scale'
+    assert summarize_verdicts([verdict]).startswith("- **Not decidable here, as models find no objects.** *R1*")
+    fig = draw_forest([verdict])
+    diamonds = [line for line in fig.axes[0].lines if line.get_marker() == "D"]
+    assert [list(line.get_xdata()) for line in diamonds] == [[0]]
+    plt.close(fig)
