@@ -189,9 +189,10 @@ def keep(
     Runs with seed 0 are copied with their weights, of the others the tables. Given now and then, while a
     sweep goes on, it keeps what is done from being lost with the machine.
     """
+    from slotnorm_book import checkout
     from slotnorm_book.experiments.keep import keep_runs
 
-    names = keep_runs(store, commit=commit)
+    names = keep_runs(store, checkout.RECORDS, commit=commit)
     print("\n".join([*names, f"{len(names)} runs kept{' and committed' if commit and names else ''}"]))
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from slotnorm_book.checkout import RECORDS
 from slotnorm_book.experiments.run_store import Run, RunError, RunStore
 
 MOST_BYTES = 60_000_000
@@ -18,12 +17,12 @@ SEED_WITH_WEIGHTS = 0
 """Runs with this seed are kept with their weights, for pages that apply models; tables are enough of the others."""
 
 
-def keep_runs(source: str, records: Path = RECORDS, *, commit: bool = False) -> list[str]:
+def keep_runs(source: str, records: Path, *, commit: bool = False) -> list[str]:
     """Copy the finished runs of a store into the book's records, except those that are there.
 
     Args:
         source: the store, which stays as it is.
-        records: folder of the book's records.
+        records: folder of the records, of which there may be none.
         commit: whether to commit them to the repository that the folder is in. Nothing else is committed.
 
     Returns:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from slotnorm_book import checkout
 from slotnorm_book.experiments import keep
 from slotnorm_book.experiments.engine import list_jobs, load_or_train
 from slotnorm_book.experiments.keep import keep_runs
@@ -80,7 +81,7 @@ def test_runs_that_do_not_fit_are_not_copied_at_all(
 def test_the_command_says_what_it_kept(
     source: str, records: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(keep_runs, "__defaults__", (records,))
+    monkeypatch.setattr(checkout, "RECORDS", records)
     assert command(monkeypatch, "keep", source) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "2 runs kept"
     assert command(monkeypatch, "keep", "memory://nothing") == 0

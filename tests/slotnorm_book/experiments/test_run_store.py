@@ -131,7 +131,7 @@ def test_nothing_is_written_where_a_record_points_to(store, wanted, tmp_path):
         files = {**run.files, name: sha}
         hostile_store.change_record(folder, files=files)
         with pytest.raises(RunError, match=r"Input should be 'curve\.parquet'"):
-            store.drop_weights(store.get(spec))
+            store.add(store.get(spec), weights=False)
         wider = tuple(replace(test, slots=(2, 3, 4)) for test in wanted[0].tests)
         with pytest.raises(RunError, match=r"Input should be 'curve\.parquet'"):
             load_or_train(replace(wanted[0], tests=wider), store, tiny.QUIET)
