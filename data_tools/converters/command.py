@@ -64,13 +64,13 @@ def clevr(
 def movi(
     tfds: Annotated[Path, typer.Option(help="Folder that TFDS wrote: DATA_DIR, or the data set's folder in it.")],
     out: Annotated[Path, typer.Option(help="Folder for train/, validation/ and test/.")],
-    dataset: Annotated[str, typer.Option(help="movi_c or movi_d.")] = "movi_c",
+    dataset: Annotated[str, typer.Option(help="movi_a, movi_b, movi_c, movi_d or movi_e.")] = "movi_c",
     split: Annotated[str | None, typer.Option(help="Only train, validation or test; OUT is its folder.")] = None,
     size: Annotated[int, typer.Option(help="Side of the stored frames in pixels.", min=1)] = 224,
     max_instances: Annotated[int | None, typer.Option(help="Leave out clips with more instances.", min=1)] = None,
     config: Annotated[str | None, typer.Option(help="TFDS configuration; 256x256 if there are several.")] = None,
 ) -> None:
-    """Convert MOVi-C or MOVi-D, as TFDS stores them, to prepared splits of frames.
+    """Convert MOVi-A to MOVi-E, as TFDS stores them, to prepared splits of frames.
 
     When interrupted, the same command resumes where it stopped.
     """
@@ -80,4 +80,43 @@ def movi(
         print(folder)
 
 
-COMMANDS = {"clevr": clevr, "movi": movi}
+_Out = Annotated[Path, typer.Option(help="Folder of the new split.")]
+_Size = Annotated[int, typer.Option(help="Side of the stored pictures in pixels.", min=1)]
+_License = Annotated[str, typer.Option(help="License of the pictures; recorded in the manifest.")]
+
+
+def pictures(
+    images: Annotated[Path, typer.Option(help="Folder of pictures, .png or .jpg.")],
+    masks: Annotated[Path, typer.Option(help="Folder of label maps: a .png with the name of each picture.")],
+    out: _Out,
+    size: _Size = 128,
+    license: _License = "not stated",
+) -> None:
+    """Convert a folder of pictures with label maps, such as your own.
+
+    A label map is grey or has a palette: 0 is the background, 1 to 255 are the objects. Pictures are cropped to the
+    square in their middle and scaled. When interrupted, the same command resumes where it stopped.
+    """
+    from data_tools.converters.labelled import convert_folder
+
+    print(convert_folder(images, masks, out, size=size, license=license))
+
+
+def hdf5(
+    file: Annotated[Path, typer.Option(help="HDF5 file with image, mask and visibility.")],
+    out: _Out,
+    size: _Size = 128,
+    first: Annotated[int, typer.Option(help="Number of the first scene.", min=0)] = 0,
+    count: Annotated[int | None, typer.Option(help="Scenes from there on; by default all.", min=1)] = None,
+    license: _License = "not stated",
+) -> None:
+    """Convert CLEVR or another data set in the HDF5 form of the object-centric library.
+
+    When interrupted, the same command resumes where it stopped.
+    """
+    from data_tools.converters.labelled import convert_hdf5
+
+    print(convert_hdf5(file, out, size=size, license=license, first=first, count=count))
+
+
+COMMANDS = {"clevr": clevr, "movi": movi, "hdf5": hdf5, "pictures": pictures}

@@ -1,4 +1,4 @@
-"""Converts MOVi-C and MOVi-D (Greff et al., 2022), as TFDS stores them, to prepared splits of frames (App. F, Data).
+"""Converts MOVi-A to MOVi-E (Greff et al., 2022), as TFDS stores them, to prepared splits of frames (App. F, Data).
 
     python -m data_tools movi --tfds DATA_DIR --dataset movi_c --out data/movi_c
 
@@ -8,7 +8,7 @@ split only, to `data/movi_c` itself. Any client of the bucket downloads the fold
 
 | | |
 | --- | --- |
-| Source | Kubric's public bucket: `tfds/movi_c/256x256/1.0.0`, `tfds/movi_d/256x256/1.0.0` |
+| Source | Kubric's public bucket: `tfds/movi_c/256x256/1.0.0`, likewise `movi_a`, `movi_b`, `movi_d` and `movi_e` |
 | License | Kubric's code is Apache-2.0; objects are from Google Scanned Objects, backgrounds from Poly Haven |
 | Clips | MOVi-C: 9,737 for training, 250 for validation, 999 for testing, of 24 frames each |
 | Size | some 300 GB for MOVi-C, most of it depth, flow and normals, which are skipped; converted 4.8 MB a clip |
@@ -43,7 +43,7 @@ from data_tools.writing import durable
 from data_tools.writing.durable import DataError, one_line
 from data_tools.writing.split_writer import ArraySpec, SplitWriter
 
-DATASETS = ("movi_c", "movi_d")
+DATASETS = ("movi_a", "movi_b", "movi_c", "movi_d", "movi_e")
 SPLITS = ("train", "validation", "test")
 VERSION = "1.0.0"
 FRAMES = 24
@@ -51,6 +51,8 @@ MAX_SIDE = 512
 """Side in pixels of the largest frames that Kubric published."""
 MAX_RECORD_BYTES = 1 << 28
 """Bound on a clip: 24 frames of seven layers with 26 bytes a pixel, at MAX_SIDE and not compressed 164 MB."""
+SIMPLE = ("movi_a", "movi_b")
+"""Data sets of plain shapes before plain backgrounds, which Kubric itself has."""
 LICENSE = "see Kubric (Apache-2.0), Google Scanned Objects (objects) and Poly Haven (backgrounds)"
 
 Array = npt.NDArray[Any]
@@ -114,7 +116,7 @@ def convert(source: TfdsSplit, dataset: str, out: Path, *, size: int = 224, max_
         out,
         name=f"{dataset}/{source.name}",
         source=f"gs://kubric-public/tfds/{dataset}/{source.config}/{VERSION}",
-        license=LICENSE,
+        license="see Kubric (Apache-2.0)" if dataset in SIMPLE else LICENSE,
         generator=_generator(source, dataset, size, max_instances),
         arrays=_arrays(size),
         count=len(source) * FRAMES if max_instances is None else None,

@@ -123,7 +123,7 @@ class RowGatherer:
         if flips is not None:
             flipped = flips.to(self.device, non_blocking=True)
             moved = {key: _flipped(tensor, flipped) for key, tensor in moved.items()}
-        batch = {key: _as_input(key, tensor) for key, tensor in moved.items()}
+        batch = {key: as_input(key, tensor) for key, tensor in moved.items()}
         batch |= {key: compute(batch["image"]) for key, compute in self.computed.items()}
         return {key: batch[key] for key in self.fields}
 
@@ -193,7 +193,8 @@ def _flipped(tensor: Tensor, flips: Tensor) -> Tensor:
     return torch.where(flips.view(-1, *[1] * (tensor.ndim - 1)), tensor.flip(2), tensor)
 
 
-def _as_input(key: str, tensor: Tensor) -> Tensor:
+def as_input(key: str, tensor: Tensor) -> Tensor:
+    """Convert a stored array to what models take: pictures (B, H, W, 3) to (B, 3, H, W) in [-1, 1]."""
     if key == "image":
         return tensor.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
     return tensor.float() if tensor.is_floating_point() else tensor.long()

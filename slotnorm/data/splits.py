@@ -10,21 +10,26 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
+from torch.utils.data import Dataset
 
-from slotnorm.data.loader import Batch, Compute, Loader, RowGatherer, in_order
+from slotnorm.data.loader import Batch, Compute, Loader, RowGatherer, as_input, in_order
 from slotnorm.data.manifest import Manifest, SplitError, open_array, read_manifest
 
 FLIPPABLE = ("image", "segmentation")
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
+class Split(Dataset[dict[str, Tensor]]):
     """A prepared split or a part of one: memory-mapped arrays and the indices of its rows.
+
+    It is a data set of PyTorch too: ``DataLoader(split, batch_size=64, shuffle=True)`` makes batches of all arrays, in
+    as many processes as it is asked for. :meth:`loader` is faster and can resume.
 
     The arrays and their names are described in ``data_tools.writing.split_writer``; ``image`` is uint8 (N, H, W, 3),
     ``segmentation`` uint8 (N, H, W) with 0 the background, ``num_objects`` and ``scene_id`` int64 (N,).
@@ -45,9 +50,20 @@ class Split:
     def __len__(self) -> int:
         return len(self.index)
 
-    def __getitem__(self, field: str) -> npt.NDArray[Any]:
-        """Copy one array to memory, shape (len(self), *item); meant for small arrays."""
-        return np.asarray(self._select_arrays((field,))[field][self.index])
+    @overload
+    def __getitem__(self, key: str) -> npt.NDArray[Any]: ...
+    @overload
+    def __getitem__(self, key: int) -> dict[str, Tensor]: ...
+    def __getitem__(self, key: str | int) -> npt.NDArray[Any] | dict[str, Tensor]:
+        """Copy one array to memory, shape (len(self), *item), or return all arrays of one scene as tensors.
+
+        The tensors are as in :class:`Loader`, ``image`` being (3, H, W) in [-1, 1].
+        """
+        if isinstance(key, str):
+            return np.asarray(self._select_arrays((key,))[key][self.index])
+        row = self.index[key]
+        scene = {name: torch.from_numpy(np.array(array[row])) for name, array in self.arrays.items()}
+        return {name: as_input(name, tensor[None])[0] for name, tensor in scene.items()}
 
     def filter(self, *, min_objects: int = 0, max_objects: int | None = None) -> Split:
         """Keep the scenes with ``min_objects`` to ``max_objects`` objects, both included, without copying.

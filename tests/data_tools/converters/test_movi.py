@@ -145,3 +145,22 @@ def test_a_finished_conversion_is_left_as_it_is_and_another_one_refused(tmp_path
     assert (made / "image.npy").stat().st_mtime_ns == before
     with pytest.raises(SplitWriteError, match="made by another request"):
         convert(tmp_path / "out", size=16)
+
+
+@pytest.mark.parametrize("dataset", ["movi_a", "movi_b", "movi_e"])
+def test_the_other_data_sets_are_read_by_the_same_command(tmp_path: Path, dataset: str) -> None:
+    expected, inner = np.load(FIXTURES / "movi_a_expected.npz"), Path("16x16", "1.0.0")
+    folder = Path(shutil.copytree(DATA_DIR / "movi_a" / inner, tmp_path / dataset / inner))
+    for shard in folder.glob("movi_a-*"):
+        shard.rename(folder / shard.name.replace("movi_a", dataset))
+    edit_info(folder, name=dataset)
+    movi_command(tfds=tmp_path, out=tmp_path / "out", dataset=dataset, size=16)
+    for split, clips in (("train", (0, 1)), ("validation", (2,))):
+        made = open_split(tmp_path / "out" / split)
+        assert set(made["clip_id"]) == set(clips)
+        assert ("Poly Haven" in made.manifest.license) == (dataset == "movi_e")
+        for clip in clips:
+            rows = np.flatnonzero((made["clip_id"] == clip) & np.isin(made["frame_id"], (0, 23)))
+            np.testing.assert_array_equal(made["image"][rows], expected[f"{clip}/video"])
+            np.testing.assert_array_equal(made["segmentation"][rows], expected[f"{clip}/seg"][..., 0])
+            assert (made["num_objects"][rows] == expected[f"{clip}/n"]).all()

@@ -207,7 +207,9 @@ def test_a_dataset_info_that_is_no_object(tmp_path: Path, folder: Path, text: st
 
 
 def test_an_unknown_dataset_or_split_option_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="--dataset must be one of movi_c, movi_d, got 'movi_z'"):
+    with pytest.raises(
+        DataError, match="--dataset must be one of movi_a, movi_b, movi_c, movi_d, movi_e, got 'movi_z'"
+    ):
         movi_command(tfds=DATA_DIR, out=tmp_path / "out", dataset="movi_z")
     with pytest.raises(DataError, match="--split must be one of train, validation, test, got 'val'"):
         movi_command(tfds=DATA_DIR, out=tmp_path / "out", split="val")

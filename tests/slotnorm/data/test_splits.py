@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader
 
 from slotnorm.data.manifest import SplitError
 from slotnorm.data.splits import Split, open_split
@@ -387,3 +388,13 @@ def test_what_batches_need_is_told_without_making_one(split: Split):
 def test_without_a_backbone_there_are_no_features(split: Split):
     with pytest.raises(SplitError, match="has no array 'features'"):
         next(split.batches(batch_size=2, fields=("features",)))
+
+
+def test_pytorchs_loader_makes_the_batches_of_the_splits_own(split):
+    split = split.filter(max_objects=2)
+    ours = next(split.batches(batch_size=4, fields=[*split.arrays]))
+    theirs = next(iter(DataLoader(split, batch_size=4)))
+    torch.testing.assert_close(theirs, ours, rtol=0, atol=0)
+    assert len([*DataLoader(split)]) == len(split)
+    with pytest.raises(IndexError):
+        split[len(split)]
