@@ -148,7 +148,7 @@ def main(what: str, folder: Path, stride: int) -> int:
         return train_at_random(job, folder, kills=6)
     if what == "extend":
         return rewrite(job, folder, stride, lambda store: evaluate_missing(store.get(job.spec), wider, store, BUSY))
-    return rewrite(job, folder, stride, lambda store: store.drop_weights(store.get(job.spec)))
+    return rewrite(job, folder, stride, lambda store: store.add(store.get(job.spec), weights=False))
 
 
 if __name__ == "__main__":

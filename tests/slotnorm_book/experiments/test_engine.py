@@ -139,7 +139,7 @@ def test_an_empty_report_has_empty_tables(tried, store):
 
 def test_a_pruned_run_serves_its_settings_and_refuses_new_ones(tried, store):
     job = list_jobs(tried)[0]
-    store.drop_weights(load_or_train(job, store, tiny.QUIET))
+    store.add(load_or_train(job, store, tiny.QUIET), weights=False)
     assert find_missing_settings(load_or_train(job, store, tiny.QUIET), job.tests) == []
     wide = list_jobs(with_slots(tried, 2, 5))[0]
     with pytest.raises(RunError, match=r"not evaluated on few with 5 slots and 2 iterations.*has no weights, so"):
@@ -195,7 +195,7 @@ def test_a_report_shows_the_rows_of_a_table_without_a_column(tried, store, work)
     jobs = list_jobs(tried)
     for job in jobs:
         lose_column(store, job)
-    store.drop_weights(store.get(jobs[1].spec))
+    store.add(store.get(jobs[1].spec), weights=False)
     work.clear()
     report = collect(tried, store, "report")
     assert work == []
@@ -213,7 +213,7 @@ def test_a_report_shows_the_rows_of_a_table_without_a_column(tried, store, work)
 def test_a_run_without_a_column_and_without_weights_must_be_trained_again(tried, store):
     job = list_jobs(tried)[0]
     load_or_train(job, store, tiny.QUIET)
-    store.drop_weights(lose_column(store, job))
+    store.add(lose_column(store, job), weights=False)
     reason = r"not evaluated on few .*all .*\(no column agreement\); it has no weights, so it must be trained again"
     with pytest.raises(RunError, match=reason):
         load_or_train(job, store, tiny.QUIET)

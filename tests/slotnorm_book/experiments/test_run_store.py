@@ -202,7 +202,7 @@ def test_a_remote_store_is_read_and_not_written(store, wanted):
         pd.testing.assert_frame_equal(run.evaluation.scenes, local.evaluation.scenes, check_exact=True)
         assert not any(find_missing_settings(remote.get(job.spec), job.tests) for job in wanted)
         for write in (
-            lambda: remote.drop_weights(run),
+            lambda: remote.add(run, weights=False),
             lambda: remote.lock(run.spec),
             lambda: remote.checkpoint_path(run.spec),
         ):

@@ -131,7 +131,7 @@ def test_a_dry_run_tells_that_a_table_has_no_column(monkeypatch, capsys, root, t
     scenes = run.evaluation.scenes.drop(columns="agreement")
     run = store.replace_evaluation(run, replace(run.evaluation, scenes=scenes), run.evaluations)
     if not weights:
-        store.drop_weights(run)
+        store.add(run, weights=False)
     chosen = ("--variants", "weighted_mean", "--dry-run")
     assert command(monkeypatch, "tiny", "--scale", "smoke", "--store", root, *chosen) == 0
     said = capsys.readouterr().out
