@@ -1,7 +1,7 @@
 """Adds features of the stand-in backbone to the stand-ins for MOVi.
 
-`python -m data_tools pretrain` made the backbone. It learned to tell which object each patch of other scenes shows, from
-labels that DINO does not have.
+`python -m data_tools pretrain` made the backbone. It learned to tell which object each patch of other scenes shows. For
+that it had labels, which DINO has not.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def make_curve_table(curve: Curve) -> pd.DataFrame:
 def encode_table(table: pd.DataFrame) -> bytes:
     """Encode a table as Parquet, its measures in single precision and byte by byte: a third of the size."""
     buffer = io.BytesIO()
-    single = table.astype({name: "float32" for name in table.select_dtypes("float64")})
+    single = table.astype(dict.fromkeys(table.select_dtypes("float64"), "float32"))
     measures = list(single.select_dtypes("float32"))
     rest = [name for name in single if name not in measures]
     single.to_parquet(buffer, index=False, compression="zstd", use_dictionary=rest, use_byte_stream_split=measures)
