@@ -8,6 +8,7 @@ has no place is a warning, which fails a strict build.
 import re
 from collections.abc import Iterator
 from functools import partial
+from itertools import groupby
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -94,6 +95,8 @@ FULL = {"Sec": "Section", "App": "Appendix", "Appendice": "Appendix", "Fig": "Fi
 FULL |= {"Prop": "Proposition", "Alg": "Algorithm"}
 WRITTEN = re.compile(r"([A-Z][a-z]+?)s?\.? ([A-J]|[\d.]+)(?:[-–](\d+))?")
 ATTRIBUTE = "paper_parts"
+Row = tuple[str, str, list[tuple[str, str, str]]]
+"""A part, what it is about, and its places: page, anchor, number of the figure or table."""
 logger = logging.getLogger(__name__)
 
 
@@ -175,7 +178,20 @@ def fill_tables(app: Sphinx, doctree: nodes.document, page: str) -> None:
                 logger.warning(f"the book shows {part} of the paper nowhere", location=page)
         link = partial(_link, app, page)
         rows = [(part, what, _choose(found.get(part, []), page)) for part, what in parts.items()]
-        table.replace_self(_table(rows, link))
+        table.replace_self(_table(_join_neighbors(rows), link))
+
+
+def _join_neighbors(rows: list[Row]) -> list[Row]:
+    """Join rows that follow each other, say nothing about their part and are shown in the same places."""
+    joined = []
+    for (what, _), group in groupby(rows, key=lambda row: (row[1] or None, [(p, n) for p, _, n in row[2]])):
+        same = list(group)
+        if what or len(same) == 1:
+            joined += same
+        else:
+            kind, first = same[0][0].split()
+            joined.append((f"{kind}s {first} to {same[-1][0].split()[1]}", "", same[0][2]))
+    return joined
 
 
 def _choose(all_places: list[tuple[str, str, str]], here: str) -> list[tuple[str, str, str]]:
@@ -194,7 +210,7 @@ def _link(app: Sphinx, here: str, place: tuple[str, str, str]) -> nodes.Node:
     return make_refnode(app.builder, here, page, anchor, nodes.inline(text, text))
 
 
-def _table(rows: list[tuple[str, str, list[tuple[str, str, str]]]], link: "partial[nodes.Node]") -> nodes.table:
+def _table(rows: list[Row], link: "partial[nodes.Node]") -> nodes.table:
     described = any(what for _, what, _ in rows)
     names = ["paper", *(["about"] if described else []), "in this book"]
     group = nodes.tgroup("", *(nodes.colspec(colwidth=1) for _ in names), cols=len(names))
