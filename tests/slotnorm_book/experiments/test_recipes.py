@@ -137,8 +137,9 @@ def test_every_scale_asks_the_questions_of_the_paper(name, scale):
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_smaller_scales_train_all_variants_with_three_seeds_and_smoke_with_one(name):
-    assert [len(recipe(name, scale).seeds) for scale in ("smoke", "cpu", "gpu")] == [1, 3, 3]
+def test_smaller_scales_train_all_variants_and_smoke_has_one_seed(name):
+    most = 8 if name.endswith(("-6-7", "-10-11")) else 5 if name.endswith("-6-11") else 3
+    assert [recipe(name, scale).seeds for scale in ("smoke", "cpu", "gpu")] == [(0,), tuple(range(most)), (0, 1, 2)]
     assert all(recipe(name, scale).variants == PROTOCOLS[name].variants for scale in ("cpu", "gpu"))
     assert recipe(name, "smoke").schedule.steps <= 20
 
