@@ -75,6 +75,9 @@ reference: $(INSTALLED) ## run the notebooks in place at their defaults: the out
 verdicts: $(INSTALLED) ## judge the claims on the committed records anew: book/verdicts.json, which the tests compare
 	$(BIN)/slotnorm-book verdicts
 
+floors: $(INSTALLED) ## compute the F-ARI of blind segmentations anew where it is missing: book/floors.json, which figures read
+	$(BIN)/slotnorm-book floors
+
 bench: $(INSTALLED) ## time and memory beside plain forms of the models, minutes: a table, and benchmarks/results.json
 	$(BIN)/python -m benchmarks --json benchmarks/results.json
 

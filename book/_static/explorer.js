@@ -75,7 +75,8 @@
     one("b", card).textContent = written(score);
     one(".explorer-bar i", card).style.width = `${100 * Math.max(0, score)}%`;
     const average = written(set.average[variant][column]);
-    one(".explorer-more", card).innerText = `all scenes: ${average}\n${used} of ${slots()} in use`;
+    const overlap = written(scene.mbo[variant][column]);
+    one(".explorer-more", card).innerText = `all scenes: ${average}\nmBO ${overlap}\n${used} of ${slots()} in use`;
   };
 
   const showSlots = () => {
@@ -106,7 +107,7 @@
   const showCurve = () => {
     const { set, place: current } = chosen;
     const shown = cards.filter((card) => !card.hidden);
-    const values = shown.flatMap((card) => sceneData().fAri[card.dataset.variant]);
+    const values = shown.flatMap((card) => sceneData().fAri[card.dataset.variant]).concat(set.floor ?? []);
     const [low, high] = [Math.floor(5 * Math.min(...values)) / 5, Math.ceil(5 * Math.max(...values)) / 5];
     const [width, height, edge, margin] = [curve.clientWidth, curve.clientHeight, 14, 12];
     const x = (index) => edge + (index / Math.max(1, set.slots.length - 1)) * (width - 2 * edge);
@@ -117,10 +118,13 @@
     const trained = set.slots.indexOf(set.train);
     if (trained >= 0) parts.push(upright(trained, "explorer-trained"));
     parts.push(upright(current, "explorer-now"));
+    const line = (scores) => scores.map((score, index) => `${x(index)},${y(score)}`).join(" ");
+    one(".explorer-floored").hidden = !set.floor;
+    if (set.floor) parts.push(svg("polyline", { points: line(set.floor), class: "explorer-floor" }));
     for (const card of shown) {
       const scores = sceneData().fAri[card.dataset.variant];
       const group = svg("g", { class: "explorer-hue", style: card.getAttribute("style") });
-      group.append(svg("polyline", { points: scores.map((score, index) => `${x(index)},${y(score)}`).join(" ") }));
+      group.append(svg("polyline", { points: line(scores) }));
       const shape = one("path", card).getAttribute("d");
       scores.forEach((score, index) => {
         const scale = index === current ? 1.4 : 0.8;

@@ -204,6 +204,17 @@ def verdicts() -> None:
     print(f"wrote {write_verdicts()}")
 
 
+@app.command(short_help="Compute the blind floors of the test sets.")
+def floors() -> None:
+    """Fit the best segmentations that never see a picture, and write their F-ARI to book/floors.json, in minutes.
+
+    Floors that the file has are kept. Where a recipe's test set has changed, it is computed anew.
+    """
+    from slotnorm_book.analyses.blind_floors import write_floors
+
+    print(f"wrote {write_floors()}")
+
+
 def cli() -> None:
     """Run the command line. An error that the user can correct is one line on stderr, with exit status 2."""
     try:

@@ -1,4 +1,4 @@
-"""Example scenes, chosen by a rule, with the decompositions of trained models."""
+"""Example scenes, chosen by a rule or drawn at random, with the decompositions of trained models."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Examples:
     """Some scenes with the decompositions of one run per variant, for one number of slots and iterations.
 
     Args:
-        names: why each scene was chosen, such as ``"worst"``.
+        names: why each scene was chosen, such as ``"worst"``, or its number among random ones.
         scene_ids: their ids.
         image: shape (scenes, 3, H, W), in [-1, 1].
         truth: ground-truth labels, shape (scenes, H, W).
@@ -62,6 +62,19 @@ def choose_scenes(scenes: pd.DataFrame, num_slots: int, variant: str | None = No
     return {name: int(order.index[round(q * (len(order) - 1))]) for name, q in CHOICE.items()}
 
 
+def draw_scenes(scenes: pd.DataFrame, count: int, seed: int = 0) -> dict[str, int]:
+    """Draw scenes at random, whatever their scores; return the ``scene_id`` of each by its number, ``"1"``, ``"2"``, …
+
+    Args:
+        scenes: rows of one test set.
+        count: number of scenes; if there are not more, all are drawn.
+        seed: of the drawing, which depends on nothing else but the number of scenes.
+    """
+    known = np.sort(scenes["scene_id"].unique())
+    order = np.argsort(np.random.PCG64(seed).random_raw(len(known)), kind="stable")  # the same in every NumPy
+    return {f"{number}": int(known[place]) for number, place in enumerate(np.sort(order[:count]), start=1)}
+
+
 def decompose_at_counts(results: Results, test: TestSet, counts: Sequence[int]) -> list[Examples]:
     """Decompose the same scenes at several slot counts: those that are worst, median and best at the largest.
 
@@ -83,9 +96,10 @@ def decompose_examples(
     *,
     iterations: int | None = None,
     among: pd.DataFrame | None = None,
+    random: int = 0,
     seed: int = 0,
 ) -> Examples:
-    """Decompose the worst, the median and the best scene of a test set with the models of one seed.
+    """Decompose the worst, the median and the best scene of a test set, or random ones, with the models of one seed.
 
     Without a run, and for a slot count that was not evaluated, the result has no scenes.
 
@@ -95,6 +109,7 @@ def decompose_examples(
         num_slots: number of slots.
         iterations: iterations of Slot Attention, which must have been evaluated; ``None`` for the first of the test.
         among: rows from which to choose the scenes; ``None`` for all rows of the test set.
+        random: number of scenes to draw at random instead, see :func:`draw_scenes`; 0 to choose by F-ARI.
         seed: seed of the runs.
     """
     if results.scenes.empty or num_slots not in test.slots:
@@ -105,7 +120,8 @@ def decompose_examples(
     iterations = iterations or test.iterations[0]
     scenes = results.scenes[results.scenes["test"] == test.label]
     scenes = scenes[(scenes["slots"] == num_slots) & (scenes["iterations"] == iterations)]
-    chosen = choose_scenes(scenes if among is None else among, num_slots)
+    rows = scenes if among is None else among
+    chosen = draw_scenes(rows, random) if random else choose_scenes(rows, num_slots)
     split = select(test.source.open(), spec)
     places = [int(np.flatnonzero(split["scene_id"] == scene)[0]) for scene in chosen.values()]
     fields = tuple(dict.fromkeys((*task.evaluation_fields, "image", "segmentation")))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,11 @@ from torch import Tensor
 
 from slotnorm.data.splits import Split
 from slotnorm.evaluation import initial_noise
-from slotnorm.metrics.segmentation import foreground_adjusted_rand_index
+from slotnorm.metrics import foreground_adjusted_rand_index, mean_best_overlap
 from slotnorm.models import Decomposition
 from slotnorm.numerics import matmul_precision
 from slotnorm.tasks import Batch
+from slotnorm_book.analyses.blind_floors import read_floors
 from slotnorm_book.experiments.results import Results
 from slotnorm_book.experiments.run_store import Run
 from slotnorm_book.experiments.test_sets import TestSet, select
@@ -44,7 +45,7 @@ class View:
         segmentation: index of the slot that owns each pixel, shape (counts, scenes, H, W).
         painting: the reconstruction in [-1, 1], shape (counts, scenes, 3, H, W); ``None`` for models that reconstruct
             features, which cannot be shown.
-        f_ari: F-ARI of the segmentation, shape (counts, scenes).
+        f_ari, mbo: F-ARI and mean best overlap of the segmentation, shape (counts, scenes).
         recorded: the same F-ARI from the run's record.
         average: mean F-ARI over all scenes of the test set, from the record, one per slot count.
     """
@@ -52,6 +53,7 @@ class View:
     segmentation: Int[Tensor, "counts scenes height width"]
     painting: Float[Tensor, "counts scenes 3 height width"] | None
     f_ari: Float[Tensor, "counts scenes"]
+    mbo: Float[Tensor, "counts scenes"]
     recorded: npt.NDArray[np.float64]
     average: npt.NDArray[np.float64]
 
@@ -69,6 +71,7 @@ class Frames:
         image: shape (scenes, 3, H, W), in [-1, 1].
         truth: true labels, 0 for the background, shape (scenes, H, W).
         views: by variant.
+        floor: blind floor of the whole test set by slot count; empty if none is known.
     """
 
     experiment: str
@@ -79,6 +82,7 @@ class Frames:
     image: Float[Tensor, "scenes 3 rows columns"]
     truth: Int[Tensor, "scenes height width"]
     views: Mapping[str, View]
+    floor: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def slots(self) -> tuple[int, ...]:
@@ -144,6 +148,7 @@ def explorer_frames(results: Results, scenes: int) -> Frames | None:
         image=batch["image"],
         truth=batch["segmentation"],
         views=views,
+        floor=read_floors(recipe).get(test.label, {}),
     )
 
 
@@ -197,7 +202,7 @@ def _batch(split: Split, places: list[int], wanted: tuple[str, ...]) -> Batch:
 def _view(run: Run, batch: Batch, noise: Mapping[int, Tensor], iterations: int, rows: pd.DataFrame) -> View:
     model: Any = run.load_model()
     truth, tokens = batch["segmentation"], run.spec.task.encode(model, batch)
-    labels, paintings, scores = [], [], []
+    labels, paintings, scores, overlaps = [], [], [], []
     for start in noise.values():
         result = model.decompose(tokens, iterations=iterations, slots=model.slot_attention.initial_slots(start))
         if isinstance(result, Decomposition):
@@ -206,11 +211,13 @@ def _view(run: Run, batch: Batch, noise: Mapping[int, Tensor], iterations: int, 
         else:
             labels.append(result.segment(truth.shape[-1]))
         scores.append(foreground_adjusted_rand_index(truth, labels[-1]))
+        overlaps.append(mean_best_overlap(truth, labels[-1]))
     table = rows.pivot(index="slots", columns="scene_id", values="f_ari").loc[list(noise)]
     return View(
         segmentation=torch.stack(labels),
         painting=torch.stack(paintings) if paintings else None,
         f_ari=torch.stack(scores),
+        mbo=torch.stack(overlaps),
         recorded=table[batch["scene_id"].tolist()].to_numpy(),
         average=table.mean(axis=1).to_numpy(),
     )

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from slotnorm_book.claims.paper_values import TABLE_1, Spread
 from slotnorm_book.experiments.recipes.recipe import PAPER_VARIANTS
 from slotnorm_book.markup import MarkdownTable, escape_markdown
+from slotnorm_book.statistics.found_objects import with_found_objects
 from slotnorm_book.statistics.summaries import median_and_deviation, run_means
 
 COLUMNS = {"f_ari": "F-ARI", "loss": "ℓ2", "ari": "ARI"}
 """Measure to the paper's name for it, in the order of Table 1."""
+CONTROLS = {"found_objects": "found objects", "mbo": "mBO"}
+"""Measures that the paper does not report, by column of the table."""
 BEST = {"f_ari": max, "loss": min, "ari": max}
 """Measure to what chooses the most advantageous of several medians."""
 
@@ -38,11 +42,12 @@ def transfer_table(scenes: Mapping[str, pd.DataFrame], labels: Mapping[str, str]
 
     Returns:
         A row per training and variant, with "not run" where there is no run; the paper's numbers are marked by
-        :func:`mark_paper_value`.
+        :func:`mark_paper_value`. The last columns, found objects and mBO, are ours alone.
     """
     rows = []
     for experiment, table in scenes.items():
-        means = run_means(table) if len(table) else pd.DataFrame(columns=["variant"])
+        measures = [*COLUMNS, *CONTROLS]
+        means = run_means(with_found_objects(table), measures) if len(table) else pd.DataFrame(columns=["variant"])
         training = experiment.removeprefix("movi-d-").replace("-", ", ")
         for variant in PAPER_VARIANTS:
             runs = means[means["variant"] == variant]
@@ -54,5 +59,9 @@ def transfer_table(scenes: Mapping[str, pd.DataFrame], labels: Mapping[str, str]
                 ours = Spread(*median_and_deviation(runs[measure].to_numpy())) if len(runs) else "not run"
                 paper = mark_paper_value(experiment, variant, measure)
                 row |= {f"{name}, ours": str(ours), f"{name}, paper": paper}
+            for measure, name in CONTROLS.items():
+                known = runs[measure].dropna().to_numpy() if len(runs) else np.empty(0)
+                absent = "not evaluated" if len(runs) else "not run"
+                row[name] = str(Spread(*median_and_deviation(known))) if len(known) else absent
             rows.append(row)
     return MarkdownTable(rows)

@@ -13,27 +13,41 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from slotnorm.normalization import scale_factor
-from slotnorm_book.figures.score_curves import AXIS_LABELS, PANEL_HEIGHT, PANEL_WIDTH, draw_score_lines
-from slotnorm_book.figures.style import PHONE_WIDTH, Look, add_variant_legend, look_of, placeholder_figure
+from slotnorm_book.analyses.blind_floors import read_floors
+from slotnorm_book.experiments.recipes.recipe import Recipe
+from slotnorm_book.figures.score_curves import AXIS_LABELS, PANEL_HEIGHT, PANEL_WIDTH, draw_floor, draw_score_lines
+from slotnorm_book.figures.style import (
+    FLOOR_LINE,
+    PHONE_WIDTH,
+    Look,
+    add_variant_legend,
+    look_of,
+    placeholder_figure,
+)
 
 MANY_TICKS = (5, 7, 11, 21, 32, 64, 128)
 
 
-def draw_scales(scenes: pd.DataFrame, baseline: pd.DataFrame, *, train_slots: int) -> Figure:
+def draw_scales(
+    scenes: pd.DataFrame, baseline: pd.DataFrame, *, train_slots: int, recipe: Recipe | None = None
+) -> Figure:
     """Draw F-ARI of weighted sums over slots on each test set, a line per scale, and over the scale on the last.
 
     Args:
         scenes: rows of the experiment ``scale``.
         baseline: rows of the weighted mean on the same scenes, whose median is drawn as a dashed line; may be empty.
         train_slots: number of slots in training, marked by a dotted line.
+        recipe: its test sets' blind floors are drawn over slots, where ``book/floors.json`` has them.
     """
     if scenes.empty:
         return placeholder_figure("not run")
     tests = list(scenes["test"].unique())
     panels = len(tests) + 1
     fig, axes = plt.subplots(1, panels, figsize=(PANEL_WIDTH * panels, PANEL_HEIGHT + 0.7), sharey=True)
+    floors, floor = read_floors(recipe) if recipe else {}, False
     for ax, test in zip(axes, tests, strict=False):
         ax.axvline(train_slots, color="0.6", ls=":", zorder=0)
+        floor |= draw_floor(ax, floors, test, scenes["slots"])
         draw_score_lines(ax, scenes[scenes["test"] == test], "slots", "f_ari")
         ax.set_title(test, fontsize=11)
     last = scenes[scenes["test"] == tests[-1]]
@@ -41,9 +55,8 @@ def draw_scales(scenes: pd.DataFrame, baseline: pd.DataFrame, *, train_slots: in
     axes[-1].set_title(f"{tests[-1]}, all slot counts", fontsize=11)
     axes[0].set_ylabel(AXIS_LABELS["f_ari"])
     ordered = sorted(scenes["variant"].unique(), key=lambda name: scale_factor(name) or 0)
-    _add_legend(
-        fig, [replace(look_of(name), label="C = N") if name == "weighted_sum" else look_of(name) for name in ordered]
-    )
+    looks = [replace(look_of(name), label="C = N") if name == "weighted_sum" else look_of(name) for name in ordered]
+    _add_legend(fig, looks, floor)
     return fig
 
 
@@ -62,19 +75,27 @@ def _draw_over_scales(ax: Axes, table: pd.DataFrame, baseline: pd.DataFrame) -> 
     ax.xaxis.set_minor_locator(NullLocator())
 
 
-def draw_many_slots(scenes: pd.DataFrame, measures: Sequence[str], *, train_slots: int) -> Figure:
-    """Draw measures over slot counts on a logarithmic axis, a panel each; a dotted line marks ``train_slots``."""
+def draw_many_slots(
+    scenes: pd.DataFrame, measures: Sequence[str], *, train_slots: int, recipe: Recipe | None = None
+) -> Figure:
+    """Draw measures over slot counts on a logarithmic axis, a panel each; a dotted line marks ``train_slots``.
+
+    The blind floor of the recipe's test set is drawn beneath F-ARI, where ``book/floors.json`` has it.
+    """
     if scenes.empty:
         return placeholder_figure("not run")
     fig, axes = plt.subplots(1, len(measures), figsize=(PANEL_WIDTH * len(measures), PANEL_HEIGHT + 0.4))
+    floors, floor = read_floors(recipe) if recipe else {}, False
     for ax, measure in zip(axes, measures, strict=True):
         ax.axvline(train_slots, color="0.6", ls=":", zorder=0)
+        if measure == "f_ari":
+            floor |= draw_floor(ax, floors, scenes["test"].iloc[-1], scenes["slots"])
         draw_score_lines(ax, scenes, "slots", measure)
         ax.set(xscale="log", ylabel=AXIS_LABELS[measure])
         ticks = [tick for tick in MANY_TICKS if tick in set(scenes["slots"])]
         ax.set_xticks(ticks, [f"{tick}" for tick in ticks])
         ax.xaxis.set_minor_locator(NullLocator())
-    add_variant_legend(fig, list(scenes["variant"].unique()))
+    add_variant_legend(fig, list(scenes["variant"].unique()), floor=floor)
     return fig
 
 
@@ -127,6 +148,7 @@ def draw_models_and_em(table: pd.DataFrame) -> Figure:
     return fig
 
 
-def _add_legend(fig: Figure, looks: Sequence[Look]) -> None:
+def _add_legend(fig: Figure, looks: Sequence[Look], floor: bool) -> None:
     handles = [Line2D([], [], color=look.color, marker=look.marker, label=look.label) for look in looks]
+    handles += [Line2D([], [], **FLOOR_LINE)] if floor else []
     fig.legend(handles=handles, loc="outside upper center", ncols=min(5, len(handles)))

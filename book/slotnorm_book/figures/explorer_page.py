@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import colorsys
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
 from typing import Any
 
@@ -57,6 +57,7 @@ def _make_card(variant: str) -> dict[str, Any]:
 
 def make_set_data(frames: Frames) -> dict[str, Any]:
     """Return what the script needs of a data set, as values that JSON can hold."""
+    whole = set(frames.slots) <= set(frames.floor)
     return {
         "id": frames.experiment,
         "label": frames.test.label,
@@ -64,6 +65,7 @@ def make_set_data(frames: Frames) -> dict[str, Any]:
         "train": frames.train_slots,
         "variants": list(frames.views),
         "average": {variant: _round_scores(view.average) for variant, view in frames.views.items()},
+        "floor": _round_scores([frames.floor[count] for count in frames.slots]) if whole else None,
         "scenes": [_make_scene_data(frames, scene) for scene in range(len(frames.scene_ids))],
     }
 
@@ -86,6 +88,7 @@ def _make_scene_data(frames: Frames, scene: int) -> dict[str, Any]:
         "segmentation": encode_picture(_make_sheet(frames, draw_segmentation)),
         "painting": encode_picture(_make_sheet(frames, draw_painting)) if painted else None,
         "fAri": {variant: _round_scores(view.f_ari[:, scene].numpy()) for variant, view in frames.views.items()},
+        "mbo": {variant: _round_scores(view.mbo[:, scene].numpy()) for variant, view in frames.views.items()},
         "used": {
             variant: [len(labels[scene].unique()) for labels in view.segmentation]
             for variant, view in frames.views.items()
@@ -116,5 +119,5 @@ def lighten_for_dark(color: str) -> str:
     return "#" + "".join(f"{round(255 * channel):02x}" for channel in lighter)
 
 
-def _round_scores(values: npt.NDArray[np.float64]) -> list[float]:
+def _round_scores(values: Iterable[float]) -> list[float]:
     return [round(float(value), 3) + 0.0 for value in values]  # no -0.0

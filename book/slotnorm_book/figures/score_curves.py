@@ -17,8 +17,11 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from slotnorm_book.figures.style import PHONE_WIDTH, add_variant_legend, look_of, placeholder_figure
+from slotnorm_book.analyses.blind_floors import Floors, read_floors
+from slotnorm_book.experiments.recipes.recipe import Recipe
+from slotnorm_book.figures.style import FLOOR_LINE, PHONE_WIDTH, add_variant_legend, look_of, placeholder_figure
 from slotnorm_book.statistics.bootstrap import intervals
+from slotnorm_book.statistics.found_objects import with_found_objects
 
 PANEL_WIDTH, PANEL_HEIGHT = 2.9, 2.7
 WHISKERS = 3
@@ -28,6 +31,7 @@ FEWEST_RUNS = 3
 AXIS_LABELS = {
     "f_ari": "F-ARI",
     "ari": "ARI",
+    "found_objects": "found objects",
     "loss": "loss",
     "objects": "objects",
     "slots": "slots",
@@ -43,6 +47,7 @@ def draw_over_counts(
     train_slots: int,
     object_slots: int | None = 11,
     spatial: pd.DataFrame | None = None,
+    recipe: Recipe | None = None,
     ylim: Mapping[str, tuple[float | None, float | None]] | None = None,
 ) -> Figure:
     """Draw measures over slot counts, a panel per test set, and over object counts; a row per measure (as in Fig. 1).
@@ -54,6 +59,7 @@ def draw_over_counts(
         object_slots: slot count of the panel over object counts, on the last test set; ``None`` for no such panel.
         spatial: rows of spatial runs (Sec. 5.1): they are drawn dotted and do not count in medians, ranges and
             intervals.
+        recipe: its test sets' blind floors are drawn beneath F-ARI over slots, where ``book/floors.json`` has them.
         ylim: measure to the range of its axis.
     """
     aside = scenes.iloc[:0] if spatial is None else spatial
@@ -64,9 +70,12 @@ def draw_over_counts(
     panels = len(tests) + (object_slots is not None)
     size = (max(PANEL_WIDTH * panels, PHONE_WIDTH), PANEL_HEIGHT * len(measures) + 0.4)
     fig, axes = plt.subplots(len(measures), panels, figsize=size, squeeze=False, sharey="row")
+    floors, drawn = read_floors(recipe) if recipe else {}, False
     for row, measure in zip(axes, measures, strict=True):
         for ax, test in zip(row, tests, strict=False):
             ax.axvline(train_slots, color="0.6", ls=":", zorder=0)
+            if measure == "f_ari":
+                drawn |= draw_floor(ax, floors, test, both["slots"])
             _draw_dotted(ax, aside[aside["test"] == test], "slots", measure)
             draw_score_lines(ax, scenes[scenes["test"] == test], "slots", measure)
             ax.set_title(test, fontsize=11)
@@ -78,8 +87,27 @@ def draw_over_counts(
         row[0].set_ylabel(AXIS_LABELS.get(measure, measure))
         if ylim and measure in ylim:
             row[0].set_ylim(*ylim[measure])
-    add_variant_legend(fig, list(both["variant"].unique()), spatial=len(aside) > 0)
+    add_variant_legend(fig, list(both["variant"].unique()), spatial=len(aside) > 0, floor=drawn)
     return fig
+
+
+def draw_floor(ax: Axes, floors: Floors, test: str, slots: pd.Series) -> bool:
+    """Draw the blind floor of a test set over slots as a thin gray line beneath the curves.
+
+    Args:
+        ax: axes of F-ARI over slots.
+        floors: from :func:`slotnorm_book.analyses.blind_floors.read_floors`.
+        test: label of the test set.
+        slots: slot counts that the axes show; the line goes from the least to the most.
+
+    Returns:
+        Whether there is a floor to draw, which the legend then has to name.
+    """
+    of = floors.get(test, {})
+    shown = [count for count in sorted(of) if slots.min() <= count <= slots.max()]
+    if shown:
+        ax.plot(shown, [of[count] for count in shown], **FLOOR_LINE)
+    return bool(shown)
 
 
 def draw_set_measures(sets: pd.DataFrame, measures: Mapping[str, str], *, train_slots: int, columns: int = 2) -> Figure:
@@ -158,7 +186,9 @@ def _draw_whiskers(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
 
 
 def draw_training_curves(curves: pd.DataFrame) -> Figure:
-    """Draw training loss (left) and F-ARI on a few training scenes (right) over steps: each run, and the median.
+    """Draw training loss (left) and what training scenes show (right) over steps: each run, and the median.
+
+    On the right are found objects, F-ARI less that on other scenes; F-ARI itself if no run has recorded the control.
 
     Args:
         curves: :attr:`slotnorm_book.experiments.results.Results.curves`.
@@ -169,12 +199,15 @@ def draw_training_curves(curves: pd.DataFrame) -> Figure:
     every = max(1, curves["step"].max() // 60)
     smooth = curves.assign(step=(curves["step"] - 1) // every * every + every)
     _draw_bare_lines(left, smooth, "loss")
-    _draw_bare_lines(right, curves.dropna(subset=["f_ari"]), "f_ari")
+    probed = with_found_objects(curves.dropna(subset=["f_ari"]))
+    controlled = probed.dropna(subset=["found_objects"])
+    measure, table = ("found_objects", controlled) if len(controlled) else ("f_ari", probed)
+    _draw_bare_lines(right, table, measure)
     left.set(yscale="log", ylabel="training loss")
     left.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
     left.yaxis.set_major_formatter("{x:g}")
     left.yaxis.set_minor_formatter(NullFormatter())
-    right.set(ylabel="F-ARI in training")
+    right.set(ylabel=f"{AXIS_LABELS[measure]} in training")
     add_variant_legend(fig, list(curves["variant"].unique()))
     return fig
 

@@ -113,6 +113,30 @@ def draw_growth(growth: Mapping[int, Examples], name: str = "median") -> Figure:
     return fig
 
 
+def draw_scenes_in_columns(examples: Examples) -> Figure:
+    """Draw a column per scene: the input, the truth, and every variant's segmentation with its F-ARI above."""
+    if not examples.segmentations:
+        return placeholder_figure(examples.missing or "no model of this experiment is in the store")
+    lines, scenes = 2 + len(examples.segmentations), len(examples.names)
+    side = 0.9
+    fig, axes = plt.subplots(
+        lines,
+        scenes,
+        figsize=(side * scenes + 0.9, (side + 0.2) * lines),
+        squeeze=False,
+        subplot_kw={"frame_on": False},
+    )
+    pictures = [to_rgb(examples.image), color_labels(examples.truth, background=True)]
+    pictures += [color_labels(labels, background=False) for labels in examples.segmentations.values()]
+    names = ["scene", "truth", *(look_of(variant).label for variant in examples.segmentations)]
+    scores = [None, None, *(examples.f_ari[variant] for variant in examples.segmentations)]
+    for row, name, shown, score in zip(axes, names, pictures, scores, strict=True):
+        for ax, picture, place in zip(row, shown, range(scenes), strict=True):
+            _draw_picture(ax, picture, "" if score is None else f"{round(score[place], 2) + 0.0:.2f}")  # no -0.00
+        row[0].set_ylabel(fill(name, 9), fontsize=9)
+    return fig
+
+
 def _choose_output(examples: Examples) -> Callable[[Axes, str | None, int], None] | None:
     """Return a function that draws an output, or ``None``.
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -26,6 +26,9 @@ OKABE_ITO = {
 }
 PHONE_WIDTH = 5.4
 """Width of a figure in inches at which 10-point text is still readable on a phone."""
+
+FLOOR_LINE: dict[str, Any] = {"color": "0.55", "lw": 0.8, "zorder": 0, "label": "blind floor"}
+"""How the F-ARI of the best segmentation that never sees a picture is drawn."""
 
 
 @final
@@ -104,17 +107,20 @@ def placeholder_figure(text: str) -> Figure:
     return fig
 
 
-def add_variant_legend(fig: Figure, variants: Iterable[str], *, spatial: bool = False) -> None:
+def add_variant_legend(fig: Figure, variants: Iterable[str], *, spatial: bool = False, floor: bool = False) -> None:
     """Add a legend of these variants above the panels.
 
     Args:
         fig: the figure.
         variants: their names, in any order.
         spatial: whether to add an entry for the dotted lines of spatial runs.
+        floor: whether to add an entry for the thin line of the blind floor.
     """
     looks = [look_of(name) for name in sort_variants(variants)]
     handles = [Line2D([], [], color=look.color, marker=look.marker, label=look.label) for look in looks]
     if spatial:
         handles.append(Line2D([], [], color="0.3", ls=":", lw=1.4, label="spatial run"))
+    if floor:
+        handles.append(Line2D([], [], **FLOOR_LINE))
     columns = min(5, len(handles)) if fig.get_figwidth() > PHONE_WIDTH else min(3, len(handles))
     fig.legend(handles=handles, loc="outside upper center", ncols=columns)

@@ -11,7 +11,13 @@ import torch
 
 from slotnorm.object_properties import COORDINATES, NUM_PROPERTIES, REAL
 from slotnorm_book.analyses.em_segmentation import add_em_segmentations, segment_with_em
-from slotnorm_book.analyses.example_scenes import Examples, choose_scenes, decompose_at_counts, decompose_examples
+from slotnorm_book.analyses.example_scenes import (
+    Examples,
+    choose_scenes,
+    decompose_at_counts,
+    decompose_examples,
+    draw_scenes,
+)
 from slotnorm_book.experiments.recipes import recipe
 from slotnorm_book.experiments.results import Results, collect
 from slotnorm_book.experiments.run_store import RunStore
@@ -36,6 +42,16 @@ def test_worst_median_and_best_are_by_the_mean_over_variants() -> None:
     assert choose_scenes(table, 7) == {"worst": 5, "median": 3, "best": 8}
     assert choose_scenes(table, 7, "a") == {"worst": 3, "median": 5, "best": 8}
     assert choose_scenes(table, 11) == {"worst": 5, "median": 8, "best": 3}
+
+
+def test_random_scenes_do_not_depend_on_scores() -> None:
+    table = rows({scene: scene / 50 for scene in range(50)})
+    drawn = draw_scenes(table, 10)
+    assert list(drawn) == [str(number) for number in range(1, 11)]
+    assert len(set(drawn.values())) == 10
+    assert drawn == draw_scenes(table.assign(f_ari=1 - table["f_ari"]).iloc[::-1], 10)
+    assert drawn != draw_scenes(table, 10, seed=1)
+    assert sorted(draw_scenes(table, 99).values()) == list(range(50))
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +102,8 @@ def test_without_runs_there_is_a_note(tmp_path: Path) -> None:
     shown = decompose_examples(results, results.recipe.tests[-1], 7)
     assert shown == Examples((), (), shown.image, shown.truth, {}, {}, {}, {})
     assert add_em_segmentations(shown, pd.DataFrame(), results.recipe.tests[-1], scenes=3, temperature=0.1) is shown
-    assert [text.get_text() for text in clevr.draw_decompositions(shown).texts] == [
-        "no model of this experiment is in the store"
-    ]
+    for draw in (clevr.draw_decompositions, clevr.draw_scenes_in_columns):
+        assert [text.get_text() for text in draw(shown).texts] == ["no model of this experiment is in the store"]
 
 
 def test_a_slot_count_that_was_not_evaluated_is_named() -> None:
@@ -133,6 +148,13 @@ def test_the_same_scenes_are_decomposed_at_several_counts(trained: dict[str, Res
     assert all(labels.max() < min(counts) for labels in few.segmentations.values())
     fig = clevr.draw_growth(dict(zip(counts, (few, most), strict=True)))
     assert len([ax for ax in fig.axes if ax.axison]) == 2 * (1 + len(few.segmentations))
+    drawn = decompose_examples(results, test, max(counts), random=2)
+    assert drawn.names == ("1", "2")
+    fig = clevr.draw_scenes_in_columns(drawn)
+    titles = [ax.get_title() for ax in fig.axes]
+    assert len(titles) == 2 * (2 + len(drawn.segmentations))
+    scores = [score for each in drawn.f_ari.values() for score in each]
+    assert titles[4:] == [f"{round(score, 2) + 0.0:.2f}" for score in scores]
 
 
 def test_growth_without_a_model_says_so() -> None:

@@ -58,6 +58,22 @@ def test_pictures_agree_with_the_records(results):
         assert view.painting.shape == (2, 4, 3, tiny.SIZE, tiny.SIZE)
 
 
+def test_overlaps_agree_with_the_records(results):
+    shown = explorer_frames(results, scenes=4)
+    rows = results.scenes[results.scenes["test"] == "all"].set_index(["variant", "slots", "scene_id"])["mbo"]
+    differences = [
+        abs(view.mbo[place, column].item() - rows.loc[(variant, slots, scene)])
+        for variant, view in shown.views.items()
+        for place, slots in enumerate(shown.slots)
+        for column, scene in enumerate(shown.scene_ids)
+    ]
+    assert (np.array(differences) < 1e-9).mean() >= 0.75
+
+
+def test_a_test_set_without_a_floor_has_none(results):
+    assert explorer_frames(results, scenes=2).floor == {}
+
+
 def test_paintings_have_the_recorded_loss(results):
     shown = explorer_frames(results, scenes=3)
     rows = results.scenes[results.scenes["test"] == "all"].set_index(["variant", "slots", "scene_id"])
@@ -155,7 +171,9 @@ def test_the_text_of_a_record_is_no_markdown(results):
 )
 def test_without_the_slots_of_the_training_the_nearest_are_told(slots, told):
     average = np.full(len(slots), 0.5)
-    view = View(torch.zeros(len(slots), 1, 4, 4, dtype=torch.long), None, torch.zeros(len(slots), 1), average, average)
+    view = View(
+        torch.zeros(len(slots), 1, 4, 4, dtype=torch.long), None, *torch.zeros(2, len(slots), 1), average, average
+    )
     test = TestSet("all", Source("synth", "test", 4, 1), 1, None, slots, (1,))
     picture = torch.zeros(1, 3, 4, 4)
     shown = Frames("tiny", test, 2, (0,), (1,), picture, picture[:, 0].long(), {"weighted_mean": view})

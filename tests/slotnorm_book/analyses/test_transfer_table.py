@@ -9,7 +9,7 @@ from slotnorm_book.claims.paper_values import TABLE_1
 def scenes(rows):
     columns = ["variant", "seed", "test", "slots", "iterations", "f_ari", "ari", "loss"]
     frame = pd.DataFrame([(v, s, "MOVi-D", 24, 3, f, a, x) for v, s, f, a, x in rows], columns=columns)
-    return {"movi-d-6-7": frame}
+    return {"movi-d-6-7": frame.assign(blind_f_ari=0.2, mbo=0.3)}
 
 
 def test_median_and_largest_deviation_stand_beside_the_paper_s():
@@ -28,8 +28,24 @@ def test_scenes_of_a_run_are_averaged_first():
     assert table.iloc[0]["F-ARI, ours"] == "0.300 ±\N{NO-BREAK SPACE}0.000"
 
 
+def test_found_objects_are_the_part_of_f_ari_above_that_on_other_scenes():
+    rows = [("weighted_mean", seed, f_ari, 0.25, 1.5) for seed, f_ari in enumerate((0.50, 0.54, 0.61))]
+    row = transfer_table(scenes(rows)).iloc[0]
+    assert row["found objects"] == "0.340 ±\N{NO-BREAK SPACE}0.070"
+    assert row["mBO"] == "0.300 ±\N{NO-BREAK SPACE}0.000"
+
+
+def test_runs_without_the_control_say_so():
+    without = {
+        name: table.assign(blind_f_ari=float("nan"))
+        for name, table in scenes([("weighted_mean", 0, 0.5, 0.2, 1.0)]).items()
+    }
+    assert transfer_table(without).iloc[0]["found objects"] == "not evaluated"
+
+
 def test_what_was_not_run_says_so():
     table = transfer_table(scenes([]))
+    assert list(table["found objects"]) == ["not run"] * 4
     assert list(table["F-ARI, ours"]) == ["not run"] * 4
     assert list(table["runs"]) == [0] * 4
 

@@ -50,8 +50,17 @@ def test_a_sheet_has_slot_counts_across_and_variants_down(shown):
                 assert np.array_equal(sheet[part], colors)
                 assert np.array_equal(paintings[part], to_bytes(view.painting[column, scene]))
                 assert entry["fAri"][variant][column] == round(view.f_ari[column, scene].item(), 3)
+                assert entry["mbo"][variant][column] == round(view.mbo[column, scene].item(), 3)
                 assert entry["used"][variant][column] == len(np.unique(view.segmentation[column, scene]))
         assert np.array_equal(picture(entry["picture"]), to_bytes(shown.image[scene]))
+
+
+def test_the_blind_floor_is_there_at_every_slot_count_or_not_at_all(shown):
+    assert make_set_data(shown)["floor"] is None
+    floor = {count: 0.1 * place for place, count in enumerate(shown.slots, start=1)}
+    assert make_set_data(replace(shown, floor=floor))["floor"] == pytest.approx(list(floor.values()))
+    first = {shown.slots[0]: 0.1}
+    assert make_set_data(replace(shown, floor=first))["floor"] is None
 
 
 class Fetching:

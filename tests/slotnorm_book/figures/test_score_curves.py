@@ -9,7 +9,10 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from slotnorm_book.figures.score_curves import WHISKERS, draw_over_counts, draw_score_lines
+from slotnorm_book.experiments.recipes import recipe
+from slotnorm_book.figures import score_curves
+from slotnorm_book.figures.score_curves import WHISKERS, draw_over_counts, draw_score_lines, draw_training_curves
+from slotnorm_book.figures.style import FLOOR_LINE
 from slotnorm_book.statistics.bootstrap import intervals
 from tests.slotnorm_book.claims.worlds import evidence
 
@@ -88,4 +91,46 @@ def test_spatial_runs_are_dotted_and_move_no_median() -> None:
     assert [text.get_text() for text in with_them.legends[0].get_texts()][-1] == "spatial run"
     assert "spatial run" not in [text.get_text() for text in without.legends[0].get_texts()]
     for fig in (with_them, without):
+        plt.close(fig)
+
+
+def thin(ax: Axes) -> list[list[list[float]]]:
+    """Points of the lines that are drawn as the blind floor is."""
+    return [
+        [list(line.get_xdata()), list(line.get_ydata())] for line in ax.lines if line.get_label() == FLOOR_LINE["label"]
+    ]
+
+
+def test_the_blind_floor_lies_beneath_f_ari_over_slots_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    scenes = evidence(1)["clevr-6-7"].scenes
+    floors = {"CLEVR6": {5: 0.3, 21: 0.5, 7: 0.4, 24: 0.9}}
+    monkeypatch.setattr(score_curves, "read_floors", lambda recipe: floors)
+    fig = draw_over_counts(scenes, ["f_ari", "ari"], train_slots=7, recipe=recipe("clevr-6-7", "cpu"))
+    assert [thin(ax) for ax in fig.axes] == [[[[5, 7, 21], [0.3, 0.4, 0.5]]], [], [], [], [], []]
+    assert [text.get_text() for text in fig.legends[0].get_texts()].count(FLOOR_LINE["label"]) == 1
+    plt.close(fig)
+
+
+def test_without_a_floor_the_legend_does_not_speak_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    scenes = evidence(1)["clevr-6-7"].scenes
+    for measures, floors in ((["f_ari"], {}), (["f_ari"], {"other": {7: 0.3}}), (["ari"], {"CLEVR6": {7: 0.3}})):
+        monkeypatch.setattr(score_curves, "read_floors", lambda recipe, floors=floors: floors)
+        fig = draw_over_counts(scenes, measures, train_slots=7, recipe=recipe("clevr-6-7", "cpu"))
+        assert all(thin(ax) == [] for ax in fig.axes)
+        assert FLOOR_LINE["label"] not in [text.get_text() for text in fig.legends[0].get_texts()]
+        plt.close(fig)
+
+
+def test_training_curves_show_found_objects_where_they_are_recorded() -> None:
+    nan = float("nan")
+    rows = {"step": [1, 2, 3], "loss": [3.0, 2.0, 1.0], "f_ari": [0.5, nan, 0.75], "blind_f_ari": [0.5, nan, 0.25]}
+    curves = pd.DataFrame(rows).assign(variant="weighted_mean", seed=0)
+    for table, label, values in (
+        (curves, "found objects in training", [0.0, 0.5]),
+        (curves.assign(blind_f_ari=nan), "F-ARI in training", [0.5, 0.75]),
+        (curves.drop(columns="blind_f_ari"), "F-ARI in training", [0.5, 0.75]),
+    ):
+        fig = draw_training_curves(table)
+        assert fig.axes[1].get_ylabel() == label
+        assert fig.axes[1].lines[-1].get_ydata().tolist() == values
         plt.close(fig)

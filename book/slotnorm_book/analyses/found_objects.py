@@ -1,0 +1,79 @@
+"""Whether models found objects: the sentence with which a chapter begins, and the table of their mean scores."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import pandas as pd
+
+from slotnorm_book.experiments.results import Results
+from slotnorm_book.statistics.found_objects import (
+    ENOUGH_FOUND,
+    LEAST_FOUND,
+    found_by_run,
+    nearest_slots,
+    with_found_objects,
+)
+from slotnorm_book.variants import BASELINE
+
+SHOWN = {"f_ari": "F-ARI", "found_objects": "found objects", "ari": "ARI", "mbo": "mBO", "loss": "loss"}
+"""Measure to its name in a table, in order."""
+
+
+def mean_scores(scenes: pd.DataFrame, slots: Collection[int], names: Mapping[str, str]) -> pd.DataFrame:
+    """Tabulate the means of :data:`SHOWN` over scenes and runs, a row per variant, test set and slot count.
+
+    Args:
+        scenes: rows as in :attr:`slotnorm_book.experiments.results.Results.scenes`.
+        slots: slot counts to show.
+        names: of the variants, for readers.
+    """
+    rows = with_found_objects(scenes[scenes["slots"].isin(slots)])
+    means = rows.groupby(["variant", "test", "slots"], sort=False)[[*SHOWN]].mean()
+    return means.rename(columns=SHOWN, index=names).reset_index()
+
+
+def describe_found(results: Results, test: str, names: Mapping[str, str]) -> str:
+    """Say which variants found objects on a test set with the slots of the training.
+
+    A variant found objects if its found objects reach :data:`slotnorm_book.statistics.found_objects.LEAST_FOUND` in
+    mean over runs and scenes, as in the rule of *not decidable*.
+
+    Args:
+        results: runs; of the evaluated slot counts, the one nearest to that of the training is used.
+        test: label of the test set.
+        names: of the variants, for readers.
+
+    Returns:
+        Such as ``"with 7 slots on CLEVR10, objects were found by Baseline (0.36)"``, or ``"not run"``.
+    """
+    trained, scenes = results.recipe.task.num_slots, results.scenes
+    rows = scenes[scenes["test"] == test]
+    if rows.empty:
+        return "not run"
+    slots = nearest_slots(rows["slots"], trained)
+    runs = found_by_run(rows, trained).dropna()
+    if runs.empty:
+        return f"with {slots} slots on {test}, not evaluated on other scenes"
+    each = runs.groupby("variant", sort=False)["found_objects"]
+    means, missed = each.mean(), each.agg(lambda found: int((found < LEAST_FOUND).sum()))
+    label = {variant: names.get(variant, variant) for variant in means.index}
+    found, lost = (
+        _list([f"{label[variant]} ({round(mean, 2) + 0.0:.2f})" for variant, mean in part.items()])  # no -0.00
+        for part in (means[means >= LEAST_FOUND], means[means < LEAST_FOUND])
+    )
+    told = [f"objects were found by {found}"] if found else []
+    told += [f"no objects were found by {lost}, where less than {LEAST_FOUND:g} is none"] if lost else []
+    some = [
+        f"{missed[name]} of {len(each.get_group(name))} runs of {label[name]} found none"
+        for name, mean in means.items()
+        if missed[name] and mean >= LEAST_FOUND
+    ]
+    if LEAST_FOUND <= means.get(BASELINE, 1.0) < ENOUGH_FOUND:
+        some.append(f"{label[BASELINE]} finds too few to compare others with")
+    return "; ".join([f"with {slots} slots on {test}, {', and '.join(told)}", *some])
+
+
+def _list(items: Sequence[str]) -> str:
+    """Write a list in words, such as ``"a, b and c"``."""
+    return " and ".join(part for part in (", ".join(items[:-1]), *items[-1:]) if part)
