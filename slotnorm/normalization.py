@@ -395,7 +395,7 @@ RIVALS: dict[str, Callable[[int, int | None], Normalization]] = {
     "weighted_sum@sqrt": lambda dim, num_slots: WeightedSum(dim, power=0.5),
     "weighted_sum@learned": lambda dim, num_slots: LearnedSum(dim),
 }
-"""Name to a constructor from D and the number of slots in training: not in the paper, against which they test it."""
+"""Name to constructor, called with D and the number of slots in training. They are not in the paper and test it."""
 
 
 def scaled_name(factor: float) -> str:

@@ -69,7 +69,7 @@ def decode_table(name: str, content: bytes) -> pd.DataFrame:
     except Exception as error:  # whatever pyarrow and pandas make of bytes that anybody can have written
         raise TableError(f"is no Parquet table: {type(error).__name__}: {' '.join(str(error).split())[:200]}") from None
     _check_columns(table, COLUMNS[name])
-    return table
+    return table if name == CURVE else table.astype(dict.fromkeys(table.select_dtypes("float32"), "float64"))
 
 
 def _check_columns(table: pd.DataFrame, needed: Sequence[str]) -> None:
