@@ -138,6 +138,6 @@ def decompose_examples(
         measured = task.measure(model, batch, tokens, noise, iterations)
         labels[variant], detections[variant] = measured.segmentation, measured.detections
         own = scenes[(scenes["variant"] == variant) & (scenes["seed"] == seed)].set_index("scene_id")["f_ari"]
-        scores[variant] = own.loc[list(chosen.values())].to_numpy()
+        scores[variant] = own.loc[list(chosen.values())].to_numpy(dtype=np.float64)
     ids = tuple(chosen.values())
     return Examples(tuple(chosen), ids, batch["image"], batch["segmentation"], found, labels, detections, scores)

@@ -212,7 +212,7 @@ def _view(run: Run, batch: Batch, noise: Mapping[int, Tensor], iterations: int, 
             labels.append(result.segment(truth.shape[-1]))
         scores.append(foreground_adjusted_rand_index(truth, labels[-1]))
         overlaps.append(mean_best_overlap(truth, labels[-1]))
-    table = rows.pivot(index="slots", columns="scene_id", values="f_ari").loc[list(noise)]
+    table = rows.pivot(index="slots", columns="scene_id", values="f_ari").loc[list(noise)].astype(float)
     return View(
         segmentation=torch.stack(labels),
         painting=torch.stack(paintings) if paintings else None,

@@ -27,6 +27,9 @@ from slotnorm_book.figures.explorer import describe_more_slots, draw_middle_scen
 from slotnorm_book.figures.style import VARIANT_LABELS
 from tests.helpers import tiny
 
+SINGLE = 2.0**-23
+"""Records hold scores, which are at most 1, in single precision."""
+
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
@@ -51,7 +54,7 @@ def test_pictures_agree_with_the_records(results):
     """All but a few: a pixel at which two masks are equal up to rounding may change its slot with the batch."""
     shown = explorer_frames(results, scenes=4)
     differences = np.array([np.abs(view.f_ari.numpy() - view.recorded) for view in shown.views.values()])
-    assert (differences < 1e-9).mean() >= 0.75
+    assert (differences < SINGLE).mean() >= 0.75
     assert shown.deviation == differences.max()
     for view in shown.views.values():
         assert view.segmentation.shape == (2, 4, tiny.SIZE, tiny.SIZE)
@@ -67,7 +70,7 @@ def test_overlaps_agree_with_the_records(results):
         for place, slots in enumerate(shown.slots)
         for column, scene in enumerate(shown.scene_ids)
     ]
-    assert (np.array(differences) < 1e-9).mean() >= 0.75
+    assert (np.array(differences) < SINGLE).mean() >= 0.75
 
 
 def test_a_test_set_without_a_floor_has_none(results):
