@@ -104,7 +104,7 @@ def test_an_assignment_is_what_the_chapter_reads(text: str, name: str, value: ob
 def test_a_sweep_needs_a_store(store: str, monkeypatch, capsys, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     assert command(monkeypatch, "sweep", "clevr-6-7", "--scale", "smoke", "--store", store) == 2
-    assert capsys.readouterr().err.startswith("error: name an experiment and a store")
+    assert capsys.readouterr().err.startswith("error: name an experiment, or --all, and a store")
     assert list(tmp_path.iterdir()) == []
 
 
