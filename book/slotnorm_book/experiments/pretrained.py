@@ -46,9 +46,9 @@ def load_pretrained(
         RunError: the store has no such run, or has no weights of it.
 
     Example:
-        >>> model = load_pretrained("movi-c-6-7", "weighted_sum")
-        >>> model(torch.zeros(1, 100, 96), num_slots=21).masks.shape
-        torch.Size([1, 21, 10, 10])
+        >>> model = load_pretrained("clevr-6-7", "weighted_sum")
+        >>> model(torch.zeros(1, 3, 32, 32), num_slots=21).masks.shape
+        torch.Size([1, 21, 32, 32])
     """
     chosen = recipe(experiment, scale).select([variant], [seed])
     runs = RunStore(RECORDS if store is None else store)
