@@ -14,7 +14,6 @@ from slotnorm.data.manifest import SplitError
 from slotnorm.tasks import PropertyPrediction
 from slotnorm.training.loop import Interrupted
 from slotnorm.training.spec import SpecError
-from slotnorm_book.checkout import RECORDS
 from slotnorm_book.experiments import engine
 from slotnorm_book.experiments.data_sources import Source
 from slotnorm_book.experiments.engine import Job, check_data, list_jobs, load_or_train
@@ -219,9 +218,9 @@ def test_a_run_without_a_column_and_without_weights_must_be_trained_again(tried,
         load_or_train(job, store, tiny.QUIET)
 
 
-def test_a_measure_over_all_scenes_that_was_added_later_counts_as_missing(monkeypatch):
-    (job,) = list_jobs(recipe("properties", "cpu").select(["weighted_mean"], [0]))
-    run = RunStore(RECORDS).get(job.spec)
+def test_a_measure_over_all_scenes_that_was_added_later_counts_as_missing(monkeypatch, store):
+    (job,) = list_jobs(recipe("properties", "smoke").select(["weighted_mean"], [0]))
+    run = load_or_train(job, store, tiny.QUIET)
     assert find_missing_settings(run, job.tests) == []
     monkeypatch.setattr(PropertyPrediction, "set_measures", (*PropertyPrediction.set_measures, "ap@9"))
     assert [spec.label for spec, _ in find_missing_settings(run, job.tests)] == [test.label for test in job.tests]
