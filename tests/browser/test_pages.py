@@ -168,12 +168,16 @@ def test_the_run_opens_at_a_click(visit: Visit) -> None:
 
 def test_the_opening_page_says_in_one_screen_what_it_is_about(screen: Screen) -> None:
     screen.open(PAGES[0])
-    opening = screen.ask("[...document.querySelectorAll('article section > p')].slice(0, 4).map(p => p.textContent)")
-    for paragraph, words in zip(opening[1:], ("What the paper claims.", "What we found.", "Where to go."), strict=True):
+    opening = screen.ask("[...document.querySelectorAll('article section > p')].slice(0, 5).map(p => p.textContent)")
+    beginnings = ("Slot Attention", "The paper’s claim.", "What we found", "Which ones, and why", "Where to go.")
+    for paragraph, words in zip(opening, beginnings, strict=True):
         assert paragraph.startswith(words)
     if screen.name.startswith("desktop"):
-        last = "document.querySelectorAll('article section > p')[3].getBoundingClientRect().bottom"
-        assert screen.ask(last) <= screen.height
+        picture, claim = (
+            screen.ask(f"document.querySelector('{part}').getBoundingClientRect().bottom")
+            for part in ("article section > figure img", "article section > p ~ p")
+        )
+        assert 0 < picture < claim <= screen.height
 
 
 def test_search_finds_the_weighted_sum(screen: Screen) -> None:
