@@ -33,8 +33,7 @@ EMPTY = Evidence(pd.DataFrame(), pd.DataFrame(), 7, "cpu")
 
 @cache
 def judged(sign: int) -> dict[str, Verdict]:
-    seed = 1  # in one world of chance in twenty an interval leaves the truth out; for R11 that of seed 0 is one
-    return {verdict.claim.id: verdict for verdict in judge(evidence(sign, seed), resamples=500)}
+    return {verdict.claim.id: verdict for verdict in judge(evidence(sign), resamples=500)}
 
 
 @pytest.mark.parametrize(("sign", "outcome"), [(1, "reproduced"), (-1, "contradicted"), (0, "inconclusive")])

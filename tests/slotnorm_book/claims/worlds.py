@@ -90,13 +90,10 @@ def _f_ari(sign: int, table: pd.DataFrame, data: str, training: str, variant: st
     if variant == "unnormalized":
         return np.full(len(table), (0.6 - (0.02 + 0.1 * sign) * (11 - 13) / 12) * (0.5 - 0.3 * sign))
     value = value - (0.02 + 0.1 * sign) * place
-    margin = 0.02 if data == "movi-d" else 0.0
-    if variant == "layer_norm":
-        value = value + margin - margin * sign
     if variant in ("weighted_sum", "batch_norm"):
         value = value + sign * (0.15 + 0.2 * place) * (0.5 if training == "6-11" else 1)
     if variant == "batch_norm":
-        value = value - margin + 0.04 * sign
+        value = value + 0.04 * sign
     return np.asarray(value)
 
 
