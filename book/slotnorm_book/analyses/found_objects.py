@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 import pandas as pd
 
 from slotnorm_book.experiments.results import Results
+from slotnorm_book.statistics.bootstrap import intervals
 from slotnorm_book.statistics.found_objects import (
     ENOUGH_FOUND,
     LEAST_FOUND,
@@ -18,10 +19,14 @@ from slotnorm_book.variants import BASELINE
 
 SHOWN = {"f_ari": "F-ARI", "found_objects": "found objects", "ari": "ARI", "mbo": "mBO", "loss": "loss"}
 """Measure to its name in a table, in order."""
+RUNS_FOR_INTERVAL = 3
+"""Runs of a variant from which found objects are given with an interval, as in the figures."""
 
 
 def mean_scores(scenes: pd.DataFrame, slots: Collection[int], names: Mapping[str, str]) -> pd.DataFrame:
     """Tabulate the means of :data:`SHOWN` over scenes and runs, a row per variant, test set and slot count.
+
+    Found objects are text, with their interval over runs and scenes in brackets from :data:`RUNS_FOR_INTERVAL` runs on.
 
     Args:
         scenes: rows as in :attr:`slotnorm_book.experiments.results.Results.scenes`.
@@ -30,6 +35,12 @@ def mean_scores(scenes: pd.DataFrame, slots: Collection[int], names: Mapping[str
     """
     rows = with_found_objects(scenes[scenes["slots"].isin(slots)])
     means = rows.groupby(["variant", "test", "slots"], sort=False)[[*SHOWN]].mean()
+    written = {
+        (variant, test, count): text
+        for (test, count), part in rows.groupby(["test", "slots"], sort=False)
+        for variant, text in _write_found(part).items()
+    }
+    means["found_objects"] = [written[key] for key in means.index]
     return means.rename(columns=SHOWN, index=names).reset_index()
 
 
@@ -57,9 +68,10 @@ def describe_found(results: Results, test: str, names: Mapping[str, str]) -> str
         return f"with {slots} slots on {test}, not evaluated on other scenes"
     each = runs.groupby("variant", sort=False)["found_objects"]
     means, missed = each.mean(), each.agg(lambda found: int((found < LEAST_FOUND).sum()))
+    written = _write_found(with_found_objects(rows[rows["slots"] == slots]).dropna(subset="found_objects"))
     label = {variant: names.get(variant, variant) for variant in means.index}
     found, lost = (
-        _list([f"{label[variant]} ({round(mean, 2) + 0.0:.2f})" for variant, mean in part.items()])  # no -0.00
+        _list([f"{label[variant]} ({written[variant]})" for variant in part.index])
         for part in (means[means >= LEAST_FOUND], means[means < LEAST_FOUND])
     )
     told = [f"objects were found by {found}"] if found else []
@@ -72,6 +84,22 @@ def describe_found(results: Results, test: str, names: Mapping[str, str]) -> str
     if LEAST_FOUND <= means.get(BASELINE, 1.0) < ENOUGH_FOUND:
         some.append(f"{label[BASELINE]} finds too few to compare others with")
     return "; ".join([f"with {slots} slots on {test}, {', and '.join(told)}", *some])
+
+
+def _write_found(rows: pd.DataFrame) -> dict[str, str]:
+    """Write the found objects of each variant on one test set with one slot count, several runs with an interval."""
+    if rows.empty:
+        return {}
+    runs = rows.groupby("variant")["seed"].nunique()
+    return {
+        row.variant: _write(row.value)
+        + (f" [{_write(row.low)}, {_write(row.high)}]" if runs[row.variant] >= RUNS_FOR_INTERVAL else "")
+        for row in intervals(rows, "found_objects").itertuples()
+    }
+
+
+def _write(value: float) -> str:
+    return f"{round(value, 2) + 0.0:.2f}"  # without -0.00
 
 
 def _list(items: Sequence[str]) -> str:

@@ -1,5 +1,7 @@
 """The sentence that says who found objects, and the table of mean scores."""
 
+import re
+
 import pandas as pd
 
 from slotnorm_book.analyses.found_objects import SHOWN, describe_found, mean_scores
@@ -60,7 +62,18 @@ def test_mean_scores_are_over_scenes_and_runs():
     assert list(table.columns) == ["variant", "test", "slots", *SHOWN.values()]
     (row,) = table.to_dict("records")
     assert (row["variant"], row["slots"], row["mBO"]) == ("Baseline", 7, 0.25)
-    assert abs(row["found objects"] - 0.375) < 1e-12
+    assert row["found objects"] == "0.38"
+
+
+def test_three_runs_have_an_interval_of_found_objects_and_two_have_none():
+    few, many = [0.25, 0.5], [0.25, 0.5, 0.75]
+    table = mean_scores(told(weighted_mean=few, batch_norm=many).scenes, {7}, NAMES).set_index("variant")
+    assert "[" not in table.loc["Baseline", "found objects"]
+    mean, low, high = map(float, re.findall(r"-?[0-9.]+", table.loc["Batch Norm", "found objects"]))
+    assert low < 0.25 < mean == 0.5 < 0.75 < high  # wider than the range of so few runs
+    text = describe_found(told(weighted_mean=few, batch_norm=many), "CLEVR10", NAMES)
+    assert "Baseline (0.38)" in text
+    assert f"Batch Norm ({table.loc['Batch Norm', 'found objects']})" in text
 
 
 def test_mean_scores_of_no_runs_are_an_empty_table():
