@@ -14,6 +14,7 @@ on MOVi-C are evaluated on it with 24 slots.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from slotnorm.tasks import FeatureDiscovery
 from slotnorm.training.spec import Optimizer, Schedule
@@ -33,6 +34,8 @@ STAND_IN, STAND_IN_TRANSFER = "synth-movi-c-features", "synth-movi-d-features"
 ALL_OBJECTS, FEW_OBJECTS = 10, 6
 SIZE, GRID = 120, (15, 96)
 """Of the stand-in backbone: side of its images; side of its grid of patches, and features per patch."""
+_on_stand_in = partial(FeatureDiscovery, *GRID, init="glorot", position_scale=0.1)
+"""Task on the stand-in. Initial positions are nearer to those of DINOSAUR (0.02) than to those of the paper's code (1)."""
 TRANSFER_SLOTS = 24
 DRAW = 0
 """Seed with which the test frames are drawn; the paper does not say which it used (page *Paper versus code*)."""
@@ -105,7 +108,7 @@ def _gpu(max_objects: int, num_slots: int) -> Recipe:
         _recipe(
             "gpu",
             max_objects,
-            FeatureDiscovery(*GRID, num_slots, slot_dim=64, decoder_dim=512, hidden_dim=256, init="glorot"),
+            _on_stand_in(num_slots, slot_dim=64, decoder_dim=512, hidden_dim=256),
             Source(STAND_IN, "train", SIZE, 40_000),
             Schedule(steps=20_000, peak=1e-3, warmup=1_000, half_life=7_000),
             Source(STAND_IN, "test", SIZE, 4_000),
@@ -118,16 +121,19 @@ def _gpu(max_objects: int, num_slots: int) -> Recipe:
 def _cpu(max_objects: int, num_slots: int) -> Recipe:
     """Return the recipe of the cpu scale: minutes per run on one core of a laptop, tuned on the weighted mean alone.
 
-    The weighted mean begins to find objects within 2,000 steps; other variants are known to begin later, so that all
-    get three times as many. Page *Limits* tells of the recipe before, with which no model found objects.
+    The weighted mean begins to find objects within 1,500 steps and gains little after 3,000; other variants are known
+    to begin later, so that all get 6,000. With positions of deviation 1, as in the paper's code, the decoder learns
+    first which slot is where: after 2,000 steps the weighted mean with 11 slots found 0.11 on 160 scenes of the
+    validation part; with 0.1 it found 0.16, with 0.02 0.13, and with 0.1 and twice the peak 0.21. Page *Limits* tells
+    of the recipe before, with which no model found objects.
     """
     return replace(
         _recipe(
             "cpu",
             max_objects,
-            FeatureDiscovery(*GRID, num_slots, slot_dim=64, decoder_dim=128, hidden_dim=128, init="glorot"),
+            _on_stand_in(num_slots, slot_dim=64, decoder_dim=128, hidden_dim=128),
             Source(STAND_IN, "train", SIZE, 4_000),
-            Schedule(steps=6_000, peak=1e-3, warmup=300, half_life=4_000),
+            Schedule(steps=6_000, peak=2e-3, warmup=300, half_life=2_000),
             Source(STAND_IN, "test", SIZE, 1_000),
             320,
         ),
@@ -143,7 +149,7 @@ def _smoke(max_objects: int, num_slots: int) -> Recipe:
         _recipe(
             "smoke",
             max_objects,
-            FeatureDiscovery(*GRID, num_slots, slot_dim=16, decoder_dim=32, hidden_dim=32, init="glorot"),
+            _on_stand_in(num_slots, slot_dim=16, decoder_dim=32, hidden_dim=32),
             Source(STAND_IN, "train", SIZE, 24),
             Schedule(steps=20, peak=1e-3, warmup=5, half_life=100),
             Source(STAND_IN, "test", SIZE, 24),
