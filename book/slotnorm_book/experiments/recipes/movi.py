@@ -35,7 +35,7 @@ ALL_OBJECTS, FEW_OBJECTS = 10, 6
 SIZE, GRID = 120, (15, 96)
 """Of the stand-in backbone: side of its images; side of its grid of patches, and features per patch."""
 _on_stand_in = partial(FeatureDiscovery, *GRID, init="glorot", position_scale=0.1)
-"""Task on the stand-in. Initial positions are nearer to those of DINOSAUR (0.02) than to those of the paper's code (1)."""
+"""Positions begin closer to 0 than in the code of the paper (deviation 1), like those of DINOSAUR (0.02)."""
 TRANSFER_SLOTS = 24
 DRAW = 0
 """Seed with which the test frames are drawn; the paper does not say which it used (page *Paper versus code*)."""
