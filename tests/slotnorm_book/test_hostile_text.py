@@ -27,6 +27,7 @@ from slotnorm_book.chapters import Cost
 from slotnorm_book.checkout import RECORDS
 from slotnorm_book.claims.claim import Verdict
 from slotnorm_book.claims.claims_page import render_board, settings_table
+from slotnorm_book.claims.first_campaign import changes_table
 from slotnorm_book.claims.ledger import CLAIMED_EXPERIMENTS, CLAIMS
 from slotnorm_book.claims.needed_runs import needs_table
 from slotnorm_book.claims.tables import hypotheses_table, ledger_table
@@ -99,6 +100,10 @@ TABLES: dict[str, tuple[Callable[[], pd.DataFrame], int]] = {
     "protocol": (lambda: protocol_table(replace(hostile_results().recipe, train=HOSTILE_SOURCE)), 1),
     "needs": (lambda: needs_table({}), 0),
     "ledger": (lambda: ledger_table(NOT_RUN), 2 * len(NOT_RUN)),
+    "first campaign": (
+        lambda: changes_table([Verdict.not_run(replace(CLAIMS["R1"], statement=HOSTILE), HOSTILE)]),
+        1,
+    ),
     "hypotheses": (lambda: hypotheses_table(NOT_RUN), 2 * len(NOT_RUN)),
     "settings": (lambda: settings_table({"clevr-6-7": hostile_results()}), 1),
     "transfer": (lambda: transfer_table({"movi-d-6-7": pd.DataFrame()}, labels()), len(PAPER_VARIANTS)),

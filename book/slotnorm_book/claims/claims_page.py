@@ -31,7 +31,9 @@ SIZES = {
     "strides": "strides",
     "hidden_dim": "width of the slots' perceptron",
     "decoder_dim": "width of the decoder",
+    "decoder_convs": "convolutions of the decoder that keep the size",
     "init": "initial weights",
+    "position_scale": "deviation of the decoder's first positions",
 }
 """Field of a task to its meaning."""
 
