@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
-from slotnorm.training.checkpoint import read_progress
+from slotnorm.training.checkpoint import read_curve, read_progress
 from slotnorm.training.spec import Schedule
 from slotnorm_book.experiments import recipes, sweep
 from slotnorm_book.experiments.engine import list_jobs
@@ -114,7 +114,9 @@ def test_a_dry_run_tells_what_is_done_what_stopped_and_how_long_the_rest_takes(m
     assert command(monkeypatch, "tiny", "--scale", "smoke", "--store", root, *chosen, "--dry-run") == 0
     said = capsys.readouterr().out
     assert f"{first.spec.name:<40} done" in said
-    assert f"{second.spec.name:<40} stopped at step 3 of 8" in said
+    curve = read_curve(RunStore(root).checkpoint_path(second.spec))
+    loss = f"{float(curve.loss.mean()):.4g}"
+    assert f"{second.spec.name:<40} saved at step 3 of 8: loss {loss} in the last 3 steps\n" in said
     assert "about 0 minutes of one worker are left" in said
 
 
