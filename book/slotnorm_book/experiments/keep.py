@@ -38,8 +38,8 @@ def keep_runs(source: str, records: Path, *, commit: bool = False, most: float =
     size = sum(path.stat().st_size for path in records.rglob("*") if path.is_file()) + sum(map(_size, new))
     if size > most * 1e6:
         raise RunError(
-            f"{records}: would take {size / 1e6:.0f} MB with {len(new)} new runs, {most:g} MB are the most; remove runs "
-            "of recipes that are no longer used, or set another limit with --most"
+            f"{records}: would take {size / 1e6:.0f} MB with {len(new)} new runs, {most:g} MB are the most; remove "
+            "runs of recipes that are no longer used, or set another limit with --most"
         )
     for run in new:
         store.add(run, weights=_has_weights(run))

@@ -32,7 +32,7 @@ from slotnorm_book.suggestions import describe_unknown
 Executor = Callable[[Sequence[Job], str, Execution, int | None, Callable[[], bool]], JobOutcome]
 EXECUTORS: dict[str, Executor] = {"local": run_side_by_side, "ray": run_on_cluster}
 LONGEST_WAIT = timedelta(hours=6)
-"""How long processes under ``torchrun`` wait for the first one, which evaluates alone; NCCL's own limit is 10 minutes."""
+"""How long processes under ``torchrun`` wait for the first one, which evaluates alone; NCCL waits for 10 minutes."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -297,6 +298,22 @@ def test_a_sweep_says_whose_lock_it_meets(monkeypatch, capsys, root, tried):
     assert "1 done, 1 to continue, 0 failed" in said.out
     assert [run.spec for run in RunStore(root)] == [second.spec]
     assert {path.suffix for path in (Path(root) / ".running").iterdir()} == {".lock"}
+
+
+def test_processes_of_torchrun_wait_longer_than_an_evaluation_takes(monkeypatch, root):
+    asked = {}
+
+    def begin(backend, **options):
+        asked.update(options, backend=backend)
+        raise RuntimeError("it has begun")
+
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sweep.dist, "init_process_group", begin)
+    with pytest.raises(RuntimeError, match="it has begun"):
+        command(monkeypatch, "tiny", "--scale", "smoke", "--store", root, "--device", "cpu")
+    assert asked["backend"] == "gloo"
+    assert asked["timeout"] >= timedelta(hours=1)
 
 
 def test_compile_reaches_the_workers(monkeypatch, root):
