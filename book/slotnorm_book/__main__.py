@@ -178,11 +178,16 @@ def sweep(
     epilog="""\b
 Examples:
   slotnorm-book keep runs
-  slotnorm-book keep runs --commit""",
+  slotnorm-book keep runs --commit
+  slotnorm-book keep runs --most 500                     runs of the paper scale take more than the default""",
 )
 def keep(
     store: Annotated[str, typer.Argument(metavar="STORE", help="Folder in which the runs are.")],
     commit: Annotated[bool, typer.Option("--commit", help="Commit them, and nothing else, with git.")] = False,
+    most: Annotated[
+        float | None,
+        typer.Option(metavar="MB", help="Megabytes that the records may take in all.", min=0, show_default="60"),
+    ] = None,
 ) -> None:
     """Copy the finished runs of a store into book/results, except those that are there.
 
@@ -190,9 +195,9 @@ def keep(
     sweep goes on, it keeps what is done from being lost with the machine.
     """
     from slotnorm_book import checkout
-    from slotnorm_book.experiments.keep import keep_runs
+    from slotnorm_book.experiments.keep import MOST_MB, keep_runs
 
-    names = keep_runs(store, checkout.RECORDS, commit=commit)
+    names = keep_runs(store, checkout.RECORDS, commit=commit, most=MOST_MB if most is None else most)
     print("\n".join([*names, f"{len(names)} runs kept{' and committed' if commit and names else ''}"]))
 
 
@@ -204,15 +209,27 @@ def verdicts() -> None:
     print(f"wrote {write_verdicts()}")
 
 
-@app.command(short_help="Compute the blind floors of the test sets.")
-def floors() -> None:
+@app.command(
+    short_help="Compute the blind floors of the test sets.",
+    epilog="""\b
+Examples:
+  slotnorm-book floors
+  slotnorm-book floors clevr-6-7 --scale paper""",
+)
+def floors(
+    experiments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="EXPERIMENT", help="Whose test sets.", show_default="all experiments"),
+    ] = None,
+    scale: Annotated[str, typer.Option(metavar="SCALE", help="Size of the runs: smoke, cpu, gpu or paper.")] = "cpu",
+) -> None:
     """Fit the best segmentations that never see a picture, and write their F-ARI to book/floors.json, in minutes.
 
     Floors that the file has are kept. Where a recipe's test set has changed, it is computed anew.
     """
     from slotnorm_book.analyses.blind_floors import write_floors
 
-    print(f"wrote {write_floors()}")
+    print(f"wrote {write_floors(experiments or (), scale)}")
 
 
 def cli() -> None:

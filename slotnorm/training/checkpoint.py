@@ -107,6 +107,20 @@ def read_progress(path: Path) -> int:
     return int(_read(path)[0]["step"]) if path.exists() else 0
 
 
+def read_curve(path: Path) -> Curve:
+    """Return the curve of an unfinished run, an empty one if there is no checkpoint.
+
+    Raises:
+        CheckpointError: if the file is damaged or has another format version.
+    """
+    if not path.exists():
+        return Curve.empty()
+    try:
+        return Curve(**_below("curve.", safetensors.torch.load(_read(path)[1])))
+    except (TypeError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"{path}: holds no curve: {str(error).splitlines()[0]}; {REMEDY}") from None
+
+
 def _read(path: Path) -> tuple[dict[str, Any], bytes]:
     """Return the JSON line and the serialized tensors of a file whose checksum is right."""
     try:

@@ -1,15 +1,15 @@
 """The blind floor of each test set: the F-ARI of the best segmentation that never sees a picture, for each slot count.
 
 It has at most as many cells as there are slots, is fitted to training scenes of the same data and scored on the scenes
-of the test set. ``slotnorm-book floors`` computes it for the recipes of the ``cpu`` scale and writes
-``book/floors.json``, which figures read.
+of the test set. ``slotnorm-book floors`` computes it for the recipes of the ``cpu`` scale, or of another one that it is
+given, and writes ``book/floors.json``, which figures read.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from slotnorm_book.experiments.test_sets import TestSet, select
 from slotnorm_book.statistics.blind_partition import fit_blind_partition, mean_f_ari
 
 SCALE = "cpu"
+"""The scale of the committed floors."""
 FIT: dict[str, Any] = {"part": "train", "scenes": 200, "grid": 32, "seed": 0, "starts": 8, "moves": 400}
 """The scenes that a partition is fitted to, of which the test set's bound on objects leaves some; about how many pixels
 a side the search scores; and how it searches."""
@@ -59,18 +60,24 @@ def read_floors(shown: Recipe) -> dict[str, dict[int, float]]:
     }
 
 
-def write_floors() -> Path:
+def write_floors(experiments: Sequence[str] = (), scale: str = SCALE) -> Path:
     """Compute the floors that ``book/floors.json`` lacks, with a progress bar, and return the path of the file.
 
-    The file is written after each test set, so that an interrupted call goes on where it stopped. A test set that no
-    recipe has any more is removed.
+    The file is written after each test set, so that an interrupted call goes on where it stopped. Floors of other data
+    stay. A test set of the stand-ins that no recipe of the ``cpu`` scale has any more is removed.
+
+    Args:
+        experiments: whose test sets; empty for all.
+        scale: of their recipes.
 
     Raises:
         CheckoutError: the file cannot be read.
-        SpecError, SplitError: a stand-in cannot be made.
+        SpecError, SplitError: there is no such experiment, scale or data, or a stand-in cannot be made.
         OSError: the file cannot be written.
     """
-    known, wanted = _read_file(), list_wanted_floors()
+    known, wanted = _read_file(), list_wanted_floors(experiments, scale)
+    replaced = {test.source.name for _, test in wanted.values()} if scale == SCALE and not experiments else set()
+    others = {name: each for name, each in known.items() if name not in wanted and each["data"] not in replaced}
     kept = {name: known[name] for name, (_, test) in wanted.items() if name in known and _is_whole(known[name], test)}
     with tqdm(total=len(wanted) * len(CELLS), initial=len(kept) * len(CELLS), unit="partition") as bar:
         for name in [name for name in wanted if name not in kept]:
@@ -78,7 +85,7 @@ def write_floors() -> Path:
             bar.set_description(f"{test.label} of {test.source.name}")
             kept[name] = compute_floors(task, test, bar.update)
             ordered = {each: kept[each] for each in wanted if each in kept}
-            write_whole(FLOORS, (json.dumps(ordered, indent=1) + "\n").encode())
+            write_whole(FLOORS, (json.dumps(others | ordered, indent=1) + "\n").encode())
     return FLOORS.relative_to(ROOT)
 
 
@@ -90,15 +97,15 @@ def _make_fit() -> dict[str, Any]:
     return {**FIT, "cells": list(CELLS)}
 
 
-def list_wanted_floors() -> dict[str, tuple[Task, TestSet]]:
-    """List the test sets of the recipes of the ``cpu`` scale by the names of their floors.
+def list_wanted_floors(experiments: Sequence[str] = (), scale: str = SCALE) -> dict[str, tuple[Task, TestSet]]:
+    """List the test sets of experiments, by default of all, by the names of their floors.
 
     Returns:
         Name to a task that is evaluated on the test set, and the test set with all slot counts of any recipe.
     """
     wanted: dict[str, tuple[Task, TestSet]] = {}
-    for experiment in EXPERIMENTS:
-        each = recipe(experiment, SCALE)
+    for experiment in experiments or EXPERIMENTS:
+        each = recipe(experiment, scale)
         for test in each.tests:
             name = _name(each.task, test)
             slots = {*test.slots, *(wanted[name][1].slots if name in wanted else ())}

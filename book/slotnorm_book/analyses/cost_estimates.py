@@ -42,6 +42,42 @@ class Assumption:
         return self.peak * self.utilization
 
 
+@dataclass(frozen=True)
+class PaperCost:
+    """What the runs of an experiment would take.
+
+    Args:
+        recipe: the experiment.
+        count: its runs that no experiment before it has.
+        step: counted operations of a step.
+        seconds: training time of one run on one GPU.
+        origin: where the rate behind ``seconds`` is from.
+    """
+
+    recipe: Recipe
+    count: int
+    step: int
+    seconds: float
+    origin: str
+
+
+def estimate_paper_costs(recipes: Sequence[Recipe], runs: pd.DataFrame, assumption: Assumption) -> list[PaperCost]:
+    """Estimate how long trainings take; arguments as of :func:`paper_cost_table`.
+
+    Returns:
+        One for each experiment that has runs which no experiment before it has.
+    """
+    costs, seen = [], set[tuple[object, ...]]()
+    for recipe in recipes:
+        keys = {(recipe.task, recipe.train, recipe.max_objects, v, s) for v in recipe.variants for s in recipe.seeds}
+        if count := len(keys - seen):
+            step = count_training_flops(recipe.task, recipe.batch_size)
+            rate, origin = find_gpu_rate(runs, type(recipe.task).__name__, assumption)
+            costs.append(PaperCost(recipe, count, step, step * recipe.schedule.steps / rate, origin))
+        seen |= keys
+    return costs
+
+
 def paper_cost_table(recipes: Sequence[Recipe], runs: pd.DataFrame, assumption: Assumption) -> MarkdownTable:
     """Tabulate how long the trainings of the paper's protocol would take, a row per experiment.
 
@@ -53,19 +89,15 @@ def paper_cost_table(recipes: Sequence[Recipe], runs: pd.DataFrame, assumption: 
             their kind.
         assumption: used for kinds of models without a recorded run on a GPU.
     """
-    rows, seen = [], set[tuple[object, ...]]()
-    for recipe in recipes:
-        keys = {(recipe.task, recipe.train, recipe.max_objects, v, s) for v in recipe.variants for s in recipe.seeds}
-        count, seen = len(keys - seen), seen | keys
-        if not count:
-            continue
-        step = count_training_flops(recipe.task, recipe.batch_size)
-        rate, origin = find_gpu_rate(runs, type(recipe.task).__name__, assumption)
-        operations = step * recipe.schedule.steps
-        each = operations / rate
-        counted = f"{format_count(count, 'run')}, {step / 1e12:.2g} TFLOP a step, {operations / 1e18:.2g} EFLOP a run"
-        times = (format_duration(each), format_duration(count * each), format_duration(math.ceil(count / 8) * each))
-        rows.append((f"**{escape_markdown(recipe.experiment)}**", counted, *times, escape_markdown(origin)))
+    rows = []
+    for cost in estimate_paper_costs(recipes, runs, assumption):
+        run, each = cost.step * cost.recipe.schedule.steps, cost.seconds
+        counted = (
+            f"{format_count(cost.count, 'run')}, {cost.step / 1e12:.2g} TFLOP a step, {run / 1e18:.2g} EFLOP a run"
+        )
+        rounds = (1, cost.count, math.ceil(cost.count / 8))
+        times = (format_duration(number * each) for number in rounds)
+        rows.append((f"**{escape_markdown(cost.recipe.experiment)}**", counted, *times, escape_markdown(cost.origin)))
     return MarkdownTable(rows, columns=_PAPER)
 
 

@@ -11,34 +11,35 @@ from pathlib import Path
 
 from slotnorm_book.experiments.run_store import Run, RunError, RunStore
 
-MOST_BYTES = 60_000_000
-"""Most that the records may take in the repository."""
+MOST_MB = 60.0
+"""Megabytes that the records may take in the repository, if no other limit is given."""
 SEED_WITH_WEIGHTS = 0
 """Runs with this seed are kept with their weights, for pages that apply models; tables are enough of the others."""
 
 
-def keep_runs(source: str, records: Path, *, commit: bool = False) -> list[str]:
+def keep_runs(source: str, records: Path, *, commit: bool = False, most: float = MOST_MB) -> list[str]:
     """Copy the finished runs of a store into the book's records, except those that are there.
 
     Args:
         source: the store, which stays as it is.
         records: folder of the records, of which there may be none.
         commit: whether to commit them to the repository that the folder is in. Nothing else is committed.
+        most: megabytes that the records may take in all.
 
     Returns:
         The names of the runs that were copied.
 
     Raises:
-        RunError: a store cannot be used, the runs would take more than :data:`MOST_BYTES` together with those that are
-            there, of which then nothing is copied, or git cannot commit.
+        RunError: a store cannot be used, the runs would take more than ``most`` together with those that are there, of
+            which then nothing is copied, or git cannot commit.
     """
     store = RunStore(records)
     new = [run for run in RunStore(source) if store.find(run.spec) is None]
     size = sum(path.stat().st_size for path in records.rglob("*") if path.is_file()) + sum(map(_size, new))
-    if size > MOST_BYTES:
+    if size > most * 1e6:
         raise RunError(
-            f"{records}: would take {size / 1e6:.0f} MB with {len(new)} new runs, {MOST_BYTES / 1e6:.0f} MB are the "
-            "most; remove runs of recipes that are no longer used"
+            f"{records}: would take {size / 1e6:.0f} MB with {len(new)} new runs, {most:g} MB are the most; remove "
+            "runs of recipes that are no longer used, or set another limit with --most"
         )
     for run in new:
         store.add(run, weights=_has_weights(run))

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -30,6 +31,8 @@ from slotnorm_book.suggestions import describe_unknown
 
 Executor = Callable[[Sequence[Job], str, Execution, int | None, Callable[[], bool]], JobOutcome]
 EXECUTORS: dict[str, Executor] = {"local": run_side_by_side, "ray": run_on_cluster}
+LONGEST_WAIT = timedelta(hours=6)
+"""How long processes under ``torchrun`` wait for the first one, which evaluates alone; NCCL waits for 10 minutes."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ def _train_together(jobs: Sequence[Job], request: Request, execution: Execution)
     keep_freed_memory()
     cuda = str(execution.device).startswith("cuda")
     where = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if cuda else torch.device(execution.device)
-    dist.init_process_group("nccl" if cuda else "gloo")
+    dist.init_process_group("nccl" if cuda else "gloo", timeout=LONGEST_WAIT)
     try:
         with Stop(request.time_budget) as stop:
             for job in jobs:

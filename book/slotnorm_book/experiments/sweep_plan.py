@@ -8,7 +8,7 @@ from statistics import median
 
 import torch
 
-from slotnorm.training.checkpoint import CheckpointError, read_progress
+from slotnorm.training.checkpoint import CheckpointError, Curve, read_curve, read_progress
 from slotnorm.training.spec import RunSpec
 from slotnorm_book.experiments.engine import Job, list_jobs
 from slotnorm_book.experiments.missing_settings import RETRAIN_HINT, describe_missing, find_missing_settings
@@ -17,6 +17,9 @@ from slotnorm_book.experiments.recipes.recipe import Recipe
 from slotnorm_book.experiments.run_store import Run, RunError, RunStore
 from slotnorm_book.experiments.store_files import UnreadableError
 from slotnorm_book.experiments.test_sets import TestSet
+
+LAST_STEPS = 100
+"""Steps over which the plan averages the loss of an unfinished run."""
 
 
 @dataclass(frozen=True)
@@ -131,11 +134,24 @@ def _find_progress(job: Job, store: RunStore) -> _State:
     steps = job.spec.schedule.steps
     if store.local is None:
         return _State("not run", steps)
+    path = store.checkpoint_path(job.spec)
     try:
-        done = read_progress(store.checkpoint_path(job.spec))
+        done, curve = read_progress(path), read_curve(path)
     except CheckpointError as error:
         return _State(str(error), steps)
-    return _State(f"stopped at step {done:,} of {steps:,}", steps - done) if done else _State("not run", steps)
+    if not done:
+        return _State("not run", steps)
+    return _State(f"saved at step {done:,} of {steps:,}{_describe_end(curve)}", steps - done)
+
+
+def _describe_end(curve: Curve) -> str:
+    """Say where the curve of an unfinished run is: its last losses in mean, and the last scores on a few scenes."""
+    last = curve.loss[-LAST_STEPS:]
+    told = [f": loss {float(last.mean()):.4g} in the last {len(last)} steps"] if len(last) else []
+    if len(curve.probe_step):
+        f_ari, blind = float(curve.probe_f_ari[-1]), float(curve.probe_blind_f_ari[-1])
+        told.append(f"F-ARI {f_ari:.3f}, blind {blind:.3f}, found objects {f_ari - blind:.3f}")
+    return ", ".join(told)
 
 
 def _median_speed(spec: RunSpec, recorded: list[Run]) -> float | None:

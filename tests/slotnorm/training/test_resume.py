@@ -17,7 +17,7 @@ from safetensors.torch import save
 
 from slotnorm.atomic_files import write_whole
 from slotnorm.data.splits import Split
-from slotnorm.training.checkpoint import CheckpointError, _checksum, _read, read_progress
+from slotnorm.training.checkpoint import CheckpointError, _checksum, _read, read_curve, read_progress
 from slotnorm.training.loop import Interrupted, Trained, Watch, train
 from slotnorm.training.spec import RunSpec
 from slotnorm_book.experiments.launch.stop import Stop
@@ -254,5 +254,7 @@ def test_a_checkpoint_of_another_spec_is_refused(tmp_path, split):
 def test_progress_is_that_of_the_checkpoint_or_none(tmp_path):
     assert read_progress(tmp_path / "absent") == 0
     foreign(tmp_path / "present")
-    with pytest.raises(CheckpointError, match=r"present: damaged"):
-        read_progress(tmp_path / "present")
+    assert len(read_curve(tmp_path / "absent").loss) == 0
+    for read in (read_progress, read_curve):
+        with pytest.raises(CheckpointError, match=r"present: damaged"):
+            read(tmp_path / "present")

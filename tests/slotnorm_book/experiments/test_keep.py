@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from slotnorm_book import checkout
-from slotnorm_book.experiments import keep
 from slotnorm_book.experiments.engine import list_jobs, load_or_train
 from slotnorm_book.experiments.keep import keep_runs
 from slotnorm_book.experiments.run_store import RunError, RunStore
@@ -69,12 +68,9 @@ def test_runs_are_committed_and_nothing_else_is(source: str, records: Path) -> N
     assert len(git(records, "log", "--format=%h").split()) == 1
 
 
-def test_runs_that_do_not_fit_are_not_copied_at_all(
-    source: str, records: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(keep, "MOST_BYTES", 10_000)
-    with pytest.raises(RunError, match=r"would take 0 MB with 2 new runs, 0 MB are the most; remove runs"):
-        keep_runs(source, records)
+def test_runs_that_do_not_fit_are_not_copied_at_all(source: str, records: Path) -> None:
+    with pytest.raises(RunError, match=r"would take 0 MB with 2 new runs, 0\.01 MB are the most; .*--most"):
+        keep_runs(source, records, most=0.01)
     assert not list(records.iterdir())
 
 
@@ -82,6 +78,8 @@ def test_the_command_says_what_it_kept(
     source: str, records: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(checkout, "RECORDS", records)
+    assert command(monkeypatch, "keep", source, "--most", "0.01") == 2
+    assert "0.01 MB are the most" in capsys.readouterr().err
     assert command(monkeypatch, "keep", source) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "2 runs kept"
     assert command(monkeypatch, "keep", "memory://nothing") == 0

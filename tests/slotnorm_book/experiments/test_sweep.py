@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pandas as pd
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
-from slotnorm.training.checkpoint import read_progress
+from slotnorm.training.checkpoint import read_curve, read_progress
 from slotnorm.training.spec import Schedule
 from slotnorm_book.experiments import recipes, sweep
 from slotnorm_book.experiments.engine import list_jobs
@@ -114,7 +115,9 @@ def test_a_dry_run_tells_what_is_done_what_stopped_and_how_long_the_rest_takes(m
     assert command(monkeypatch, "tiny", "--scale", "smoke", "--store", root, *chosen, "--dry-run") == 0
     said = capsys.readouterr().out
     assert f"{first.spec.name:<40} done" in said
-    assert f"{second.spec.name:<40} stopped at step 3 of 8" in said
+    curve = read_curve(RunStore(root).checkpoint_path(second.spec))
+    loss = f"{float(curve.loss.mean()):.4g}"
+    assert f"{second.spec.name:<40} saved at step 3 of 8: loss {loss} in the last 3 steps\n" in said
     assert "about 0 minutes of one worker are left" in said
 
 
@@ -295,6 +298,22 @@ def test_a_sweep_says_whose_lock_it_meets(monkeypatch, capsys, root, tried):
     assert "1 done, 1 to continue, 0 failed" in said.out
     assert [run.spec for run in RunStore(root)] == [second.spec]
     assert {path.suffix for path in (Path(root) / ".running").iterdir()} == {".lock"}
+
+
+def test_processes_of_torchrun_wait_longer_than_an_evaluation_takes(monkeypatch, root):
+    asked = {}
+
+    def begin(backend, **options):
+        asked.update(options, backend=backend)
+        raise RuntimeError("it has begun")
+
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sweep.dist, "init_process_group", begin)
+    with pytest.raises(RuntimeError, match="it has begun"):
+        command(monkeypatch, "tiny", "--scale", "smoke", "--store", root, "--device", "cpu")
+    assert asked["backend"] == "gloo"
+    assert asked["timeout"] >= timedelta(hours=1)
 
 
 def test_compile_reaches_the_workers(monkeypatch, root):
