@@ -38,6 +38,7 @@ from slotnorm_book.experiments.results import Results, collect
 from slotnorm_book.experiments.run_store import RunStore
 from slotnorm_book.notebook_files import default_expressions
 from slotnorm_book.suggestions import describe_unknown
+from slotnorm_book.variants import BASELINE
 
 __all__ = ["CHAPTERS", "ChapterParameters", "ParameterError"]
 
@@ -139,7 +140,7 @@ class Ablations(ExperimentChapter):
 
 
 class Beyond(ExperimentChapter):
-    """Chapter 7: Beyond the paper, on MOVi-C with 6 objects and 7 slots."""
+    """Chapter 7: Beyond the paper, on models trained with 6 objects and 7 slots."""
 
     factors: ListOf[Annotated[float, Field(gt=0)]] | None = Field(
         description="scales C of the weighted sum as multiples of N, besides C = N; None for those of the recipe"
@@ -149,7 +150,12 @@ class Beyond(ExperimentChapter):
     )
 
     def recipe(self, experiment: str) -> Recipe:
-        """Return the recipe as every chapter does; ``factors`` sets the variants of the experiment ``scale``."""
+        """Return the recipe as every chapter does; ``factors`` sets the variants of the experiment ``scale``.
+
+        Of CLEVR the page needs the baseline alone; ``data`` are features and do not replace its images.
+        """
+        if experiment == "clevr-6-7":
+            return recipe(experiment, self.scale).select([BASELINE], self.seeds, self.slots)
         chosen = super().recipe(experiment)
         if experiment != "scale":
             return chosen

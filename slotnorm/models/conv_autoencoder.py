@@ -177,9 +177,11 @@ class ConvAutoencoder(SlotModel[Decomposition]):
         normalization: a name that :func:`~slotnorm.normalization.make_normalization` knows, or a module of your own.
         decoder_convs: 5x5 convolutions of stride 1 in the decoder. Table 3 has one, the most costly layer of all; 0
             leaves it out.
+        initial_slots: ``"gaussian"``, the paper's, or ``"learned"``, see :class:`~slotnorm.attention.SlotAttention`.
 
     Raises:
-        ValueError: if the image size is not a power of two of at least 16, or a count is too small.
+        ValueError: if the image size is not a power of two of at least 16, a count is too small, or the kind of
+            initial slots is unknown.
 
     Example:
         >>> model = ConvAutoencoder(image_size=32, num_slots=5, channels=16, slot_dim=16)
@@ -199,6 +201,7 @@ class ConvAutoencoder(SlotModel[Decomposition]):
         iterations: int = 3,
         normalization: str | Normalization = "weighted_mean",
         decoder_convs: int = 1,
+        initial_slots: str = "gaussian",
     ) -> None:
         super().__init__()
         require_positive(channels=channels, encoder_layers=encoder_layers)
@@ -206,7 +209,9 @@ class ConvAutoencoder(SlotModel[Decomposition]):
             raise ValueError(f"decoder_convs must be at least 0, got {decoder_convs}")
         self.image_size = image_size
         self.encoder = ConvEncoder(image_size, channels, strides=[1] * encoder_layers)
-        self.slot_attention = SlotAttention(channels, slot_dim, num_slots, iterations, hidden_dim, normalization)
+        self.slot_attention = SlotAttention(
+            channels, slot_dim, num_slots, iterations, hidden_dim, normalization, initial_slots=initial_slots
+        )
         self.decoder = BroadcastDecoder(image_size, slot_dim, channels, decoder_convs)
         self.draw_kernels()
 

@@ -185,9 +185,11 @@ class FeatureAutoencoder(SlotModel[FeatureDecomposition]):
         normalization: a name that :func:`~slotnorm.normalization.make_normalization` knows, or a module of your own.
         position_scale: standard deviation of the decoder's initial positions.
         init: ``"torch"`` or ``"glorot"``, for encoder and decoder; Slot Attention has its own ``reset_parameters``.
+        initial_slots: ``"gaussian"``, the paper's, or ``"learned"``, see :class:`~slotnorm.attention.SlotAttention`.
 
     Raises:
-        ValueError: if a size or count is below 1, ``position_scale`` is negative or ``init`` is unknown.
+        ValueError: if a size or count is below 1, ``position_scale`` is negative, or ``init`` or the kind of
+            initial slots is unknown.
 
     Example:
         >>> model = FeatureAutoencoder(grid_size=14, feature_dim=96, num_slots=11, decoder_dim=64)
@@ -209,6 +211,7 @@ class FeatureAutoencoder(SlotModel[FeatureDecomposition]):
         normalization: str | Normalization = "weighted_mean",
         position_scale: float = 1.0,
         init: str = "torch",
+        initial_slots: str = "gaussian",
     ) -> None:
         super().__init__()
         require_positive(grid_size=grid_size, feature_dim=feature_dim, slot_dim=slot_dim)
@@ -220,7 +223,9 @@ class FeatureAutoencoder(SlotModel[FeatureDecomposition]):
         self.grid_size = grid_size
         self.feature_dim = feature_dim
         self.encoder = FeatureEncoder(feature_dim, slot_dim)
-        self.slot_attention = SlotAttention(slot_dim, slot_dim, num_slots, iterations, hidden_dim, normalization)
+        self.slot_attention = SlotAttention(
+            slot_dim, slot_dim, num_slots, iterations, hidden_dim, normalization, initial_slots=initial_slots
+        )
         self.decoder = FeatureDecoder(grid_size**2, slot_dim, feature_dim, decoder_dim, decoder_layers, position_scale)
         self.init = init
         self.draw_kernels()

@@ -64,9 +64,10 @@ class SetPredictor(SlotModel[SetPrediction]):
         hidden_dim: width of Slot Attention's residual MLP.
         iterations: Slot Attention iterations, 3 in training and evaluation.
         normalization: a name that :func:`~slotnorm.normalization.make_normalization` knows, or a module of your own.
+        initial_slots: ``"gaussian"``, the paper's, or ``"learned"``, see :class:`~slotnorm.attention.SlotAttention`.
 
     Raises:
-        ValueError: if the image size, a stride or a width does not fit.
+        ValueError: if the image size, a stride or a width does not fit, or the kind of initial slots is unknown.
 
     Example:
         >>> import torch
@@ -86,12 +87,15 @@ class SetPredictor(SlotModel[SetPrediction]):
         hidden_dim: int = 128,
         iterations: int = 3,
         normalization: str | Normalization = "weighted_mean",
+        initial_slots: str = "gaussian",
     ) -> None:
         super().__init__()
         self.image_size = image_size
         self.stride = math.prod(strides)
         self.encoder = ConvEncoder(image_size, channels, strides)
-        self.slot_attention = SlotAttention(channels, slot_dim, num_slots, iterations, hidden_dim, normalization)
+        self.slot_attention = SlotAttention(
+            channels, slot_dim, num_slots, iterations, hidden_dim, normalization, initial_slots=initial_slots
+        )
         self.head = nn.Sequential(nn.Linear(slot_dim, slot_dim), nn.ReLU(), nn.Linear(slot_dim, NUM_PROPERTIES))
         self.draw_kernels()
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,9 @@ from torch import Tensor, nn
 from slotnorm.attention import SlotAttention
 from slotnorm.evaluation import initial_noise
 from slotnorm.normalization import WeightedSum
+from slotnorm_book.analyses.changed_models import evaluate_changed
 from slotnorm_book.experiments.results import Results
-from slotnorm_book.experiments.test_sets import TestSet, evaluate, first_scenes
+from slotnorm_book.experiments.test_sets import TestSet, first_scenes
 from slotnorm_book.theory.propositions import factorize_attention, layer_norm_hull, recover_column_means, update_codes
 
 FLOOR = 1e-6
@@ -135,18 +137,8 @@ def evaluate_with_mixture_weights(
     Returns:
         Rows like those of :attr:`slotnorm_book.experiments.results.Results.scenes`, and a column ``strength``.
     """
-    split, spec = first_scenes(test, scenes, slots)
-    frames = []
-    for run in results.runs:
-        if not run.has_weights:
-            continue
-        model: Any = run.load_model()
-        trained = model.slot_attention
-        for strength in strengths:
-            model.slot_attention = MixtureWeightedAttention(trained, strength)
-            rows = evaluate(run.spec.task, model, split, spec, bar=False).scenes
-            frames.append(rows.assign(variant=run.spec.variant, seed=run.spec.seed, test=test.label, strength=strength))
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    changes = {strength: partial(MixtureWeightedAttention, strength=strength) for strength in strengths}
+    return evaluate_changed(results, test, changes, "strength", scenes=scenes, slots=slots)
 
 
 def measure_learned_weights(results: Results, test: TestSet, *, scenes: int, slots: int) -> pd.DataFrame:

@@ -182,12 +182,16 @@ class Hypothesis(Claim):
 
     Args:
         measure: function of a table of scores to one or more quantities per criterion.
+        experiment: whose models it is about; by them is decided whether there is an answer at all.
+        test: label of the test set whose rows count.
         decided_by: ``"worst"`` where every comparison must hold, ``"best"`` where one is enough.
     """
 
     kind: ClassVar[Kind] = "extension"
 
     measure: Callable[[pd.DataFrame], Quantities]
+    experiment: str
+    test: str
     decided_by: Literal["worst", "best"] = "worst"
 
 

@@ -13,8 +13,7 @@ from functools import partial
 import pandas as pd
 import torch
 
-from slotnorm_book.claims.beyond import MODELS, TEST
-from slotnorm_book.claims.claim import ResultClaim, Verdict
+from slotnorm_book.claims.claim import Hypothesis, ResultClaim, Verdict
 from slotnorm_book.claims.comparisons import Comparison, Quantity, Source
 from slotnorm_book.claims.decidable import why_not_decidable
 from slotnorm_book.claims.evidence import Evidence, Findings
@@ -75,7 +74,7 @@ def judge(
     return with_false_discovery_rates(verdicts)
 
 
-def judge_hypotheses(tables: Mapping[str, pd.DataFrame], models: Evidence) -> list[Verdict]:
+def judge_hypotheses(tables: Mapping[str, pd.DataFrame], models: Mapping[str, Evidence]) -> list[Verdict]:
     """Judge our own hypotheses, each on its table.
 
     What can be decided at all is decided by the models, as for the paper's claims.
@@ -85,30 +84,32 @@ def judge_hypotheses(tables: Mapping[str, pd.DataFrame], models: Evidence) -> li
             experiment ``scale``, for B2 of
             :func:`slotnorm_book.analyses.mixture_weights.evaluate_with_mixture_weights`, for B3 of ``many-slots``, for
             B4 of ``iterations``, for B5 of the models and of
-            :func:`slotnorm_book.analyses.em_segmentation.segment_with_em` together, on the same scenes.
-        models: of MOVi-C (6, 7), which all hypotheses are about.
+            :func:`slotnorm_book.analyses.em_segmentation.segment_with_em` together, on the same scenes, for B6 and B7
+            of the models with codes as they are and scaled.
+        models: by experiment, those that the hypotheses are about.
 
     Returns:
         One verdict per hypothesis; the false discovery rates are over these.
     """
-    why_not = partial(_why_no_answer, findings=Findings({MODELS: models}, RESAMPLES))
+    findings = Findings(models, RESAMPLES)
     verdicts = []
     for claim in HYPOTHESES.values():
         table = tables.get(claim.id, pd.DataFrame())
-        if table.empty:
+        if table.empty or claim.experiment not in models:
             verdicts.append(Verdict.not_run(claim, "no runs"))
         else:
-            measure = partial(claim.measure, table[table["test"] == TEST])
-            verdicts.append(judge_measured(claim, measure, models.scale, why_not))
+            measure = partial(claim.measure, table[table["test"] == claim.test])
+            why_not = partial(_why_no_answer, claim=claim, findings=findings)
+            verdicts.append(judge_measured(claim, measure, models[claim.experiment].scale, why_not))
     return with_false_discovery_rates(verdicts)
 
 
-def _why_no_answer(quantity: Quantity, findings: Findings) -> str:
+def _why_no_answer(quantity: Quantity, claim: Hypothesis, findings: Findings) -> str:
     """Ask :func:`why_not_decidable` of the models; ``weighted_sum@4`` and ``weighted_sum/0`` are weighted sums."""
     if not isinstance(quantity, Comparison):
         return ""
     models = [name.split("/")[0].split("@")[0] for name in quantity.variants]
-    source = Source((MODELS,), TEST, quantity.source.measures)
+    source = Source((claim.experiment,), claim.test, quantity.source.measures)
     rests_on = tuple(name for name in models if name in VARIANTS)
     return why_not_decidable(replace(quantity, source=source, rests_on=rests_on), findings)
 

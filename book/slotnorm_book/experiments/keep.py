@@ -10,11 +10,15 @@ import subprocess
 from pathlib import Path
 
 from slotnorm_book.experiments.run_store import Run, RunError, RunStore
+from slotnorm_book.variants import BASELINE
 
 MOST_MB = 60.0
 """Megabytes that the records may take in the repository, if no other limit is given."""
 SEED_WITH_WEIGHTS = 0
-"""Runs with this seed are kept with their weights, for pages that apply models; tables are enough of the others."""
+"""Runs with this seed are kept with their weights, for pages that apply models; tables are enough of most others."""
+SLOTS_WITH_WEIGHTS = 7
+"""Baselines trained with so many slots are kept with their weights whatever their seed: hypotheses about changes of
+trained baselines (:mod:`slotnorm_book.claims.beyond`) need several."""
 
 
 def keep_runs(source: str, records: Path, *, commit: bool = False, most: float = MOST_MB) -> list[str]:
@@ -49,7 +53,8 @@ def keep_runs(source: str, records: Path, *, commit: bool = False, most: float =
 
 
 def _has_weights(run: Run) -> bool:
-    return run.spec.seed == SEED_WITH_WEIGHTS
+    spec = run.spec
+    return spec.seed == SEED_WITH_WEIGHTS or (spec.variant == BASELINE and spec.task.num_slots == SLOTS_WITH_WEIGHTS)
 
 
 def _size(run: Run) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -14,6 +14,7 @@ from matplotlib.ticker import NullLocator
 
 from slotnorm.normalization import scale_factor
 from slotnorm_book.analyses.blind_floors import read_floors
+from slotnorm_book.claims.beyond import gains_of_scaled_codes
 from slotnorm_book.experiments.recipes.recipe import Recipe
 from slotnorm_book.figures.score_curves import AXIS_LABELS, PANEL_HEIGHT, PANEL_WIDTH, draw_floor, draw_score_lines
 from slotnorm_book.figures.style import (
@@ -135,6 +136,29 @@ def draw_mixture_weight_gains(table: pd.DataFrame) -> Figure:
         ax.set_title(f"s = {strength:g}", fontsize=11)
     axes[0, 0].set_ylabel("F-ARI gained")
     add_variant_legend(fig, list(table["variant"].unique()))
+    return fig
+
+
+def draw_code_length_gains(tables: Iterable[pd.DataFrame], *, train_slots: int) -> Figure:
+    """Draw what baselines gain by scaled codes over slots: found objects and F-ARI, a row of panels per test set.
+
+    Args:
+        tables: from :func:`slotnorm_book.analyses.code_lengths.evaluate_with_scaled_codes`, one per test set; those
+            without rows are left out.
+        train_slots: number of slots in training, marked by a dotted line; codes are not changed there.
+    """
+    drawn = {table["test"].iloc[0]: gains_of_scaled_codes(table) for table in tables if len(table)}
+    if not drawn:
+        return placeholder_figure("no model of the baseline is in the store")
+    size = (PHONE_WIDTH, PANEL_HEIGHT * len(drawn) + 0.4)
+    fig, axes = plt.subplots(len(drawn), 2, figsize=size, sharey="row", squeeze=False)
+    for row, (test, table) in zip(axes, drawn.items(), strict=True):
+        for ax, measure in zip(row, ("found_objects", "f_ari"), strict=True):
+            ax.axhline(0, color="0.6", lw=0.8, zorder=0)
+            ax.axvline(train_slots, color="0.6", ls=":", zorder=0)
+            draw_score_lines(ax, table, "slots", measure)
+            ax.set_title(f"{test}, {AXIS_LABELS[measure]}", fontsize=11)
+        row[0].set_ylabel("gained by scaled codes")
     return fig
 
 

@@ -44,6 +44,30 @@ def test_it_is_exported_for_any_batch(model: str) -> None:
     assert_exports(make(model, "batch_norm"), (draw(model, 2), {}), (draw(model, 5), {}))
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_learned_initial_slots_are_trained_and_as_many_as_in_training(model: str) -> None:
+    learned, inputs = MODELS[model][0](initial_slots="learned"), draw(model, 2)
+    attention = learned.slot_attention
+    given = learned(inputs, slots=attention.slots_mu.expand(2, -1, -1))
+    assert torch.equal(learned(inputs).slots, given.slots)
+    assert torch.equal(attention.initial_slots(torch.randn(2, *attention.slots_mu.shape[1:]))[0], attention.slots_mu[0])
+    given.slots.square().sum().backward()
+    assert attention.slots_mu.grad is not None
+    assert (attention.slots_mu.grad.abs().sum(dim=-1) > 0).all()
+    with pytest.raises(ValueError, match=r"3 initial slots are learned: for 5 give slots, \(B, K, D\)"):
+        learned(inputs, num_slots=5)
+    more = torch.randn(2, 5, attention.slots_mu.shape[-1])
+    assert learned(inputs, slots=more).slots.shape == more.shape
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_initial_slots_are_the_paper_s_unless_asked_for(model: str) -> None:
+    assert make(model).slot_attention.slots_log_sigma is not None
+    assert MODELS[model][0](initial_slots="gaussian").state_dict().keys() == make(model).state_dict().keys()
+    with pytest.raises(ValueError, match="initial_slots must be 'gaussian' or 'learned', got 'fixed'"):
+        MODELS[model][0](initial_slots="fixed")
+
+
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 @pytest.mark.parametrize("model", MODELS)
 def test_made_without_memory_and_reset_it_is_as_new(model: str, normalization: str) -> None:

@@ -7,6 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from slotnorm_book.claims.beyond import compare_code_lengths, gains_of_scaled_codes
+from slotnorm_book.claims.claim import Verdict
+from slotnorm_book.claims.comparisons import MissingEvidenceError, UndecidableError
 from slotnorm_book.claims.evidence import Evidence
 from slotnorm_book.claims.judge import judge_hypotheses
 from slotnorm_book.claims.ledger import CLAIMS, HYPOTHESES
@@ -22,11 +25,12 @@ from slotnorm_book.experiments.recipes.beyond import (
 )
 from slotnorm_book.experiments.recipes.recipe import PAPER_SLOT_COUNTS
 from slotnorm_book.statistics.bootstrap import Estimate
-from slotnorm_book.variants import EM, EM_EQUAL, PROPOSED, VARIANTS
+from slotnorm_book.variants import BASELINE, EM, EM_EQUAL, PROPOSED, SCALED_MEAN, VARIANTS
 from tests.slotnorm_book.claims.worlds import evidence
 
 SCENES, SEEDS = 20, 4
-MODELS = evidence(1)["movi-c-6-7"]
+ALL = evidence(1)
+MODELS, CLEVR = ALL["movi-c-6-7"], ALL["clevr-6-7"]
 SCALES = ("weighted_sum", "weighted_sum@0.0625", "weighted_sum@4")
 Score = Callable[[dict[str, object]], float]
 
@@ -42,6 +46,20 @@ def table(score: Score, **settings: tuple[object, ...]) -> pd.DataFrame:
         if "strength" in rows
         else rows.assign(f_ari=values)
     )
+
+
+def judge(tables: dict[str, pd.DataFrame], models: Evidence = MODELS, clevr: Evidence = CLEVR) -> list[Verdict]:
+    return judge_hypotheses(tables, {"movi-c-6-7": models, "clevr-6-7": clevr})
+
+
+def lengths(gain: float, test: str = "CLEVR10") -> pd.DataFrame:
+    """Baselines with codes as they are and scaled; that gain is had at 21 slots, half of it lost at 5."""
+
+    def score(row):
+        return 0.5 + gain * (row["variant"] == SCALED_MEAN) * (row["slots"] - 7) / 14
+
+    rows = table(score, variant=(BASELINE, SCALED_MEAN), slots=PAPER_SLOT_COUNTS)
+    return rows.assign(test=test, blind_f_ari=0.1, agreement=0.1)
 
 
 def world(sign: int) -> dict[str, pd.DataFrame]:
@@ -74,12 +92,14 @@ def world(sign: int) -> dict[str, pd.DataFrame]:
         "B3": table(slots, variant=VARIANTS, slots=MANY_SLOTS),
         "B4": table(iterations, variant=VARIANTS, slots=ITERATED_SLOTS, iterations=ITERATIONS),
         "B5": table(em, variant=(*VARIANTS, EM, EM_EQUAL), slots=EM_COUNTS),
+        "B6": lengths(0.1 * sign),
+        "B7": lengths(0.1 * sign, "MOVi-C10"),
     }
 
 
 @pytest.mark.parametrize(("sign", "outcome"), [(1, "reproduced"), (-1, "contradicted")])
 def test_every_hypothesis_can_hold_and_fail(sign, outcome):
-    verdicts = judge_hypotheses(world(sign), MODELS)
+    verdicts = judge(world(sign))
     assert {verdict.claim.id: verdict.outcome for verdict in verdicts} == dict.fromkeys(HYPOTHESES, outcome)
     answer = {"reproduced": "✓ holds", "contradicted": "✗ does not hold"}[outcome]
     assert all(f">{answer}</strong><br>cpu scale" in cell for cell in hypotheses_table(verdicts)["answer"])
@@ -87,7 +107,7 @@ def test_every_hypothesis_can_hold_and_fail(sign, outcome):
 
 def test_one_seed_decides_nothing():
     single = {name: rows[rows["seed"] == 0] for name, rows in world(1).items()}
-    assert {verdict.outcome for verdict in judge_hypotheses(single, MODELS)} == {"inconclusive"}
+    assert {verdict.outcome for verdict in judge(single)} == {"inconclusive"}
 
 
 def test_what_has_not_been_run_is_not_judged():
@@ -97,8 +117,10 @@ def test_what_has_not_been_run_is_not_judged():
         "B2": pd.DataFrame(),
         "B3": worlds["B3"][worlds["B3"]["slots"] < 128],
         "B4": worlds["B4"][worlds["B4"]["iterations"] < 10],
+        "B6": worlds["B6"][worlds["B6"]["variant"] == SCALED_MEAN],
+        "B7": worlds["B7"][worlds["B7"]["slots"] < 21],
     }
-    verdicts = judge_hypotheses(incomplete, MODELS)
+    verdicts = judge(incomplete)
     assert {verdict.outcome for verdict in verdicts} == {"not run"}
     assert all(verdict.missing for verdict in verdicts)
     assert all(">– not run</strong>" in cell for cell in hypotheses_table(verdicts)["answer"])
@@ -111,7 +133,7 @@ def test_nothing_is_judged_without_the_slot_counts_that_it_is_about(slots):
         chosen = rows["slots"].isin(slots) | rows["variant"].isin([EM, EM_EQUAL])
         incomplete[name] = rows[chosen]
     del incomplete["B2"]  # computed with slot counts of its own
-    verdicts = judge_hypotheses(incomplete, MODELS)
+    verdicts = judge(incomplete)
     assert {verdict.outcome for verdict in verdicts} == {"not run"}
     assert all(verdict.missing for verdict in verdicts)
 
@@ -119,7 +141,7 @@ def test_nothing_is_judged_without_the_slot_counts_that_it_is_about(slots):
 def test_only_the_paper_s_harder_scenes_are_judged():
     worlds = world(1)
     other = worlds["B3"].assign(test="MOVi-C6", f_ari=0.0)
-    verdicts = judge_hypotheses({"B3": pd.concat([worlds["B3"], other])}, MODELS)
+    verdicts = judge({"B3": pd.concat([worlds["B3"], other])})
     (verdict,) = [one for one in verdicts if one.claim.id == "B3"]
     assert verdict.outcome == "reproduced"
 
@@ -134,7 +156,7 @@ def test_the_best_of_several_pays_for_being_picked():
 
 
 def test_the_hypotheses_are_kept_apart_from_the_paper_s_claims():
-    assert list(HYPOTHESES) == ["B1", "B2", "B3", "B4", "B5"]
+    assert list(HYPOTHESES) == ["B1", "B2", "B3", "B4", "B5", "B6", "B7"]
     assert not set(HYPOTHESES) & set(CLAIMS)
     for claim in HYPOTHESES.values():
         assert claim.kind == "extension"
@@ -148,21 +170,60 @@ def models_that_find(found: float, *variants: str) -> Evidence:
 
 
 def test_where_the_baseline_finds_too_little_no_hypothesis_is_answered() -> None:
-    verdicts = judge_hypotheses(world(1), models_that_find(0.1, "weighted_mean"))
+    verdicts = judge(world(1), models_that_find(0.1, "weighted_mean"))
+    about_clevr = verdicts.pop(5)
+    assert (about_clevr.claim.id, about_clevr.outcome) == ("B6", "reproduced")
     assert {verdict.outcome for verdict in verdicts} == {"not decidable"}
     assert verdicts[0].reason == "movi-c-6-7: weighted_mean finds too few objects on MOVi-C10 (0.10, 0.2 asked)"
     assert all(">⊘ not decidable</strong>" in cell for cell in hypotheses_table(verdicts)["answer"])
 
 
 def test_a_hypothesis_about_a_variant_that_finds_nothing_is_not_answered() -> None:
-    verdicts = {one.claim.id: one for one in judge_hypotheses(world(1), models_that_find(0.0, "weighted_sum"))}
+    verdicts = {one.claim.id: one for one in judge(world(1), models_that_find(0.0, "weighted_sum"))}
     assert {name for name, one in verdicts.items() if one.outcome == "not decidable"} == {"B1", "B2", "B3", "B4", "B5"}
     assert set(verdicts["B2"].undecidable) == {"weighted_sum_gain"}
     assert "lead" in verdicts["B5"].measurements
-    answered = judge_hypotheses(world(1), models_that_find(0.0, "layer_norm"))
+    answered = judge(world(1), models_that_find(0.0, "layer_norm"))
     assert [one.outcome for one in answered[:2]] == ["reproduced", "reproduced"]
 
 
 def test_models_without_the_control_leave_every_hypothesis_open() -> None:
-    old = replace(MODELS, scenes=MODELS.scenes.drop(columns="blind_f_ari"))
-    assert {verdict.outcome for verdict in judge_hypotheses(world(1), old)} == {"not run"}
+    old, clevr = (replace(one, scenes=one.scenes.drop(columns="blind_f_ari")) for one in (MODELS, CLEVR))
+    assert {verdict.outcome for verdict in judge(world(1), old, clevr)} == {"not run"}
+
+
+def test_gains_of_scaled_codes_are_paired_by_run_scene_and_slots() -> None:
+    rows = lengths(0.1).sample(frac=1, random_state=0)
+    gains = gains_of_scaled_codes(rows)
+    assert len(gains) == len(rows) / 2
+    one = {"seed": 2, "slots": 21, "scene_id": 5}
+    plain, scaled = (
+        rows[(rows[list(one)] == pd.Series(one)).all(axis=1) & (rows["variant"] == name)]["f_ari"].item()
+        for name in (BASELINE, SCALED_MEAN)
+    )
+    gain = gains[(gains[list(one)] == pd.Series(one)).all(axis=1)]
+    assert gain[["f_ari", "found_objects"]].to_numpy() == pytest.approx(scaled - plain)  # float64, one more difference
+    with pytest.raises(MissingEvidenceError, match="not evaluated on the same scenes"):
+        gains_of_scaled_codes(rows.drop(rows.index[3]))
+
+
+def test_spatial_runs_have_no_say_about_code_lengths() -> None:
+    rows = lengths(0.1)
+    spatial = rows["seed"] == 0
+    blind = rows["f_ari"].where(spatial, 0.1)
+    scores = rows["f_ari"].where(~spatial | (rows["variant"] == BASELINE), 0.0)
+    mixed = rows.assign(blind_f_ari=blind, f_ari=scores, agreement=np.where(spatial, 0.9, 0.1))
+    (gain,) = compare_code_lengths(mixed)["surplus_f_ari_gain"]
+    assert gain.runs == (SEEDS - 1,)
+    assert gain.value == pytest.approx(0.1 * 8 / 14, abs=0.002)  # 15 slots on average; the table's noise
+    with pytest.raises(UndecidableError, match="every run of weighted_mean is spatial"):
+        compare_code_lengths(mixed[spatial])
+
+
+@pytest.mark.parametrize(("gain", "fewer", "outcome"), [(0.1, -0.1, "contradicted"), (0.025, 0.0, "contradicted")])
+def test_a_small_gain_and_a_loss_with_fewer_slots_are_no_answer_yes(gain: float, fewer: float, outcome: str) -> None:
+    rows = lengths(gain)
+    lost = fewer * ((rows["slots"] == 5) & (rows["variant"] == SCALED_MEAN))
+    verdicts = {one.claim.id: one for one in judge({"B6": rows.assign(f_ari=rows["f_ari"] + lost)})}
+    assert verdicts["B6"].outcome == outcome
+    assert verdicts["B7"].outcome == "not run"

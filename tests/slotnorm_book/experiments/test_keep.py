@@ -55,6 +55,14 @@ def test_runs_are_copied_once_and_only_seed_0_with_weights(source: str, records:
     assert keep_runs(source, records) == []
 
 
+def test_baselines_that_hypotheses_change_are_kept_with_their_weights_whatever_the_seed(
+    source: str, records: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keep, "SLOTS_WITH_WEIGHTS", 2)
+    assert len(keep_runs(source, records)) == 2
+    assert all(run.has_weights for run in RunStore(records))
+
+
 def test_runs_are_committed_and_nothing_else_is(source: str, records: Path) -> None:
     other = records.parent / "other.txt"
     other.write_text("not to be committed")
