@@ -191,8 +191,8 @@ def keep(
 ) -> None:
     """Copy the finished runs of a store into book/results, except those that are there.
 
-    Runs with seed 0 are copied with their weights, of the others the tables. Given now and then, while a
-    sweep goes on, it keeps what is done from being lost with the machine.
+    Runs with seed 0, and baselines trained with 7 slots, are copied with their weights, of the others the tables.
+    Given now and then, while a sweep goes on, it keeps what is done from being lost with the machine.
     """
     from slotnorm_book import checkout
     from slotnorm_book.experiments.keep import MOST_MB, keep_runs
