@@ -42,7 +42,9 @@ def keep_together_in_html(html: str | BeautifulSoup) -> str | BeautifulSoup:
     return soup if isinstance(html, BeautifulSoup) else str(soup)
 
 
-def keep_lists_together(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document) -> None:
+def keep_lists_together(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document
+) -> None:
     """Do so in what the theme writes around a page: both sidebars, and the links to the pages before and after."""
     for name in LISTS:
         if name in context:
