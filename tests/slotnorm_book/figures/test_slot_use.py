@@ -1,10 +1,12 @@
-"""The figure of slots in use: a panel per training, and the diagonal where every slot is in use."""
+"""Slots in use: the figure, with the diagonal where every slot is in use, and the text about unoccupied slots."""
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from slotnorm_book.figures.slot_use import Training, draw_slots_in_use
+from slotnorm_book.figures.slot_use import Training, describe_unoccupied, draw_slots_in_use
+
+NAMES = {"weighted_mean": "Baseline"}
 
 
 def used(shares: dict[str, float]) -> pd.DataFrame:
@@ -43,3 +45,24 @@ def test_without_any_run_the_figure_says_so() -> None:
     fig = draw_slots_in_use({"few": Training(used({"weighted_mean": 1.0}).iloc[:0], 7)})
     assert [text.get_text() for text in fig.texts] == ["not run"]
     plt.close(fig)
+
+
+def runs(**used: list[float]) -> pd.DataFrame:
+    """Two scenes per run with so many slots in use, one more than in the other; a run per seed, with seven slots."""
+    return pd.DataFrame(
+        {"variant": variant, "seed": seed, "slots": 7, "slots_in_use": value + half}
+        for variant, values in used.items()
+        for seed, value in enumerate(values)
+        for half in (-0.5, 0.5)
+    )
+
+
+def test_unoccupied_slots_are_the_median_over_runs_of_the_mean_over_scenes() -> None:
+    table = runs(weighted_mean=[4.0, 6.5, 7.0], other=[5.0])
+    assert describe_unoccupied(table, 7, NAMES) == "0.5 of 7 (Baseline), 2.0 of 7 (other)"
+
+
+def test_what_is_not_there_is_said() -> None:
+    table = runs(weighted_mean=[4.0])
+    assert describe_unoccupied(table, 11, NAMES) == "not evaluated with 11 slots"
+    assert describe_unoccupied(table.iloc[:0], 7, NAMES) == "not run"
