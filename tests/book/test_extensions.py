@@ -5,6 +5,7 @@ import runpy
 from pathlib import Path
 
 import pytest
+from bs4 import BeautifulSoup
 
 from tests.helpers.paths import ROOT
 
@@ -49,3 +50,32 @@ def test_a_figure_is_found_by_its_name(tmp_path: Path) -> None:
 )
 def test_names_with_a_hyphen_are_kept_together(text: str, names: list[str]) -> None:
     assert extension("unbroken")["NAME"].split(text)[1::2] == names
+
+
+@pytest.mark.parametrize(
+    ("html", "kept"),
+    [
+        (
+            '<a title="MOVi-C" href="movi-c.html">2. On MOVi-C &amp; D</a>',
+            '<a href="movi-c.html" title="MOVi-C">2. On <span class="unbroken">MOVi-C</span> &amp; D</a>',
+        ),
+        ("ARI &lt; F-ARI", 'ARI &lt; <span class="unbroken">F-ARI</span>'),
+        ("<p>mean-field</p>", "<p>mean-field</p>"),
+    ],
+)
+def test_names_in_the_sidebars_are_kept_together(html: str, kept: str) -> None:
+    keep = extension("unbroken")["keep_together_in_html"]
+    assert BeautifulSoup(keep(html), "html.parser") == BeautifulSoup(kept, "html.parser")
+    assert keep(BeautifulSoup(html, "html.parser")) == BeautifulSoup(kept, "html.parser")
+
+
+def test_names_around_a_page_are_kept_together() -> None:
+    around = extension("unbroken")["keep_lists_together"]
+    empty = {"generate_toc_html": lambda kind: "", "prev": None}
+    around(None, "page", "page.html", empty, None)
+    assert empty["generate_toc_html"](kind="html") == ""
+    assert empty["prev"] is None
+    context = {"generate_toctree_html": lambda depth: f"<a>MOVi-C</a>{depth}", "next": {"link": "d", "title": "MOVi-D"}}
+    around(None, "page", "page.html", context, None)
+    assert context["generate_toctree_html"](depth=1) == '<a><span class="unbroken">MOVi-C</span></a>1'
+    assert context["next"] == {"link": "d", "title": '<span class="unbroken">MOVi-D</span>'}

@@ -120,7 +120,7 @@ def test_every_figure_is_placed_described_and_captioned(path: Path) -> None:
         assert options["name"] == key
         assert len(options["alt"]) > 40, f"{key}: the alt text describes the figure"
         assert "{glue" not in options["alt"], f"{key}: no role works in alt text"
-        assert options.get("figclass", "plot") in {"plot", "wide", "plot wide"}
+        assert options.get("figclass", "plot") in {"plot", "wide", "plot wide", "plot wide full-width"}
         assert len(caption) > 40, f"{key}: the caption says what is drawn and on which data"
 
 

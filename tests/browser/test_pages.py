@@ -204,6 +204,8 @@ def test_on_paper_there_is_the_article_alone_and_it_is_light(screen: Screen, pag
         assert set(screen.ask(styles)) <= {"avoid"}
         filters = "[...document.querySelectorAll('article figure img')].map(image => getComputedStyle(image).filter)"
         assert set(screen.ask(filters)) <= {"none"}
+        folded = "[...document.querySelectorAll('article details.sd-dropdown :is(table, figure)')]"
+        assert all(screen.ask(f"{folded}.map(part => part.checkVisibility())"))
     finally:
         screen.emulate("screen")
     screen.wait(f"document.documentElement.dataset.theme === '{screen.scheme}'")

@@ -13,6 +13,7 @@ from slotnorm_book.experiments.run_store import Run
 from slotnorm_book.markup import MarkdownTable, escape_markdown
 
 NOT_RECORDED = "no run is recorded"
+_CPU = "cpu: "
 _PLACE = ["device", "threads", "processes"]
 _COLUMNS = ["experiment", "device", "training of a run", "training of all", "steps per second"]
 
@@ -64,7 +65,9 @@ def _make_row(run: Run) -> dict[str, object]:
 
 
 def recorded_cost_table(runs: pd.DataFrame) -> MarkdownTable:
-    """Tabulate for the page what each experiment took: a row per experiment, device and precision.
+    """Tabulate for the page what each experiment took: a row per experiment, kind of device and precision.
+
+    Runs on different processors stand in one row, which names these; each kind of GPU has a row of its own.
 
     Args:
         runs: from :func:`tabulate_runs`.
@@ -72,18 +75,28 @@ def recorded_cost_table(runs: pd.DataFrame) -> MarkdownTable:
     if runs.empty:
         return MarkdownTable([(NOT_RECORDED, "", "", "", "")], columns=_COLUMNS)
     rows = []
-    for (experiment, *place, precision), group in runs.groupby(["experiment", *_PLACE, "precision"], sort=False):
+    kinds = runs.assign(kind=runs["device"].mask(runs["device"].str.startswith(_CPU), _CPU))
+    for (experiment, _, *shape, precision), group in kinds.groupby(
+        ["experiment", "kind", "threads", "processes", "precision"], sort=False
+    ):
         seconds = group["seconds"]
         middle, least, most = (format_duration(time) for time in (seconds.median(), seconds.min(), seconds.max()))
         speed, rate = f"{group['steps_per_second'].median():.3g}", format_rate(group["rate"].median())
         name = f"**{escape_markdown(experiment)}**: {format_count(len(group), 'run')}"
         each, total = f"{middle} ({least} to {most})", format_duration(seconds.sum())
-        rows.append((name, _describe_place(*place), each, total, f"{speed}, {rate} in {escape_markdown(precision)}"))
+        place = _describe_place(escape_markdown(name_devices(group["device"])), *shape)
+        rows.append((name, place, each, total, f"{speed}, {rate} in {escape_markdown(precision)}"))
     return MarkdownTable(rows, columns=_COLUMNS)
 
 
-def _describe_place(device: str, threads: int, processes: int) -> str:
-    where = f"{escape_markdown(device)}, {format_count(threads, 'thread')}"
+def name_devices(devices: pd.Series) -> str:
+    """Write the name of each of the devices once, such as ``"cpu: a core or another"``."""
+    first, *others = devices.unique()
+    return " or ".join([first, *(name.removeprefix(_CPU) for name in others)])
+
+
+def _describe_place(devices: str, threads: int, processes: int) -> str:
+    where = f"{devices}, {format_count(threads, 'thread')}"
     return where if processes == 1 else f"{where} in each of {processes} processes"
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from slotnorm_book.analyses.cost import NOT_RECORDED, select_gpu_runs
+from slotnorm_book.analyses.cost import NOT_RECORDED, name_devices, select_gpu_runs
 from slotnorm_book.analyses.flops import count_training_flops
 from slotnorm_book.analyses.quantities import format_count, format_duration, format_rate
 from slotnorm_book.experiments.recipes.recipe import Recipe
@@ -111,15 +111,17 @@ def find_gpu_rate(runs: pd.DataFrame, task: str, assumption: Assumption) -> tupl
         task: name of the task's class.
         assumption: used if no such run is recorded.
     """
-    known = _reached_rates(select_gpu_runs(runs), task)
+    known = _reached_rates(select_gpu_runs(runs), task, ["device", "precision"])
     if known.empty:
         return assumption.rate, "estimate, not measured"
     most = known.loc[known["runs"].idxmax()]
-    return float(most["rate"]), f"recorded rate of smaller models in {most['precision']} on {most['device']}"
+    return float(most["rate"]), f"recorded rate of smaller models in {most['precision']} on {most['devices']}"
 
 
 def one_core_table(recipes: Sequence[Recipe], runs: pd.DataFrame) -> MarkdownTable:
-    """Tabulate how long one run of the paper's protocol would take on one core: a row per processor and precision.
+    """Tabulate how long one run of the paper's protocol would take on one core: a row per precision.
+
+    The row names all processors; the time is that of the median rate, with the range over runs on any of them.
 
     Args:
         recipes: at paper scale.
@@ -135,38 +137,45 @@ def one_core_table(recipes: Sequence[Recipe], runs: pd.DataFrame) -> MarkdownTab
         for row in known.itertuples():
             rate = f"{format_rate(row.rate)} in {escape_markdown(row.precision)}, {format_count(row.runs, 'run')}"
             time = f"{format_duration(row.seconds)} ({format_duration(row.least)} to {format_duration(row.most)})"
-            rows.append((name, escape_markdown(row.device.removeprefix("cpu: ")), rate, time))
+            rows.append((name, escape_markdown(row.devices.removeprefix("cpu: ")), rate, time))
         if known.empty:
             rows.append((name, NOT_RECORDED, "", ""))
     return MarkdownTable(rows, columns=_CORE)
 
 
 def describe_one_core(recipe: Recipe, runs: pd.DataFrame) -> str:
-    """Return the times of :func:`one_core_table` for one recipe as text, from the shortest row to the longest."""
-    seconds = _core_times(recipe, runs)["seconds"]
-    if seconds.empty:
+    """Return the times of :func:`one_core_table` for one recipe as text, from the fastest run to the slowest."""
+    times = _core_times(recipe, runs)
+    if times.empty:
         return NOT_RECORDED
-    return " to ".join(dict.fromkeys((format_duration(seconds.min()), format_duration(seconds.max()))))
+    return " to ".join(dict.fromkeys((format_duration(times["least"].min()), format_duration(times["most"].max()))))
 
 
 def _core_times(recipe: Recipe, runs: pd.DataFrame) -> pd.DataFrame:
     """Add to :func:`_reached_rates` the ``seconds`` of one run of the recipe, and the ``least`` and ``most``."""
     operations = count_training_flops(recipe.task, recipe.batch_size) * recipe.schedule.steps
     alone = runs[runs["device"].str.startswith("cpu") & (runs["threads"] == 1)] if len(runs) else runs
-    known = _reached_rates(alone, type(recipe.task).__name__)
+    known = _reached_rates(alone, type(recipe.task).__name__, ["precision"])
     times = {"seconds": "rate", "least": "fastest", "most": "slowest"}
     return known.assign(**{time: operations / known[rate] for time, rate in times.items()})
 
 
-def _reached_rates(runs: pd.DataFrame, task: str) -> pd.DataFrame:
-    """Return the rates that one process reached on a kind of model, a row per device and precision.
+def _reached_rates(runs: pd.DataFrame, task: str, by: Sequence[str]) -> pd.DataFrame:
+    """Return the rates that one process reached on a kind of model, a row per value of the columns ``by``.
 
     Returns:
-        Columns ``device``, ``precision``, ``rate`` (the median), ``slowest`` and ``fastest``, in operations per second,
-        and ``runs``, their number.
+        Columns ``devices`` (their names), ``precision``, ``rate`` (the median), ``slowest`` and ``fastest``, in
+        operations per second, and ``runs``, their number.
     """
     alike = runs[(runs["task"] == task) & runs["rate"].notna()] if len(runs) else runs
     if alike.empty:
-        return pd.DataFrame({name: [] for name in ("device", "precision", "rate", "slowest", "fastest", "runs")})
-    groups = alike.assign(rate=alike["rate"] / alike["processes"]).groupby(["device", "precision"], sort=False)
-    return groups["rate"].agg(rate="median", slowest="min", fastest="max", runs="size").reset_index()
+        return pd.DataFrame({name: [] for name in ("devices", "precision", "rate", "slowest", "fastest", "runs")})
+    groups = alike.assign(rate=alike["rate"] / alike["processes"]).groupby(list(by), sort=False)
+    return groups.agg(
+        devices=("device", name_devices),
+        precision=("precision", "first"),
+        rate=("rate", "median"),
+        slowest=("rate", "min"),
+        fastest=("rate", "max"),
+        runs=("rate", "size"),
+    ).reset_index(drop=True)

@@ -59,7 +59,7 @@ R18 = ResultClaim(
     criteria=(
         negative(
             "movi_growth",
-            "growth of the loss from 5 to 21 slots, by a line, for each variant, training and test set of MOVi-C",
+            "growth of the loss from 5 to 21 slots (fitted line), for each variant, training and test set of MOVi-C",
         ),
     ),
     experiments=MOVI_C,

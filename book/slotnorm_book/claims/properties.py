@@ -37,7 +37,7 @@ R14 = ResultClaim(
     statement="In property prediction baseline and layer norm suffer from excess slots, the proposed variants do not; "
     "batch norm has the best F-ARI",
     criteria=(
-        noticeable_loss("baseline_loss", "F-ARI the baseline loses from 11 to 21 slots, by a line"),
+        noticeable_loss("baseline_loss", "F-ARI the baseline loses from 11 to 21 slots (fitted line)"),
         noticeable_loss("layer_norm_loss", "F-ARI layer norm loses"),
         no_noticeable_loss("weighted_sum_loss", "F-ARI weighted sum loses"),
         no_noticeable_loss("batch_norm_loss", "F-ARI batch norm loses"),
@@ -123,7 +123,7 @@ R16 = ResultClaim(
             bound=LEAST_FOUND,
             reason="a variant with less finds no objects, as for every other claim",
         ),
-        noticeable_loss("kd_loss", "F-ARI K-D-layer norm loses from 11 to 21 slots, by a line"),
+        noticeable_loss("kd_loss", "F-ARI K-D-layer norm loses from 11 to 21 slots (fitted line)"),
         positive(
             "kd_shortfall",
             "share of each other's precision that K-D-layer norm lacks, mean over slot counts and distances",

@@ -33,6 +33,7 @@ AXIS_LABELS = {
     "ari": "ARI",
     "found_objects": "found objects",
     "loss": "loss",
+    "slots_in_use": "slots in use",
     "objects": "objects",
     "slots": "slots",
     "iterations": "iterations",

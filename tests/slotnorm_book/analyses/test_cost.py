@@ -90,13 +90,20 @@ def test_what_was_recorded_is_added_up() -> None:
     assert (describe_total(runs()), count_gpu_runs(runs()), count_gpu_runs(runs("a card"))) == ("10 min", 0, 3)
 
 
-def test_devices_and_processes_stand_apart() -> None:
-    wide = runs(threads=4, processes=8, rate=2e13)
-    table = recorded_cost_table(pd.concat([of_two_devices(), wide.iloc[:1]], ignore_index=True))
-    where = ["cpu: a core, 1 thread", "cpu: another, 1 thread", "cpu: a core, 4 threads in each of 8 processes"]
+def test_processors_share_a_row_with_their_range() -> None:
+    (row,) = recorded_cost_table(of_two_devices()).to_numpy().tolist()
+    assert row[:2] == ["**clevr-6-7**: 6 runs", "cpu: a core or another, 1 thread"]
+    assert row[2:4] == ["4.2 min (100 s to 10 min)", "30 min"]
+
+
+def test_cards_threads_and_precisions_stand_apart() -> None:
+    wide, fine = runs(threads=4, processes=8, rate=2e13).iloc[:1], runs(precision="fp32").iloc[:2]
+    table = recorded_cost_table(pd.concat([runs(), runs("a card"), runs("b card"), wide, fine], ignore_index=True))
+    where = ["cpu: a core, 1 thread", "a card, 1 thread", "b card, 1 thread"]
+    where += ["cpu: a core, 4 threads in each of 8 processes", "cpu: a core, 1 thread"]
     assert table["device"].tolist() == where
-    assert table["experiment"].tolist() == ["**clevr-6-7**: 3 runs", "**clevr-6-7**: 3 runs", "**clevr-6-7**: 1 run"]
-    assert table["steps per second"].iloc[-1] == "1, 20 TFLOP/s in bf16"
+    assert [name.split(": ")[1] for name in table["experiment"]] == ["3 runs", "3 runs", "3 runs", "1 run", "2 runs"]
+    assert table["steps per second"].iloc[3] == "1, 20 TFLOP/s in bf16"
 
 
 def test_the_name_of_a_device_is_no_markdown() -> None:
@@ -130,18 +137,17 @@ def test_a_recorded_gpu_takes_the_place_of_the_assumption_for_its_kind_of_model(
     assert find_gpu_rate(runs(), "ObjectDiscovery", CARD)[1] == "estimate, not measured"
 
 
-def test_a_core_s_time_is_told_by_processor_with_the_precision_of_its_rate() -> None:
-    seconds = count_training_flops(CLEVR.task, CLEVR.batch_size) * CLEVR.schedule.steps / 5e8
-    times = [
-        f"{format_duration(n * seconds)} ({format_duration(n * seconds / 2)} to {format_duration(n * seconds * 1.5)})"
-        for n in (1, 2)
+def test_a_core_s_time_is_told_with_its_range_over_processors() -> None:
+    seconds = count_training_flops(CLEVR.task, CLEVR.batch_size) * CLEVR.schedule.steps / 1e9  # at the fastest rate
+    one, two = one_core_table([CLEVR], runs()), one_core_table([CLEVR], of_two_devices())
+    middle, least, most = (format_duration(seconds * times) for times in (2, 1, 3))
+    assert one.to_numpy().tolist() == [
+        ["**clevr-6-7**, fp32", "a core", "0.5 GFLOP/s in bf16, 3 runs", f"{middle} ({least} to {most})"]
     ]
-    assert one_core_table([CLEVR], of_two_devices()).to_numpy().tolist() == [
-        ["**clevr-6-7**, fp32", "a core", "0.5 GFLOP/s in bf16, 3 runs", times[0]],
-        ["**clevr-6-7**, fp32", "another", "0.25 GFLOP/s in bf16, 3 runs", times[1]],
-    ]
-    assert describe_one_core(CLEVR, of_two_devices()) == f"{format_duration(seconds)} to {format_duration(2 * seconds)}"
-    assert describe_one_core(CLEVR, runs()) == format_duration(seconds)
+    assert two.iloc[:, 1:3].to_numpy().tolist() == [["a core or another", "0.417 GFLOP/s in bf16, 6 runs"]]
+    assert two.iloc[0, 3].endswith(f"({least} to {format_duration(seconds * 6)})")
+    assert describe_one_core(CLEVR, of_two_devices()) == f"{least} to {format_duration(seconds * 6)}"
+    assert describe_one_core(CLEVR, runs().iloc[:1]) == least
 
 
 def test_precisions_are_not_mixed_in_a_core_s_rate() -> None:
