@@ -160,6 +160,7 @@ def test_every_table_of_the_chapters_is_tried() -> None:
         "floor_table",
         "ledger_table",
         "needs_table",
+        "changes_table",
     }
     made |= {"model_table", "protocol_table"}
     made |= {"hypotheses_table", "settings_table", "transfer_table", "precision_table", "correlation_table"}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from slotnorm_book import checkout
+from slotnorm_book.experiments import keep
 from slotnorm_book.experiments.engine import list_jobs, load_or_train
 from slotnorm_book.experiments.keep import keep_runs
 from slotnorm_book.experiments.run_store import RunError, RunStore
