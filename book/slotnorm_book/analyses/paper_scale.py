@@ -16,7 +16,7 @@ from slotnorm_book.analyses.cost_estimates import Assumption, estimate_paper_cos
 from slotnorm_book.analyses.flops import count_training_flops
 from slotnorm_book.analyses.quantities import format_duration
 from slotnorm_book.experiments.data_sources import Source
-from slotnorm_book.experiments.keep import SEED_WITH_WEIGHTS
+from slotnorm_book.experiments.keep import keeps_weights
 from slotnorm_book.experiments.recipes.recipe import Recipe
 
 HALF, SINGLE = 2, 4
@@ -66,9 +66,9 @@ def count_record_bytes(recipe: Recipe) -> int:
 
 def count_kept_bytes(recipe: Recipe) -> int:
     """Count the bytes that ``slotnorm-book keep`` adds to the repository for all runs of a recipe."""
-    with_weights = sum(seed == SEED_WITH_WEIGHTS for seed in recipe.seeds) * len(recipe.variants)
-    runs = len(recipe.seeds) * len(recipe.variants)
-    return runs * count_record_bytes(recipe) + with_weights * count_weight_bytes(recipe)
+    runs = [(variant, seed) for variant in recipe.variants for seed in recipe.seeds]
+    with_weights = sum(keeps_weights(variant, seed, recipe.task.num_slots) for variant, seed in runs)
+    return len(runs) * count_record_bytes(recipe) + with_weights * count_weight_bytes(recipe)
 
 
 def estimate_steps_per_second(recipe: Recipe, runs: pd.DataFrame, assumption: Assumption) -> float:

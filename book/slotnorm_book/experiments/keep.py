@@ -52,9 +52,13 @@ def keep_runs(source: str, records: Path, *, commit: bool = False, most: float =
     return [run.spec.name for run in new]
 
 
+def keeps_weights(variant: str, seed: int, num_slots: int) -> bool:
+    """Return whether a run of this variant and seed, trained with so many slots, is kept with its weights."""
+    return seed == SEED_WITH_WEIGHTS or (variant == BASELINE and num_slots == SLOTS_WITH_WEIGHTS)
+
+
 def _has_weights(run: Run) -> bool:
-    spec = run.spec
-    return spec.seed == SEED_WITH_WEIGHTS or (spec.variant == BASELINE and spec.task.num_slots == SLOTS_WITH_WEIGHTS)
+    return keeps_weights(run.spec.variant, run.spec.seed, run.spec.task.num_slots)
 
 
 def _size(run: Run) -> int:
