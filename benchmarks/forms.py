@@ -61,7 +61,7 @@ def plain_model(task: Any) -> nn.Module:
     """The plain form of a task's model."""
     if isinstance(task, ObjectDiscovery):
         sizes = (task.image_size, task.slot_dim, task.channels, task.encoder_layers, task.hidden_dim, task.iterations)
-        return plain.ConvAutoencoder(*sizes)
+        return plain.ConvAutoencoder(*sizes, task.decoder_convs)
     if isinstance(task, FeatureDiscovery):
         sizes = (task.grid_size, task.feature_dim, task.slot_dim, task.decoder_dim, task.decoder_layers)
         return plain.FeatureAutoencoder(*sizes, task.hidden_dim, task.iterations)

@@ -48,9 +48,9 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Table 3."""
+    """Table 3; ``convs`` is the number of layers of stride 1 before the last, of which the table has one."""
 
-    def __init__(self, image_size: int, slot_dim: int, channels: int) -> None:
+    def __init__(self, image_size: int, slot_dim: int, channels: int, convs: int) -> None:
         super().__init__()
         self.position = PositionEmbedding(slot_dim, 8)
         layers: list[nn.Module] = []
@@ -58,7 +58,8 @@ class Decoder(nn.Module):
         while size < image_size:
             layers += [nn.ConvTranspose2d(width, channels, 5, stride=2, padding=2, output_padding=1), nn.ReLU()]
             width, size = channels, 2 * size
-        layers += [nn.ConvTranspose2d(channels, channels, 5, padding=2), nn.ReLU()]
+        for _ in range(convs):
+            layers += [nn.ConvTranspose2d(channels, channels, 5, padding=2), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(channels, 4, 3, padding=1))
 
     def forward(self, slots: Tensor) -> Tensor:
@@ -80,11 +81,12 @@ class ConvAutoencoder(nn.Module):
         encoder_layers: int = 4,
         hidden_dim: int = 128,
         iterations: int = 3,
+        decoder_convs: int = 1,
     ) -> None:
         super().__init__()
         self.encoder = Encoder(image_size, channels, [1] * encoder_layers)
         self.slot_attention = SlotAttention(channels, slot_dim, hidden_dim, iterations)
-        self.decoder = Decoder(image_size, slot_dim, channels)
+        self.decoder = Decoder(image_size, slot_dim, channels, decoder_convs)
 
     def forward(self, image: Tensor, noise: Tensor, iterations: int | None = None) -> tuple[Tensor, Tensor]:
         """Reconstruction (B, 3, H, W) and masks (B, K, 1, H, W)."""

@@ -107,6 +107,16 @@ def test_every_training_step_has_both_precisions_on_both_sides():
             assert found == [dtype]
 
 
+@pytest.mark.parametrize("settings", [Settings(), Settings(device=torch.device("cuda"))], ids=lambda s: s.device.type)
+def test_both_forms_of_every_model_have_the_same_parameters(settings):
+    tasks = [case.task for case in cases(settings)] + [case.spec.task for case in training_step.cases(settings)]
+    for task in tasks:
+        with torch.device("meta"):
+            plain, ours = plain_model(task), task.build("weighted_mean")
+        shapes = {name: tuple(value.shape) for name, value in ours.state_dict().items()}
+        assert {name: tuple(value.shape) for name, value in plain.state_dict().items()} == shapes, task
+
+
 def test_on_a_gpu_the_aim_is_for_ours_in_bf16_beside_plain_in_fp32():
     cards = command.ON_A_GPU
     assert [what for whats in cards.values() for what, aim in whats.items() if "x" in aim] == [
