@@ -9,9 +9,9 @@ Shape letters: B batch, K components, N patches, F feature dimension.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ from slotnorm.data.splits import Split
 from slotnorm.metrics.segmentation import adjusted_rand_index, foreground_adjusted_rand_index
 from slotnorm_book.analyses.example_scenes import Examples
 from slotnorm_book.experiments.test_sets import TestSet, select
-from slotnorm_book.theory.em import fit
+from slotnorm_book.theory.em import normalize_directions
 from slotnorm_book.variants import EM, EM_EQUAL
 
 TEMPERATURES = (0.01, 0.02, 0.05, 0.1, 0.2)
@@ -37,36 +37,66 @@ def project_to_sphere(features: Float[Tensor, "batch patches features"]) -> Floa
 
 
 def segment(
-    points: Float[Tensor, "patches features"],
+    points: Float[Tensor, "batch patches features"],
     num_components: int,
     *,
     generator: torch.Generator,
     temperature: float,
     estimate_weights: bool,
     size: int,
-) -> Int[Tensor, "height width"]:
-    r"""Segment a scene: find the most responsible component at each pixel, after bilinear scaling.
+) -> Int[Tensor, "batch height width"]:
+    r"""Segment scenes: find the most responsible component at each pixel, after bilinear scaling.
 
     Args:
-        points: patches of one scene on the unit sphere, row by row from a square grid, shape (N, F).
+        points: patches of each scene on the unit sphere, row by row from a square grid, shape (B, N, F).
         num_components: K, at most N.
-        generator: source of the initial directions, which are random patches.
+        generator: source of the initial directions, which are random patches, scene after scene.
         temperature: :math:`\tau`.
         estimate_weights: whether to estimate the mixture weights (Eq. 8).
         size: side of the segmentation in pixels.
     """
-    found = fit(
-        points,
-        num_components,
-        generator,
-        temperature,
-        estimate_weights=estimate_weights,
-        iterations=ITERATIONS,
-        tolerance=TOLERANCE,
-    )
-    side = round(len(points) ** 0.5)
-    masks_1KHW = found.responsibilities.T.reshape(1, num_components, side, side)
-    return interpolate(masks_1KHW, size=(size, size), mode="bilinear", align_corners=False).argmax(dim=1)[0]
+    chosen_BK = torch.stack([torch.randperm(points.shape[1], generator=generator)[:num_components] for _ in points])
+    start_BKF = points.gather(1, chosen_BK[..., None].expand(-1, -1, points.shape[2]))
+    responsibilities_BNK = fit_scenes(points, start_BKF, temperature, estimate_weights)
+    side = round(points.shape[1] ** 0.5)
+    masks_BKHW = responsibilities_BNK.mT.reshape(len(points), num_components, side, side)
+    return interpolate(masks_BKHW, size=(size, size), mode="bilinear", align_corners=False).argmax(dim=1)
+
+
+def fit_scenes(
+    points: Float[Tensor, "batch patches features"],
+    directions: Float[Tensor, "batch components features"],
+    temperature: float,
+    estimate_weights: bool,
+) -> Float[Tensor, "batch patches components"]:
+    r"""Fit a mixture to each scene, and return the responsibilities of its components; shape (B, N, K).
+
+    This is :func:`slotnorm_book.theory.em.fit` for many scenes at once. A scene leaves the batch when it has converged.
+
+    Args:
+        points: patches of each scene on the unit sphere, shape (B, N, F).
+        directions: initial directions, shape (B, K, F); the initial weights are equal.
+        temperature: :math:`\tau`.
+        estimate_weights: whether to estimate the mixture weights (Eq. 8).
+    """
+    result_BNK = points.new_zeros(*points.shape[:2], directions.shape[1])
+    log_weights_BK = points.new_full(directions.shape[:2], -math.log(directions.shape[1]))
+    before_B = points.new_full((len(points),), -math.inf)
+    active_B = torch.arange(len(points))
+    for iteration in range(ITERATIONS + 1):
+        joint_BNK = points @ directions.mT / temperature + log_weights_BK[:, None]
+        gamma_BNK = joint_BNK.softmax(2)
+        result_BNK[active_B] = gamma_BNK
+        likelihood_B = joint_BNK.logsumexp(2).mean(1)
+        going_B = likelihood_B - before_B > TOLERANCE
+        if iteration == ITERATIONS or not going_B.any():
+            break
+        points, directions, gamma_BNK = points[going_B], directions[going_B], gamma_BNK[going_B]
+        active_B, before_B, log_weights_BK = active_B[going_B], likelihood_B[going_B], log_weights_BK[going_B]
+        directions = normalize_directions(gamma_BNK.mT @ points, directions)
+        if estimate_weights:
+            log_weights_BK = gamma_BNK.mean(1).log()
+    return result_BNK
 
 
 def segment_with_em(
@@ -158,8 +188,14 @@ def _segmentations(
     (batch,) = split.batches(batch_size=len(split), fields=fields)
     stream = int(np.random.SeedSequence((seed, count)).generate_state(1, np.uint64)[0])
     generator, size = torch.Generator().manual_seed(stream), batch["segmentation"].shape[-1]
-    find = partial(segment, temperature=temperature, estimate_weights=variant == EM, size=size, generator=generator)
-    return torch.stack([find(points, count) for points in project_to_sphere(batch["features"].float())]), batch
+    return segment(
+        project_to_sphere(batch["features"].float()),
+        count,
+        generator=generator,
+        temperature=temperature,
+        estimate_weights=variant == EM,
+        size=size,
+    ), batch
 
 
 def _rows(split: Split, count: int, seed: int, temperature: float, variant: str) -> pd.DataFrame:

@@ -63,17 +63,17 @@ def m_step(
 
 
 def normalize_directions(
-    vectors: Float[Tensor, "components dim"], previous: Float[Tensor, "components dim"]
-) -> Float[Tensor, "components dim"]:
+    vectors: Float[Tensor, "*batch components dim"], previous: Float[Tensor, "*batch components dim"]
+) -> Float[Tensor, "*batch components dim"]:
     """Divide each vector by its length (Eq. 7); a vector that vanishes is replaced by the previous direction.
 
     Example:
         >>> normalize_directions(torch.tensor([[0.0, 2.0], [0.0, 0.0]]), previous=torch.eye(2)).tolist()
         [[0.0, 1.0], [0.0, 1.0]]
     """
-    lengths_K1 = vectors.norm(dim=1, keepdim=True)
-    defined_K1 = lengths_K1 > torch.finfo(vectors.dtype).tiny
-    return torch.where(defined_K1, vectors / torch.where(defined_K1, lengths_K1, 1.0), previous)
+    lengths = vectors.norm(dim=-1, keepdim=True)
+    defined = lengths > torch.finfo(vectors.dtype).tiny
+    return torch.where(defined, vectors / torch.where(defined, lengths, 1.0), previous)
 
 
 @dataclass(frozen=True, eq=False)

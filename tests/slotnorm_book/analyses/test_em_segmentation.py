@@ -4,18 +4,23 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch.nn.functional import normalize
 
 from slotnorm.data.splits import Split
 from slotnorm.metrics.segmentation import adjusted_rand_index
 from slotnorm_book.analyses.em_segmentation import (
+    ITERATIONS,
     TEMPERATURES,
+    TOLERANCE,
     choose_temperature,
+    fit_scenes,
     join_on_shared_scenes,
     project_to_sphere,
     segment,
     segment_with_em,
 )
 from slotnorm_book.experiments.recipes import recipe
+from slotnorm_book.theory.em import fit
 from slotnorm_book.theory.vmf import sample
 from slotnorm_book.variants import EM, EM_EQUAL
 
@@ -33,8 +38,21 @@ def halves(size: int = 8, dim: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
 def test_two_halves_are_told_apart(estimate_weights):
     points, truth = halves()
     generator = torch.Generator().manual_seed(3)
-    found = segment(points, 2, generator=generator, temperature=0.05, estimate_weights=estimate_weights, size=16)
-    assert adjusted_rand_index(truth[None], found[None]).item() > 0.95  # a bilinear border may move by a pixel
+    found = segment(points[None], 2, generator=generator, temperature=0.05, estimate_weights=estimate_weights, size=16)
+    assert adjusted_rand_index(truth[None], found).item() > 0.95  # a bilinear border may move by a pixel
+
+
+@pytest.mark.parametrize("estimate_weights", [True, False])
+def test_many_scenes_at_once_are_fitted_like_each_alone(estimate_weights, generator):
+    points = normalize(torch.randn(5, 40, 6, dtype=torch.float64, generator=generator), dim=-1)
+    points[3] = points[3, :1]  # converges at once, and leaves the batch before the others
+    draws = torch.Generator().manual_seed(7)
+    chosen = [torch.randperm(40, generator=draws)[:4] for _ in points]
+    found = fit_scenes(points, torch.stack([p[c] for p, c in zip(points, chosen, strict=True)]), 0.1, estimate_weights)
+    draws = torch.Generator().manual_seed(7)
+    for scene, result in zip(points, found, strict=True):
+        alone = fit(scene, 4, draws, 0.1, estimate_weights, iterations=ITERATIONS, tolerance=TOLERANCE)
+        torch.testing.assert_close(result, alone.responsibilities)
 
 
 def test_points_are_layer_normalized_and_of_unit_length():
