@@ -35,6 +35,7 @@ from benchmarks import (
     training_step,
 )
 from benchmarks.settings import BF16_BESIDE_FP32, Row, Settings, Subject
+from slotnorm_book.experiments.provenance import git_commit
 from slotnorm_book.process_memory import keep_freed_memory
 
 SUBJECTS: dict[str, Subject] = {
@@ -118,8 +119,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"--tensorflow: {options.tensorflow} is no Python that can import tensorflow", file=sys.stderr)
         return 2
     settings = Settings(torch.device(options.device), options.quick, options.repeats, options.tensorflow)
+    commit = git_commit()  # before the first write of --json, which is a local change itself
     for name in options.only or SUBJECTS:
-        about = report.machine(settings)
+        about = report.machine(settings) | {"commit": commit}
         rows = list(measured(name, settings))
         about["load_after"] = round(os.getloadavg()[0], 2)
         print(report.markdown(rows, about), flush=True)

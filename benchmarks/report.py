@@ -22,7 +22,7 @@ import torch
 
 from benchmarks.counting import GIGA, measured_rates
 from benchmarks.settings import Row, Settings
-from slotnorm_book.experiments.provenance import device_name, git_commit, processor_kind
+from slotnorm_book.experiments.provenance import device_name, processor_kind
 
 EDITION = 2
 """Of the numbers: raise it when older ones no longer compare with what is measured now, or machines get other names."""
@@ -46,7 +46,6 @@ def machine(settings: Settings) -> dict[str, Any]:
         "device": device_name(settings.device) if settings.cuda else processor_kind(),
         "rates": {name: round(rate / GIGA) for name, rate in ways.items()},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
-        "commit": git_commit(),
         "date": datetime.now(UTC).date().isoformat(),
         "repeats": settings.repeats,
         "quick": settings.quick,

@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 MAX_LABELS = 1024
-PIXELS_AT_ONCE = 2**16
+PIXELS_AT_ONCE = 2**17
 """Pixels counted in one go on a CPU: few enough for its cache."""
 IMAGES_AT_ONCE = (2**31 - 1) // MAX_LABELS**2
 """Images counted in one go: few enough for 32 bits to number every pair of labels of each."""
