@@ -4,7 +4,7 @@
 | --- | --- | --- | --- | --- |
 | paper | CLEVR-with-masks, prepared at 128 | 128x128 | App. I | 500,000 x 512 |
 | gpu | synth-clevr, a stand-in | 64x64 | App. I for 64x64 | 12,000 x 128, bf16 |
-| cpu | synth-clevr, a stand-in | 64x64 | 2 convolutions, widths of 32 | 6,000 x 64 |
+| cpu | synth-clevr, a stand-in | 64x64 | App. I with 2 convolutions | 12,000 x 32, bf16 |
 | smoke | a few scenes in CLEVR's format | 32x32 | widths of 16 | 20 x 8 |
 
 Trained on scenes of up to 10 objects with 10 slots, evaluated with 7, 9, …, 21. The ablations are two more variants of
@@ -100,19 +100,22 @@ def _gpu() -> Recipe:
 
 
 def _cpu() -> Recipe:
-    """Return the recipe of the cpu scale: minutes per run on one core of a laptop, tuned on the weighted mean alone.
+    """Return the recipe of the cpu scale: 15 minutes per run on one core of a laptop, tuned on the weighted mean alone.
 
-    Two convolutions of stride 2 make 16x16 tokens that see 13x13 of the 64x64 pixels. With four, and 32x32 tokens, the
-    weighted mean had not begun to separate objects in the same time.
+    Two convolutions of stride 2 make 16x16 tokens that see 13x13 of the 64x64 pixels; the widths are those of App. I.
+    On 256 validation scenes the weighted mean has found objects of 0.03 after 1,000 steps, 0.25 after 4,000, 0.40 after
+    7,000 and 0.39 after 9,000, and an average precision of 0.40 without and 0.10 with a distance threshold of 1. The
+    steps are as many as fit into 15 minutes. With twice the peak it had not begun to separate objects after 3,000.
     """
     return _recipe(
         "cpu",
-        PropertyPrediction(image_size=64, slot_dim=32, channels=32, strides=(2, 2), hidden_dim=64),
+        PropertyPrediction(image_size=64, strides=(2, 2)),
         Source(STAND_IN, "train", 64, 20_000),
-        Schedule(steps=6_000, peak=2e-3, warmup=300, half_life=3_000),
+        Schedule(steps=12_000, peak=1e-3, warmup=300, half_life=5_000),
         Source(STAND_IN, "test", 64, 1_000),
         320,
-        batch_size=64,
+        batch_size=32,
+        precision="bf16",
     )
 
 
