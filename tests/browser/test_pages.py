@@ -209,6 +209,10 @@ def test_on_paper_there_is_the_article_alone_and_it_is_light(screen: Screen, pag
         assert set(screen.ask(filters)) <= {"none"}
         folded = "[...document.querySelectorAll('article details.sd-dropdown :is(table, figure)')]"
         assert all(screen.ask(f"{folded}.map(part => part.checkVisibility())"))
+        frames = "[...document.querySelectorAll('article .pst-scrollable-table-container')]"
+        assert set(screen.ask(f"{frames}.map(frame => getComputedStyle(frame).overflow)")) <= {"visible"}
+        if screen.name.startswith("desktop"):
+            assert max(screen.ask(f"{frames}.map(frame => frame.scrollWidth - frame.clientWidth)"), default=0) <= 1
     finally:
         screen.emulate("screen")
     screen.wait(f"document.documentElement.dataset.theme === '{screen.scheme}'")
