@@ -24,8 +24,8 @@ class SlotAttention(nn.Module):
     Every iteration takes the softmax of the scaled dot products *over the slots* (Eqs. 1-2), aggregates values with it
     (Eq. 3), normalizes them (Eq. 4 or one of its alternatives) and updates the slots with a GRU and a residual MLP.
 
-    Autocast is switched off inside: early in training slots differ by less than half precision can resolve, and a model
-    whose slots are rounded to the same numbers takes far longer to give each its object.
+    Autocast is switched off inside. Early in training, slots differ by less than half precision can resolve, and a
+    model whose slots are rounded to the same numbers takes far longer to give each slot an object of its own.
 
     Args:
         input_dim, slot_dim: features of an input token; features D of slots, keys, queries and values.
@@ -116,8 +116,8 @@ class SlotAttention(nn.Module):
             inputs: input tokens before layer normalization, shape (B, N, input_dim).
             num_slots, iterations: K and refinement steps in this call.
             slots: initial slots, shape (B, K, D); random ones by default.
-            generator: draws the random initial slots; on the device of the module. Or a seed: every example then begins
-                with the same slots, whatever the batch and the device.
+            generator: draws the random initial slots, on the device of the module. If it is a seed, every example
+                begins with the same slots, whatever the batch and the device.
             mask: true where there is a token, shape (B, N); elsewhere is padding, whose content has no effect.
 
         Returns:
@@ -153,7 +153,7 @@ class SlotAttention(nn.Module):
         Learned ones do not depend on the noise.
 
         Raises:
-            ValueError: if there are learned slots, but not as many.
+            ValueError: if the slots are learned and their number is another.
         """
         if self.slots_log_sigma is not None:
             return self.slots_mu + self.slots_log_sigma.exp() * noise

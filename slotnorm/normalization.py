@@ -1,9 +1,9 @@
 """The update normalizations: what is done to the update codes between the attention matrix and the slot update.
 
-Each is one class behind the signature of :meth:`Normalization.forward`, made with the slot dimension D; the paper's are
-the rows of :data:`NORMALIZATIONS`, the cheapest others those of :data:`RIVALS`. Another package adds its own by an
-entry point in the group ``slotnorm.normalizations``; models and runs then know it by name, and ``slotnorm.testing``
-checks it.
+Each is a class that is made with the slot dimension D and called as :meth:`Normalization.forward` says. The paper's are
+in :data:`NORMALIZATIONS`, the simplest alternatives to them in :data:`RIVALS`. Another package adds its own by an entry
+point in the group ``slotnorm.normalizations``. Models and runs then know it by name, and ``slotnorm.testing`` checks
+it.
 
 Shape letters: B batch, K slots, N input tokens, D slot dimension.
 """
@@ -101,8 +101,8 @@ class Normalization(nn.Module, ABC):
     ) -> tuple[Tensor, Statistics | None]:
         """Compute what :meth:`forward` returns.
 
-        Values and attention are 0 where the mask is false. ``tokens`` is the number N of tokens; with a mask, that of
-        each example, at least 1, shape (B, 1, 1).
+        Values and attention are 0 where the mask is false. ``tokens`` is the number N of tokens. With a mask it is a
+        tensor of shape (B, 1, 1), the number of each example, at least 1.
         """
 
 
@@ -111,8 +111,8 @@ class WeightedMean(Normalization):
     r"""The baseline of Locatello et al. (2020): :math:`u_k = \tilde u_k / \sum_n \gamma_{n,k}` (Eq. 4).
 
     As in the reference implementation ``eps`` is added to every attention weight, so that a slot that wins nothing gets
-    the plain mean of the values. Adding :math:`\epsilon \sum_n v_n` after the product is the same without a second
-    (B, K, N) tensor, and :math:`\sum_n v_n = \sum_k \tilde u_k`, since attention sums to one over the slots.
+    the plain mean of the values. Adding :math:`\epsilon \sum_n v_n` after the product gives the same, and needs no
+    second (B, K, N) tensor; :math:`\sum_n v_n = \sum_k \tilde u_k`, since attention sums to one over the slots.
 
     Example:
         >>> values, attention = torch.tensor([[[1.0], [3.0]]]), torch.tensor([[[0.5, 0.0], [0.25, 0.75]]])
@@ -160,8 +160,8 @@ class WeightedSum(Normalization):
     r"""The paper's first proposal: :math:`u_k = \tilde u_k / C` with a fixed scale (Sec. 4.1, Algorithm 1).
 
     With :math:`C = N` the codes are bounded by the values, independently of N (Eq. 11), and they keep the column mean
-    of the attention matrix (Prop. 2). With :math:`C = 1` this is Appendix J's "unnormalized" ablation. Other multiples
-    of N, which the paper suggests to tune, have names too, see :func:`make_normalization`.
+    of the attention matrix (Prop. 2). With :math:`C = 1` this is Appendix J's "unnormalized" ablation. The paper
+    suggests to tune C; other multiples of N have names too, see :func:`make_normalization`.
 
     Args:
         dim, scale, factor: D, which is not used; C is ``factor * scale``, ``scale`` being N by default.
@@ -322,7 +322,7 @@ class ScaledMean(Normalization):
 
     It shortens the codes as more slots share the tokens, as the weighted sum does, but takes no account of how many
     tokens each slot has won. With the slots of the training it is the weighted mean, so a model that was trained with
-    that can be evaluated with this.
+    the weighted mean can be evaluated with this one.
 
     Args:
         dim, eps: as in :class:`WeightedMean`.
@@ -395,7 +395,7 @@ RIVALS: dict[str, Callable[[int, int | None], Normalization]] = {
     "weighted_sum@sqrt": lambda dim, num_slots: WeightedSum(dim, power=0.5),
     "weighted_sum@learned": lambda dim, num_slots: LearnedSum(dim),
 }
-"""Name to constructor, called with D and the number of slots in training. They are not in the paper and test it."""
+"""Name to constructor, called with D and the number of slots in training. These are not in the paper and test it."""
 
 
 def scaled_name(factor: float) -> str:
@@ -404,7 +404,7 @@ def scaled_name(factor: float) -> str:
 
 
 def scale_factor(name: str) -> float | None:
-    """Return C / N of the weighted sum of that name, the shortest with at most six digits; ``None`` for other names."""
+    """Return C / N of the weighted sum of that name; ``None`` for a name that :func:`scaled_name` does not return."""
     if name == "weighted_sum":
         return 1.0
     try:
@@ -436,7 +436,7 @@ def is_known(name: str) -> bool:
 
 
 def describe_unknown(kind: str, name: str) -> str:
-    """Say that a name is unknown, with how a scale that is written in another way is written, or with all names."""
+    """Say that a name is unknown, and which names there are, or how the scale in it has to be written."""
     prefix, _, number = name.partition("@")
     try:
         factor = float(number) if prefix == "weighted_sum" else 0.0

@@ -153,7 +153,7 @@ def hungarian_huber_loss(
 ) -> Float[Tensor, ""]:
     """Compute the Huber loss (δ = 1), averaged over scenes, matched pairs and entries (App. I).
 
-    If there are more slots than objects, the slots left over cost nothing. Locatello et al. (2020) add up the pairs.
+    If there are more slots than objects, the slots left over cost nothing. Locatello et al. (2020) sum over pairs.
 
     Args:
         predictions, targets: shapes (B, K, F) and (B, M, F).

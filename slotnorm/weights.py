@@ -6,7 +6,7 @@ Layouts, which are recognized by the names of the arrays:
   features and their set predictor;
 - the package ``slot-attention`` of lucidrains (PyTorch): its ``SlotAttention``, whose linear maps have biases;
 - Locatello et al. (2020) (Keras): Slot Attention, from the names and arrays of ``tf.train.load_checkpoint``. Their
-  strided convolutions pad otherwise than the paper's, so their whole autoencoder does not fit;
+  strided convolutions pad differently from the paper's, so their whole autoencoder does not fit;
 - SAVi (Flax): the corrector, one head, from its tree of parameters with names joined by ``/``;
 - this package: every ``state_dict``.
 """
@@ -101,13 +101,13 @@ def load_weights(module: Module, source: str | Path | Mapping[str, Any]) -> Modu
     """Load parameters and buffers that another implementation has written, and return the module.
 
     Args:
-        module: Slot Attention, alone also from the file of a whole model, or one of ``slotnorm.models``. Its sizes and
-            its normalization are those of the file.
+        module: Slot Attention, whose parameters are also found in the file of a whole model, or one of
+            ``slotnorm.models``. Its sizes and its normalization have to be those of the file.
         source: a file, see :func:`read_arrays`, or a mapping from names to arrays.
 
     Raises:
-        ValueError: if anything is left over, is missing or has another shape, all of which the message names; nothing
-            has been loaded then.
+        ValueError: if an array is left over, missing or of another shape. The message names all of them, and nothing
+            has been loaded.
 
     Example:
         >>> arrays = dict(SlotAttention(8, 8, num_slots=3).state_dict())

@@ -119,8 +119,7 @@ class Split(Dataset[dict[str, Tensor]]):
             resident: whether to keep the data in the device's memory; ``None``: on a GPU if they fit.
 
         Raises:
-            SplitError: if the split does not have one of the arrays.
-            SplitError: if there is no scene, or no such array.
+            SplitError: if there is no scene, or the split does not have one of the arrays.
             ValueError: if ``flip`` is combined with other fields, or the processes cannot share a batch equally.
         """
         if flip and (others := sorted(set(fields) - {*FLIPPABLE, *self.computed})):

@@ -44,7 +44,7 @@ def average_precision(
     Args:
         predictions, targets: shapes (B, K, 19) and (B, M, 19), entries as in :mod:`slotnorm.object_properties`.
         thresholds: distances in world units, one or several; with infinity only the classes count.
-        units: world units per unit of the coordinate entries; the paper's code uses 6 for its own scaling of z too.
+        units: world units per unit of a coordinate entry; the paper's code has 6 for z too, which it scales otherwise.
 
     Returns:
         float64 on the CPU, shape (T,); NaN if no scene has an object, since recall is then undefined.

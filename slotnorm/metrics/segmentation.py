@@ -1,8 +1,7 @@
 r"""Agreement of a segmentation with the ground truth: adjusted Rand index, its two halves and its control.
 
-Edge cases follow scikit-learn's
-``adjusted_rand_score``: two identical partitions score 1 even if they have one cluster or no pixel at all, so an empty
-foreground scores 1, and a single ground-truth object that is split over slots scores 0.
+Edge cases follow scikit-learn's ``adjusted_rand_score``. Two identical partitions score 1 even if they have one cluster
+or no pixel at all, so an empty foreground scores 1. A single ground-truth object that is split over slots scores 0.
 
 Shape letters: B batch, P pixels, R ground-truth labels, C predicted labels.
 """
@@ -41,7 +40,7 @@ def contingency(
         Counts of shape (B, R, C), where R and C are one more than the largest label of the batch.
 
     Raises:
-        ValueError: if the shapes differ or hold no image, or a label is no whole number, negative or above 1023.
+        ValueError: if the shapes differ or hold no image, or a label is not a whole number from 0 to 1023.
 
     Example:
         >>> contingency(torch.tensor([[0, 0, 1, 1]]), torch.tensor([[0, 2, 2, 2]])).tolist()
@@ -192,7 +191,7 @@ def blind_foreground_adjusted_rand_index(
     Args:
         true, pred: labels of all scenes of a test set, as in :func:`foreground_adjusted_rand_index`, shape (S, ...).
         others: number of other scenes. They lie S / (others + 1), 2 S / (others + 1), … places further on in the test
-            set, and after its end at its beginning; a set with fewer scenes has fewer of them.
+            set, which begins again after its end; a set with fewer scenes has fewer of them.
 
     Returns:
         float64, shape (S,): the mean over the other scenes; NaN if there is none.

@@ -117,7 +117,7 @@ class ConvEncoder(nn.Module):
 class TurnedConv2d(nn.ConvTranspose2d):
     """A transposed convolution of stride 1 that keeps the size, computed as a convolution with the kernel turned.
 
-    Both are the same sum, of which a CPU computes the convolution faster.
+    The two are the same sum, and a CPU computes the convolution faster.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
@@ -223,7 +223,7 @@ class ConvAutoencoder(SlotModel[Decomposition]):
     def decode(
         self, slots: Float[Tensor, "batch slots dim"], attention: Float[Tensor, "batch slots inputs"]
     ) -> Decomposition:
-        """Decode slots, (B, K, D), and mix the results by their masks; hand ``attention``, (B, K, N), on (Table 3)."""
+        """Decode slots, (B, K, D), and mix the results by their masks (Table 3); ``attention`` is handed on."""
         components, alpha = self.decoder(slots)
         components, masks = at_least_float32(components), at_least_float32(alpha).softmax(dim=1)
         reconstruction = (components * masks.unsqueeze(2)).sum(dim=1)

@@ -52,8 +52,8 @@ class Task(ABC):
     """Names of the measures that :meth:`summarize` returns."""
 
     added_later: ClassVar[Mapping[str, Any]] = {}
-    """Fields that earlier versions did not have, with what they did instead. A specification leaves out such a field at
-    this value, so that runs keep their names."""
+    """Fields that earlier versions did not have, each with the value that does what they did. A specification leaves
+    out a field that has this value, so that earlier runs keep their names."""
 
     num_slots: int
     """Slots in training."""

@@ -108,8 +108,8 @@ class Data(_InRange):
 
     Args:
         name: name of a stand-in, or the name in a prepared split's manifest.
-        identity: hash of a prepared split's manifest, checksums included; for a stand-in without the checksums, since
-            another processor may round a pixel differently.
+        identity: hash of a prepared split's manifest, checksums included. For a stand-in it is taken without the
+            checksums, since another processor may round a pixel differently.
         max_objects: scenes with more objects are left out; ``None`` keeps all.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The extensions of the book: counted verdicts, figures of other pages, names that do not break."""
+"""The extensions of the book: counted verdicts, figures of other pages, legends, names that do not break."""
 
 import json
 import runpy
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
+from docutils import nodes
 
 from tests.helpers.paths import ROOT
 
@@ -42,6 +43,17 @@ def test_a_figure_is_found_by_its_name(tmp_path: Path) -> None:
     assert find(notebook, "fig-a") == "abcd"
     assert find(notebook, "tab-a") is None
     assert find(notebook, "fig-b") is None
+
+
+def test_a_legend_is_lifted_out_of_its_section_and_stays_before_it() -> None:
+    legend, cell = (nodes.container(classes=["cell", *more]) for more in (["tag_page-legend"], []))
+    inner = nodes.section("", nodes.title("", "results"), legend, cell)
+    page = nodes.section("", nodes.title("", "page"), nodes.section(), inner)
+    document = nodes.document(None, None)
+    document += page
+    extension("page_legend")["lift_legend"](None, document)
+    assert page.children[2:] == [legend, inner]
+    assert inner.children[1:] == [cell]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ TABLE = re.compile(
     r":::\{table\} (\S.*)\n:name: (\S+)\n(?::class: [\w ]+\n)?\n```\{glue:md\} (\S+)\n:format: myst\n```\n:::"
 )
 UNSTABLE = re.compile(r"0x[0-9a-f]{6,}|/site-packages/|/home/|/tmp/|/root/|\d+(\.\d+)? ?(s|ms|it/s)\b")
+OF_VARIANTS = re.compile(r"\b(score_curves|slot_use|beyond)\.draw_|\bdraw_(relative_times|changes)\(")
+"""Calls of figures in which variants have colors and markers."""
 SIZE_LIMIT = 4_000_000
 
 pytestmark = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -109,6 +111,14 @@ def test_is_thin(path: Path) -> None:
             assert not isinstance(node, ast.ClassDef), f"In [{number}] defines a class"
             if isinstance(node, ast.FunctionDef):
                 assert (node.end_lineno or 0) - node.lineno < 5, f"In [{number}]: {node.name} is longer than 5 lines"
+
+
+def test_one_legend_stands_before_the_figures_of_variants(path: Path) -> None:
+    sources = [cell.source for cell in code_cells(path)[2:]]
+    showing = [place for place, source in enumerate(sources) if OF_VARIANTS.search(source)]
+    legends = [place for place, source in enumerate(sources) if "render_legend(" in source]
+    assert len(legends) == bool(showing)
+    assert legends <= showing[:1]
 
 
 def test_every_figure_is_placed_described_and_captioned(path: Path) -> None:

@@ -24,6 +24,9 @@ CONTRAST = 7
 OFF_PAPER = "header.bd-header, .bd-sidebar-primary, .bd-sidebar-secondary, .bd-header-article, .prev-next-area, footer"
 TRANSITIONS_ARE_OVER = """document.getAnimations().every(animation =>
     animation.playState !== 'running' || animation.timeline !== document.timeline)"""  # a scroll's always run
+LEGENDS = [f"book/chapters/{name}" for name in ("02_clevr", "03_movi_c", "07_beyond")]
+LEGEND_ITSELF = "document.querySelector('.variant-legend')"
+LEGEND = f"{LEGEND_ITSELF}.getBoundingClientRect()"
 DARK = "invert(0.93) hue-rotate(180deg)"
 
 
@@ -206,9 +209,34 @@ def test_on_paper_there_is_the_article_alone_and_it_is_light(screen: Screen, pag
         assert set(screen.ask(filters)) <= {"none"}
         folded = "[...document.querySelectorAll('article details.sd-dropdown :is(table, figure)')]"
         assert all(screen.ask(f"{folded}.map(part => part.checkVisibility())"))
+        frames = "[...document.querySelectorAll('article .pst-scrollable-table-container')]"
+        assert set(screen.ask(f"{frames}.map(frame => getComputedStyle(frame).overflow)")) <= {"visible"}
+        if screen.name.startswith("desktop"):
+            assert max(screen.ask(f"{frames}.map(frame => frame.scrollWidth - frame.clientWidth)"), default=0) <= 1
     finally:
         screen.emulate("screen")
     screen.wait(f"document.documentElement.dataset.theme === '{screen.scheme}'")
+
+
+@pytest.mark.parametrize("page", LEGENDS)
+def test_the_legend_stays_below_the_header_while_one_scrolls(screen: Screen, page: str) -> None:
+    screen.open(page)
+    lines = screen.ask(f"{LEGEND}.height") / screen.ask(f"parseFloat(getComputedStyle({LEGEND_ITSELF}).lineHeight)")
+    assert round(lines) <= (1 if screen.name.startswith("desktop") else 2)
+    assert screen.ask(f"{LEGEND}.top") > screen.height
+    after = screen.ask("[...document.querySelectorAll('.cell:has(.variant-legend) ~ section')].map(part => part.id)")
+    assert len(after) > 3
+    for part in after:
+        screen.driver.execute_script(
+            "document.getElementById(arguments[0]).scrollIntoView({behavior: 'instant'})", part
+        )
+        header = screen.ask("document.querySelector('.bd-header-article').getBoundingClientRect().bottom")
+        heading = screen.ask(f"document.querySelector('#{part} > h2').getBoundingClientRect().top")
+        assert header <= screen.ask(f"{LEGEND}.top") < header + 20
+        assert screen.ask(f"{LEGEND}.bottom") <= heading
+    screen.emulate("print")
+    assert screen.ask(f"getComputedStyle({LEGEND_ITSELF}.closest('.cell')).position") == "static"
+    screen.emulate("screen")
 
 
 def test_the_printer_gets_the_light_theme_and_the_reader_keeps_the_own(screen: Screen) -> None:

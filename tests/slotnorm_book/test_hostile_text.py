@@ -36,6 +36,8 @@ from slotnorm_book.experiments.recipes import recipe
 from slotnorm_book.experiments.recipes.recipe import PAPER_VARIANTS
 from slotnorm_book.experiments.results import Results
 from slotnorm_book.experiments.run_store import Run, RunStore
+from slotnorm_book.figures import style
+from slotnorm_book.figures.legend import render_legend
 from slotnorm_book.markup import render_html
 from tests.book.chapter import NOTEBOOKS, code_cells
 
@@ -46,6 +48,8 @@ PARSER = create_md_parser(  # with the extensions that jupyter-book turns on, bu
 )
 OURS = ("<br>", "<span id=", "</span>", "<strong class=", "</strong>", "<u>", "</u>")
 """HTML in the tables that the package writes itself."""
+MAKERS = ("render_board", "render_explorer", "render_legend", "summarize_verdicts", "describe_more_slots")
+"""Functions that make HTML or Markdown for chapters."""
 MARKUP = {"strong_open", "strong_close", "softbreak", "html_inline", "text", "myst_role"}
 
 
@@ -194,6 +198,13 @@ def test_the_board_shows_hostile_text_as_it_is() -> None:
     assert {link["title"] for link in page.find_all("a")} == {HOSTILE}
 
 
+def test_the_legend_shows_hostile_text_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(style, "known_names", lambda: (HOSTILE,))
+    page = BeautifulSoup(render_legend([HOSTILE], spatial=True), "html.parser")
+    assert {tag.name for tag in page.find_all()} == {"p", "span", "svg", "path"}
+    assert page.find("span").get_text().strip() == HOSTILE
+
+
 def test_the_explorer_shows_hostile_text_as_it_is() -> None:
     one = {"id": HOSTILE, "label": HOSTILE}
     values = {"sets": [one], "sources": [HOSTILE], "scenes": 1, "cards": []}
@@ -212,4 +223,10 @@ def test_no_chapter_writes_html_of_its_own(path) -> None:
                 (made,) = node.args
                 assert isinstance(made, ast.Call)
                 maker = made.func.attr if isinstance(made.func, ast.Attribute) else made.func.id
-                assert maker in ("render_board", "render_explorer", "summarize_verdicts", "describe_more_slots")
+                assert maker in (
+                    "render_board",
+                    "render_explorer",
+                    "render_legend",
+                    "summarize_verdicts",
+                    "describe_more_slots",
+                )

@@ -21,7 +21,11 @@ from torch import Tensor
 from torch.nn.functional import interpolate, layer_norm, normalize
 
 from slotnorm.data.splits import Split
-from slotnorm.metrics.segmentation import adjusted_rand_index, foreground_adjusted_rand_index
+from slotnorm.metrics.segmentation import (
+    adjusted_rand_index,
+    blind_foreground_adjusted_rand_index,
+    foreground_adjusted_rand_index,
+)
 from slotnorm_book.analyses.example_scenes import Examples
 from slotnorm_book.experiments.test_sets import TestSet, select
 from slotnorm_book.theory.em import normalize_directions
@@ -148,7 +152,7 @@ def add_em_segmentations(
 
     Args:
         shown: example scenes, all among the first scenes of the test set.
-        em: from :func:`segment_with_em`, rows of one component count and seed; the F-ARI that is shown.
+        em: from :func:`segment_with_em`, rows of one component count and seed; the scores that are shown.
         test, scenes, temperature: see :func:`segment_with_em`.
     """
     if not shown.names:
@@ -156,13 +160,13 @@ def add_em_segmentations(
     (count,), (seed,) = em["slots"].unique().tolist(), em["seed"].unique().tolist()
     split = select(test.source.open(), test.spec()).select(np.arange(scenes))
     places = [int(np.flatnonzero(split["scene_id"] == scene)[0]) for scene in shown.scene_ids]
-    segmentations, scores = dict(shown.segmentations), dict(shown.f_ari)
+    segmentations, scores, blind = dict(shown.segmentations), dict(shown.f_ari), dict(shown.blind_f_ari)
     for variant in (EM, EM_EQUAL):
         labels, _ = _segmentations(split, count, seed, temperature, variant)
         segmentations[variant] = labels[places]
-        own = em[em["variant"] == variant].set_index("scene_id")["f_ari"]
-        scores[variant] = own.loc[list(shown.scene_ids)].to_numpy()
-    return replace(shown, segmentations=segmentations, f_ari=scores)
+        own = em[em["variant"] == variant].set_index("scene_id").loc[list(shown.scene_ids)]
+        scores[variant], blind[variant] = own["f_ari"].to_numpy(), own["blind_f_ari"].to_numpy()
+    return replace(shown, segmentations=segmentations, f_ari=scores, blind_f_ari=blind)
 
 
 def choose_temperature(split: Split, *, scenes: int, num_components: int) -> float:
@@ -211,5 +215,6 @@ def _rows(split: Split, count: int, seed: int, temperature: float, variant: str)
             "objects": batch["num_objects"].numpy(),
             "f_ari": foreground_adjusted_rand_index(truth, labels).numpy(),
             "ari": adjusted_rand_index(truth, labels).numpy(),
+            "blind_f_ari": blind_foreground_adjusted_rand_index(truth, labels).numpy(),
         }
     )

@@ -34,6 +34,8 @@ class Examples:
         segmentations: by variant, at the resolution of the task's measures, shape (scenes, rows, columns).
         detections: by variant, :attr:`slotnorm.tasks.task.Measured.detections`: predicted and true objects, or nothing.
         f_ari: by variant and scene, from the record of the run.
+        blind_f_ari: likewise its control, the mean F-ARI of the segmentation on four other scenes; NaN where the run
+            has not been evaluated for it.
         missing: the setting that was not evaluated, if there are no scenes for this reason.
     """
 
@@ -45,6 +47,7 @@ class Examples:
     segmentations: Mapping[str, Int[Tensor, "scenes rows columns"]]
     detections: Mapping[str, tuple[Tensor, ...]]
     f_ari: Mapping[str, npt.NDArray[np.float64]]
+    blind_f_ari: Mapping[str, npt.NDArray[np.float64]]
     missing: str = ""
 
 
@@ -115,7 +118,7 @@ def decompose_examples(
     if results.scenes.empty or num_slots not in test.slots:
         nothing = torch.zeros(0, 3, 1, 1)
         missing = "" if num_slots in test.slots else f"not evaluated with {num_slots} slots"
-        return Examples((), (), nothing, nothing[:, 0].long(), {}, {}, {}, {}, missing)
+        return Examples((), (), nothing, nothing[:, 0].long(), {}, {}, {}, {}, {}, missing)
     task, spec = results.recipe.task, test.spec()
     iterations = iterations or test.iterations[0]
     scenes = results.scenes[results.scenes["test"] == test.label]
@@ -127,7 +130,8 @@ def decompose_examples(
     fields = tuple(dict.fromkeys((*task.evaluation_fields, "image", "segmentation")))
     (batch,) = split.select(places).batches(batch_size=len(places), fields=fields)
     noise = initial_noise(task, len(split), num_slots, spec.seed)[places]
-    found, labels, detections, scores = {}, {}, {}, {}
+    ids = tuple(chosen.values())
+    found, labels, detections, scores, blind = {}, {}, {}, {}, {}
     for run in results.runs:
         if run.spec.seed != seed or not run.has_weights:
             continue
@@ -137,7 +141,7 @@ def decompose_examples(
         found[variant] = model.decompose(tokens, iterations=iterations, slots=slots)
         measured = task.measure(model, batch, tokens, noise, iterations)
         labels[variant], detections[variant] = measured.segmentation, measured.detections
-        own = scenes[(scenes["variant"] == variant) & (scenes["seed"] == seed)].set_index("scene_id")["f_ari"]
-        scores[variant] = own.loc[list(chosen.values())].to_numpy()
-    ids = tuple(chosen.values())
-    return Examples(tuple(chosen), ids, batch["image"], batch["segmentation"], found, labels, detections, scores)
+        own = scenes[(scenes["variant"] == variant) & (scenes["seed"] == seed)].set_index("scene_id").loc[[*ids]]
+        scores[variant], blind[variant] = own["f_ari"].to_numpy(), own["blind_f_ari"].to_numpy(dtype=float)
+    pictures = batch["image"], batch["segmentation"]
+    return Examples(tuple(chosen), ids, *pictures, found, labels, detections, scores, blind)

@@ -113,8 +113,8 @@ def collect(recipe: Recipe, store: RunStore, missing: Missing = "report", execut
     Args:
         recipe: which runs, and which of their settings.
         store: where the runs are, and where new ones are recorded.
-        missing: ``"train"`` trains and evaluates what is missing, ``"report"`` leaves it out and lists it, and needs no
-            data: where they are not here, it finds the runs by what their records say.
+        missing: ``"train"`` trains and evaluates what is missing, ``"report"`` leaves it out and lists it. That needs
+            no data: where they are not here, runs are found by what their records say of them.
         execution: how runs are trained and evaluated.
 
     Raises:

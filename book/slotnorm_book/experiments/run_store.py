@@ -10,8 +10,8 @@
         model.safetensors    the weights; absent in stores that keep only the tables
     STORE/.running/NAME.checkpoint, NAME.lock, NAME.holder      a run that is not finished
 
-A store is a local folder, or any address that fsspec can read. Runs at such an address can only be read. What cannot
-be reached is an error that names it; only what is not found is absent.
+A store is a local folder, or any address that fsspec can read. Runs at such an address can only be read. A store
+that cannot be reached is an error that names it; a run is absent only if the store can be read and does not have it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = ["RunStore", "Run", "RunError", "BusyError"]
 RECORD = "record.json"
 RUNNING, OLD, NEW = ".running", ".old", ".new"
 LOOKS = 2
-"""How often both places of a run are looked at: while it is replaced, it goes from one to the other and back."""
+"""How often both places of a run are looked at. While a run is replaced, it moves from one to the other and back."""
 
 
 class RunStore:
@@ -51,7 +51,7 @@ class RunStore:
             ``s3://bucket/runs``, which is read only.
 
     Raises:
-        RunError: ``root`` is a file, nothing, the root of a file system, or an address that fsspec cannot read here.
+        RunError: ``root`` is a file, empty, the root of a file system, or an address that fsspec cannot read here.
 
     Example:
         >>> store = RunStore("memory://runs")

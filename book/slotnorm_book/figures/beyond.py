@@ -16,17 +16,30 @@ from slotnorm.normalization import scale_factor
 from slotnorm_book.analyses.blind_floors import read_floors
 from slotnorm_book.claims.beyond import gains_of_scaled_codes
 from slotnorm_book.experiments.recipes.recipe import Recipe
-from slotnorm_book.figures.score_curves import AXIS_LABELS, PANEL_HEIGHT, PANEL_WIDTH, draw_floor, draw_score_lines
-from slotnorm_book.figures.style import (
-    FLOOR_LINE,
-    PHONE_WIDTH,
-    Look,
-    add_variant_legend,
-    look_of,
-    placeholder_figure,
+from slotnorm_book.figures.score_curves import (
+    AXIS_LABELS,
+    PANEL_HEIGHT,
+    PANEL_WIDTH,
+    draw_floor,
+    draw_score_lines,
+    draw_training_curves,
 )
+from slotnorm_book.figures.style import PHONE_WIDTH, look_of, placeholder_figure
 
 MANY_TICKS = (5, 7, 11, 21, 32, 64, 128)
+
+
+def draw_training_of_scales(curves: pd.DataFrame) -> Figure:
+    """Draw the training curves of weighted sums, a line per scale.
+
+    Args:
+        curves: of the experiment ``scale``, see :func:`slotnorm_book.figures.score_curves.draw_training_curves`.
+    """
+    fig = draw_training_curves(curves)
+    if len(curves):
+        fig.set_figheight(fig.get_figheight() + 0.5)
+        _add_legend_of_scales(fig, curves)
+    return fig
 
 
 def draw_scales(
@@ -45,19 +58,17 @@ def draw_scales(
     tests = list(scenes["test"].unique())
     panels = len(tests) + 1
     fig, axes = plt.subplots(1, panels, figsize=(PANEL_WIDTH * panels, PANEL_HEIGHT + 0.7), sharey=True)
-    floors, floor = read_floors(recipe) if recipe else {}, False
+    floors = read_floors(recipe) if recipe else {}
     for ax, test in zip(axes, tests, strict=False):
         ax.axvline(train_slots, color="0.6", ls=":", zorder=0)
-        floor |= draw_floor(ax, floors, test, scenes["slots"])
+        draw_floor(ax, floors, test, scenes["slots"])
         draw_score_lines(ax, scenes[scenes["test"] == test], "slots", "f_ari")
         ax.set_title(test, fontsize=11)
     last = scenes[scenes["test"] == tests[-1]]
     _draw_over_scales(axes[-1], last, baseline[baseline["test"] == tests[-1]] if len(baseline) else baseline)
     axes[-1].set_title(f"{tests[-1]}, all slot counts", fontsize=11)
     axes[0].set_ylabel(AXIS_LABELS["f_ari"])
-    ordered = sorted(scenes["variant"].unique(), key=lambda name: scale_factor(name) or 0)
-    looks = [replace(look_of(name), label="C = N") if name == "weighted_sum" else look_of(name) for name in ordered]
-    _add_legend(fig, looks, floor)
+    _add_legend_of_scales(fig, scenes)
     return fig
 
 
@@ -85,18 +96,17 @@ def draw_many_slots(
     """
     if scenes.empty:
         return placeholder_figure("not run")
-    fig, axes = plt.subplots(1, len(measures), figsize=(PANEL_WIDTH * len(measures), PANEL_HEIGHT + 0.4))
-    floors, floor = read_floors(recipe) if recipe else {}, False
+    fig, axes = plt.subplots(1, len(measures), figsize=(PANEL_WIDTH * len(measures), PANEL_HEIGHT))
+    floors = read_floors(recipe) if recipe else {}
     for ax, measure in zip(axes, measures, strict=True):
         ax.axvline(train_slots, color="0.6", ls=":", zorder=0)
         if measure == "f_ari":
-            floor |= draw_floor(ax, floors, scenes["test"].iloc[-1], scenes["slots"])
+            draw_floor(ax, floors, scenes["test"].iloc[-1], scenes["slots"])
         draw_score_lines(ax, scenes, "slots", measure)
         ax.set(xscale="log", ylabel=AXIS_LABELS[measure])
         ticks = [tick for tick in MANY_TICKS if tick in set(scenes["slots"])]
         ax.set_xticks(ticks, [f"{tick}" for tick in ticks])
         ax.xaxis.set_minor_locator(NullLocator())
-    add_variant_legend(fig, list(scenes["variant"].unique()), floor=floor)
     return fig
 
 
@@ -105,7 +115,7 @@ def draw_iterations(scenes: pd.DataFrame, measures: Sequence[str], *, trained: i
     if scenes.empty:
         return placeholder_figure("not run")
     counts = sorted(scenes["slots"].unique())
-    size = (PHONE_WIDTH / 2 * len(counts), PANEL_HEIGHT * len(measures) + 0.6)
+    size = (PHONE_WIDTH / 2 * len(counts), PANEL_HEIGHT * len(measures))
     fig, axes = plt.subplots(len(measures), len(counts), figsize=size, sharey="row", squeeze=False)
     for row, measure in zip(axes, measures, strict=True):
         for ax, count in zip(row, counts, strict=True):
@@ -113,7 +123,6 @@ def draw_iterations(scenes: pd.DataFrame, measures: Sequence[str], *, trained: i
             draw_score_lines(ax, scenes[scenes["slots"] == count], "iterations", measure)
             ax.set_title(f"{count} slots", fontsize=11)
         row[0].set_ylabel(AXIS_LABELS[measure])
-    add_variant_legend(fig, list(scenes["variant"].unique()))
     return fig
 
 
@@ -128,14 +137,13 @@ def draw_mixture_weight_gains(table: pd.DataFrame) -> Figure:
     keys = ["variant", "seed", "slots", "scene_id"]
     without = table[table["strength"] == 0].set_index(keys)["f_ari"]
     strengths = sorted(set(table["strength"]) - {0})
-    fig, axes = plt.subplots(1, len(strengths), figsize=(PHONE_WIDTH, PANEL_HEIGHT + 0.6), sharey=True, squeeze=False)
+    fig, axes = plt.subplots(1, len(strengths), figsize=(PHONE_WIDTH, PANEL_HEIGHT), sharey=True, squeeze=False)
     for ax, strength in zip(axes[0], strengths, strict=True):
         rows = table[table["strength"] == strength].set_index(keys)["f_ari"]
         ax.axhline(0, color="0.6", lw=0.8, zorder=0)
         draw_score_lines(ax, (rows - without).reset_index(), "slots", "f_ari")
         ax.set_title(f"s = {strength:g}", fontsize=11)
     axes[0, 0].set_ylabel("F-ARI gained")
-    add_variant_legend(fig, list(table["variant"].unique()))
     return fig
 
 
@@ -164,15 +172,17 @@ def draw_code_length_gains(tables: Iterable[pd.DataFrame], *, train_slots: int) 
 
 def draw_models_and_em(table: pd.DataFrame) -> Figure:
     """Draw F-ARI and ARI of models over slots and of EM over components."""
-    fig, axes = plt.subplots(1, 2, figsize=(PHONE_WIDTH, PANEL_HEIGHT + 0.8))
+    fig, axes = plt.subplots(1, 2, figsize=(PHONE_WIDTH, PANEL_HEIGHT))
     for ax, measure in zip(axes, ("f_ari", "ari"), strict=True):
         draw_score_lines(ax, table, "slots", measure)
         ax.set(xlabel="slots or components", ylabel=AXIS_LABELS[measure])
-    add_variant_legend(fig, list(table["variant"].unique()))
     return fig
 
 
-def _add_legend(fig: Figure, looks: Sequence[Look], floor: bool) -> None:
+def _add_legend_of_scales(fig: Figure, table: pd.DataFrame) -> None:
+    """Add a legend of the scales of a table: the page's legend does not have them."""
+    ordered = sorted(table["variant"].unique(), key=lambda name: scale_factor(name) or 0)
+    looks = [replace(look_of(name), label="C = N") if name == "weighted_sum" else look_of(name) for name in ordered]
     handles = [Line2D([], [], color=look.color, marker=look.marker, label=look.label) for look in looks]
-    handles += [Line2D([], [], **FLOOR_LINE)] if floor else []
-    fig.legend(handles=handles, loc="outside upper center", ncols=min(5, len(handles)))
+    columns = min(5, len(handles)) if fig.get_figwidth() > PHONE_WIDTH else min(3, len(handles))
+    fig.legend(handles=handles, loc="outside upper center", ncols=columns)

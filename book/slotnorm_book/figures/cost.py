@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from slotnorm_book.analyses.benchmark_results import NOT_MEASURED
 from slotnorm_book.analyses.cost import NOT_RECORDED, compare_with_baseline
-from slotnorm_book.figures.style import OKABE_ITO, PHONE_WIDTH, add_variant_legend, look_of, placeholder_figure
+from slotnorm_book.figures.style import OKABE_ITO, PHONE_WIDTH, look_of, placeholder_figure
 
 
 def draw_relative_times(runs: pd.DataFrame) -> Figure:
@@ -25,7 +25,7 @@ def draw_relative_times(runs: pd.DataFrame) -> Figure:
     if known.empty:
         return placeholder_figure("no run of a baseline is recorded on the same device" if len(runs) else NOT_RECORDED)
     groups = [rows for _, rows in known.groupby("experiment", sort=False)]
-    fig, ax = plt.subplots(figsize=(PHONE_WIDTH, 0.55 * len(groups) + 1.5))
+    fig, ax = plt.subplots(figsize=(PHONE_WIDTH, 0.55 * len(groups) + 0.9))
     for place, rows in enumerate(groups):
         variants = list(rows["variant"].unique())
         for order, variant in enumerate(variants):
@@ -36,7 +36,6 @@ def draw_relative_times(runs: pd.DataFrame) -> Figure:
     ax.axvline(1, color="0.6", lw=0.8, zorder=0)
     ax.set(xlabel="time of a step, baseline on the same device = 1", ylim=(len(groups) - 0.4, -0.6))
     ax.set_yticks(range(len(groups)), [rows["experiment"].iloc[0] for rows in groups])
-    add_variant_legend(fig, [name for rows in groups for name in rows["variant"]])
     return fig
 
 

@@ -18,20 +18,8 @@ from PIL import Image
 
 from slotnorm_book.analyses.explorer_views import Frames, View
 from slotnorm_book.figures.explorer import color_roles, to_bytes
-from slotnorm_book.figures.style import look_of, sort_variants
+from slotnorm_book.figures.style import MARKS, look_of, sort_variants
 from slotnorm_book.markup import render_html
-
-MARKS = {
-    "o": "M-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 0z",
-    "s": "M-4-4h8v8h-8z",
-    "^": "M0-5L5 4h-10z",
-    "D": "M0-5.5L5.5 0L0 5.5L-5.5 0z",
-    "v": "M0 5L5-4h-10z",
-    "X": "M-4-4L4 4M4-4L-4 4",
-    "P": "M-5 0h10M0-5v10",
-    "p": "M0-5L4.8-1.5L2.9 4L-2.9 4L-4.8-1.5z",
-}
-"""Marker of matplotlib to an SVG path of the same shape around the origin."""
 
 
 def render_explorer(sets: Sequence[Frames]) -> str:

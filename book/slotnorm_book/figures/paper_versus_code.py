@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from slotnorm_book.figures.style import PHONE_WIDTH, add_variant_legend, look_of, placeholder_figure
+from slotnorm_book.figures.style import PHONE_WIDTH, look_of, placeholder_figure
 
 
 def draw_changes(pairs: pd.DataFrame) -> Figure:
@@ -19,7 +19,7 @@ def draw_changes(pairs: pd.DataFrame) -> Figure:
     if not len(pairs):
         return placeholder_figure("no run is recorded")
     groups = list(pairs.groupby(["detail", "slots"], sort=False))
-    fig, ax = plt.subplots(figsize=(PHONE_WIDTH, 0.32 * len(groups) + 1.4))
+    fig, ax = plt.subplots(figsize=(PHONE_WIDTH, 0.32 * len(groups) + 0.8))
     for place, (_, rows) in enumerate(groups):
         variants = list(rows["variant"].unique())
         for order, variant in enumerate(variants):
@@ -30,5 +30,4 @@ def draw_changes(pairs: pd.DataFrame) -> Figure:
     ax.axvline(0, color="0.6", lw=0.8, zorder=0)
     ax.set(xlabel="change of F-ARI", ylim=(len(groups) - 0.4, -0.6))
     ax.set_yticks(range(len(groups)), [f"{detail}, K = {slots}" for (detail, slots), _ in groups])
-    add_variant_legend(fig, list(pairs["variant"]))
     return fig

@@ -2,7 +2,7 @@
 
 Every run is a faint line, the median over the runs of a variant a strong one, and their range a band. Whiskers are 95 %
 bootstrap intervals of each variant's mean over seeds and scenes (:mod:`slotnorm_book.statistics.bootstrap`), computed
-separately at each setting.
+separately at each setting. The legend is the page's, :mod:`slotnorm_book.figures.legend`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from slotnorm_book.analyses.blind_floors import Floors, read_floors
 from slotnorm_book.experiments.recipes.recipe import Recipe
-from slotnorm_book.figures.style import FLOOR_LINE, PHONE_WIDTH, add_variant_legend, look_of, placeholder_figure
+from slotnorm_book.figures.style import FLOOR_LINE, PHONE_WIDTH, look_of, placeholder_figure
 from slotnorm_book.statistics.bootstrap import intervals
 from slotnorm_book.statistics.found_objects import with_found_objects
 
@@ -69,14 +69,14 @@ def draw_over_counts(
         return placeholder_figure("not run")
     tests = list(both["test"].unique())
     panels = len(tests) + (object_slots is not None)
-    size = (max(PANEL_WIDTH * panels, PHONE_WIDTH), PANEL_HEIGHT * len(measures) + 0.4)
+    size = (max(PANEL_WIDTH * panels, PHONE_WIDTH), PANEL_HEIGHT * len(measures))
     fig, axes = plt.subplots(len(measures), panels, figsize=size, squeeze=False, sharey="row")
-    floors, drawn = read_floors(recipe) if recipe else {}, False
+    floors = read_floors(recipe) if recipe else {}
     for row, measure in zip(axes, measures, strict=True):
         for ax, test in zip(row, tests, strict=False):
             ax.axvline(train_slots, color="0.6", ls=":", zorder=0)
             if measure == "f_ari":
-                drawn |= draw_floor(ax, floors, test, both["slots"])
+                draw_floor(ax, floors, test, both["slots"])
             _draw_dotted(ax, aside[aside["test"] == test], "slots", measure)
             draw_score_lines(ax, scenes[scenes["test"] == test], "slots", measure)
             ax.set_title(test, fontsize=11)
@@ -88,11 +88,10 @@ def draw_over_counts(
         row[0].set_ylabel(AXIS_LABELS.get(measure, measure))
         if ylim and measure in ylim:
             row[0].set_ylim(*ylim[measure])
-    add_variant_legend(fig, list(both["variant"].unique()), spatial=len(aside) > 0, floor=drawn)
     return fig
 
 
-def draw_floor(ax: Axes, floors: Floors, test: str, slots: pd.Series) -> bool:
+def draw_floor(ax: Axes, floors: Floors, test: str, slots: pd.Series) -> None:
     """Draw the blind floor of a test set over slots as a thin gray line beneath the curves.
 
     Args:
@@ -100,15 +99,11 @@ def draw_floor(ax: Axes, floors: Floors, test: str, slots: pd.Series) -> bool:
         floors: from :func:`slotnorm_book.analyses.blind_floors.read_floors`.
         test: label of the test set.
         slots: slot counts that the axes show; the line goes from the least to the most.
-
-    Returns:
-        Whether there is a floor to draw, which the legend then has to name.
     """
     of = floors.get(test, {})
     shown = [count for count in sorted(of) if slots.min() <= count <= slots.max()]
     if shown:
         ax.plot(shown, [of[count] for count in shown], **FLOOR_LINE)
-    return bool(shown)
 
 
 def draw_set_measures(sets: pd.DataFrame, measures: Mapping[str, str], *, train_slots: int, columns: int = 2) -> Figure:
@@ -123,13 +118,12 @@ def draw_set_measures(sets: pd.DataFrame, measures: Mapping[str, str], *, train_
     if sets.empty:
         return placeholder_figure("not run")
     rows = -(-len(measures) // columns)
-    size = (PHONE_WIDTH / 2 * columns, PANEL_HEIGHT * rows + 0.4)
+    size = (PHONE_WIDTH / 2 * columns, PANEL_HEIGHT * rows)
     fig, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for ax, (measure, label) in zip(axes.flat, measures.items(), strict=False):
         ax.axvline(train_slots, color="0.6", ls=":", zorder=0)
         draw_score_lines(ax, sets[sets["measure"] == measure], "slots", "value")
         ax.set(ylabel=label, ylim=(0, None))
-    add_variant_legend(fig, list(sets["variant"].unique()))
     return fig
 
 
@@ -196,7 +190,7 @@ def draw_training_curves(curves: pd.DataFrame) -> Figure:
     """
     if curves.empty:
         return placeholder_figure("not run")
-    fig, (left, right) = plt.subplots(1, 2, figsize=(PHONE_WIDTH, 3.2))
+    fig, (left, right) = plt.subplots(1, 2, figsize=(PHONE_WIDTH, 2.7))
     every = max(1, curves["step"].max() // 60)
     smooth = curves.assign(step=(curves["step"] - 1) // every * every + every)
     _draw_bare_lines(left, smooth, "loss")
@@ -209,7 +203,6 @@ def draw_training_curves(curves: pd.DataFrame) -> Figure:
     left.yaxis.set_major_formatter("{x:g}")
     left.yaxis.set_minor_formatter(NullFormatter())
     right.set(ylabel=f"{AXIS_LABELS[measure]} in training")
-    add_variant_legend(fig, list(curves["variant"].unique()))
     return fig
 
 

@@ -52,7 +52,7 @@ def draw_scenes_and_masks(
 
 
 def draw_decompositions(examples: Examples) -> Figure:
-    """Draw a row per scene: the input, every variant's segmentation and F-ARI, and its output below.
+    """Draw a row per scene: the input, every variant's segmentation, scored above it, and its output below.
 
     The output is the reconstruction, next to the truth (as in Fig. 2 and Table 6), or the predicted objects, next to
     the true ones. Features cannot be shown: for models of features (as in Table 7) there is no second line, and the
@@ -64,7 +64,7 @@ def draw_decompositions(examples: Examples) -> Figure:
     lines, first = (1, 2) if draw_output is None else (2, 1)
     columns = max(4, first + len(examples.segmentations))
     side = max(PHONE_WIDTH / columns, 0.9)
-    size = (columns * side, (side + 0.25) * len(examples.names) * lines)
+    size = (columns * side, (side * lines + 0.25 * lines + 0.15) * len(examples.names))
     fig, axes = plt.subplots(len(examples.names) * lines, columns, figsize=size, squeeze=False)
     for ax in axes.flat:
         ax.set_axis_off()
@@ -77,9 +77,8 @@ def draw_decompositions(examples: Examples) -> Figure:
             draw_output(axes[2 * row + 1, 0], None, row)
         for column, (variant, labels) in enumerate(examples.segmentations.items(), start=first):
             title = fill(look_of(variant).label, 13) + "\n" if row == 0 else ""
-            score = round(examples.f_ari[variant][row], 2) + 0.0  # no -0.00
             colors = color_labels(labels[row], background=False)
-            _draw_picture(axes[lines * row, column], colors, f"{title}{score:.2f}")
+            _draw_picture(axes[lines * row, column], colors, title + describe_scores(examples, variant, row))
             if draw_output is not None:
                 draw_output(axes[2 * row + 1, column], variant, row)
     return fig
@@ -98,7 +97,7 @@ def draw_growth(growth: Mapping[int, Examples], name: str = "median") -> Figure:
     first = next(iter(whole.values()))
     scene, columns = first.names.index(name), 1 + len(first.segmentations)
     side = PHONE_WIDTH / max(columns, 4)
-    size = (columns * side, (side + 0.35) * len(whole))
+    size = (columns * side, (side + 0.85) * len(whole))
     fig, axes = plt.subplots(len(whole), columns, figsize=size, squeeze=False)
     beside = [(to_rgb(first.image)[scene], "scene"), (color_labels(first.truth, background=True)[scene], "truth")]
     for ax in axes[2:, 0]:
@@ -107,14 +106,13 @@ def draw_growth(growth: Mapping[int, Examples], name: str = "median") -> Figure:
         _draw_picture(ax, picture, title)
     for row, (count, examples) in zip(axes, whole.items(), strict=True):
         for ax, (variant, labels) in zip(row[1:], examples.segmentations.items(), strict=True):
-            score = round(examples.f_ari[variant][scene], 2) + 0.0  # no -0.00
-            title = f"{look_of(variant).label}\n{count} slots: {score:.2f}"
+            title = f"{look_of(variant).label}\n{count} slots\n{describe_scores(examples, variant, scene)}"
             _draw_picture(ax, color_labels(labels[scene], background=False), title)
     return fig
 
 
 def draw_scenes_in_columns(examples: Examples) -> Figure:
-    """Draw a column per scene: the input, the truth, and every variant's segmentation with its F-ARI above."""
+    """Draw a column per scene: the input, the truth, and every variant's segmentation, scored above it."""
     if not examples.segmentations:
         return placeholder_figure(examples.missing or "no model of this experiment is in the store")
     lines, scenes = 2 + len(examples.segmentations), len(examples.names)
@@ -122,19 +120,39 @@ def draw_scenes_in_columns(examples: Examples) -> Figure:
     fig, axes = plt.subplots(
         lines,
         scenes,
-        figsize=(side * scenes + 0.9, (side + 0.2) * lines),
+        figsize=(side * scenes + 0.9, (side + 0.35) * lines),
         squeeze=False,
         subplot_kw={"frame_on": False},
     )
     pictures = [to_rgb(examples.image), color_labels(examples.truth, background=True)]
     pictures += [color_labels(labels, background=False) for labels in examples.segmentations.values()]
+    variants = [None, None, *examples.segmentations]
+    for row, variant, shown in zip(axes, variants, pictures, strict=True):
+        for place, (ax, picture) in enumerate(zip(row, shown, strict=True)):
+            _draw_picture(ax, picture, describe_scores(examples, variant, place) if variant else "")
     names = ["scene", "truth", *(look_of(variant).label for variant in examples.segmentations)]
-    scores = [None, None, *(examples.f_ari[variant] for variant in examples.segmentations)]
-    for row, name, shown, score in zip(axes, names, pictures, scores, strict=True):
-        for ax, picture, place in zip(row, shown, range(scenes), strict=True):
-            _draw_picture(ax, picture, "" if score is None else f"{round(score[place], 2) + 0.0:.2f}")  # no -0.00
+    for row, name in zip(axes, names, strict=True):
         row[0].set_ylabel(fill(name, 9), fontsize=9)
     return fig
+
+
+def describe_scores(examples: Examples, variant: str, scene: int) -> str:
+    """Write the F-ARI of a segmentation and, in a line below, its control on other scenes.
+
+    Args:
+        examples: the scenes.
+        variant: whose segmentation.
+        scene: position of the scene.
+
+    Returns:
+        Such as ``"F-ARI 0.62\\nblind 0.21"``; with a dash where there is no control.
+    """
+    own, blind = (scores[variant][scene] for scores in (examples.f_ari, examples.blind_f_ari))
+    return f"F-ARI {_round(own)}\nblind {'–' if np.isnan(blind) else _round(blind)}"
+
+
+def _round(score: float) -> str:
+    return f"{round(float(score), 2) + 0.0:.2f}"  # no -0.00
 
 
 def _choose_output(examples: Examples) -> Callable[[Axes, str | None, int], None] | None:

@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from slotnorm_book.figures.score_curves import AXIS_LABELS, PANEL_WIDTH, draw_score_lines
-from slotnorm_book.figures.style import PHONE_WIDTH, add_variant_legend, placeholder_figure
+from slotnorm_book.figures.style import PHONE_WIDTH, placeholder_figure
 
-_HEIGHT = 3.1
+_HEIGHT = 2.7
 _ALL_SLOTS: dict[str, Any] = {"color": "0.4", "lw": 0.8, "zorder": 0}
 
 
@@ -40,8 +40,7 @@ def draw_slots_in_use(trainings: Mapping[str, Training]) -> Figure:
     Args:
         trainings: title of a panel to what it shows; those without scenes stay empty and say so.
     """
-    found = [training.scenes for training in trainings.values() if len(training.scenes)]
-    if not found:
+    if not any(len(training.scenes) for training in trainings.values()):
         return placeholder_figure("not run")
     size = (max(PANEL_WIDTH * len(trainings), PHONE_WIDTH), _HEIGHT)
     fig, axes = plt.subplots(1, len(trainings), figsize=size, squeeze=False, sharex=True, sharey=True)
@@ -54,7 +53,6 @@ def draw_slots_in_use(trainings: Mapping[str, Training]) -> Figure:
         draw_score_lines(ax, training.scenes, "slots", "slots_in_use")
         _draw_diagonal(ax, training.scenes["slots"])
     axes[0][0].set_ylabel(AXIS_LABELS["slots_in_use"])
-    add_variant_legend(fig, list(pd.concat(found)["variant"].unique()))
     return fig
 
 

@@ -9,7 +9,6 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from slotnorm.normalization import known_names, scale_factor
 from slotnorm_book.variants import EM, EM_EQUAL
@@ -26,6 +25,19 @@ OKABE_ITO = {
 }
 PHONE_WIDTH = 5.4
 """Width of a figure in inches at which 10-point text is still readable on a phone."""
+
+MARKS = {
+    "o": "M-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 0z",
+    "s": "M-4-4h8v8h-8z",
+    "^": "M0-5L5 4h-10z",
+    "D": "M0-5.5L5.5 0L0 5.5L-5.5 0z",
+    "v": "M0 5L5-4h-10z",
+    "X": "M-4-4L4 4M4-4L-4 4",
+    "P": "M-5 0h10M0-5v10",
+    "p": "M0-5L4.8-1.5L2.9 4L-2.9 4L-4.8-1.5z",
+    "*": "M0-5L1.2-1.6L4.8-1.5L1.9 0.6L2.9 4L0 2L-2.9 4L-1.9 0.6L-4.8-1.5L-1.2-1.6z",
+}
+"""Marker of matplotlib to an SVG path of the same shape around the origin."""
 
 FLOOR_LINE: dict[str, Any] = {"color": "0.55", "lw": 0.8, "zorder": 0, "label": "blind floor"}
 """How the F-ARI of the best segmentation that never sees a picture is drawn."""
@@ -105,22 +117,3 @@ def placeholder_figure(text: str) -> Figure:
     fig = plt.figure(figsize=(PHONE_WIDTH, 1.2))
     fig.text(0.5, 0.5, text, ha="center", va="center", color="0.3")
     return fig
-
-
-def add_variant_legend(fig: Figure, variants: Iterable[str], *, spatial: bool = False, floor: bool = False) -> None:
-    """Add a legend of these variants above the panels.
-
-    Args:
-        fig: the figure.
-        variants: their names, in any order.
-        spatial: whether to add an entry for the dotted lines of spatial runs.
-        floor: whether to add an entry for the thin line of the blind floor.
-    """
-    looks = [look_of(name) for name in sort_variants(variants)]
-    handles = [Line2D([], [], color=look.color, marker=look.marker, label=look.label) for look in looks]
-    if spatial:
-        handles.append(Line2D([], [], color="0.3", ls=":", lw=1.4, label="spatial run"))
-    if floor:
-        handles.append(Line2D([], [], **FLOOR_LINE))
-    columns = min(5, len(handles)) if fig.get_figwidth() > PHONE_WIDTH else min(3, len(handles))
-    fig.legend(handles=handles, loc="outside upper center", ncols=columns)

@@ -30,7 +30,7 @@ __all__ = [
 
 
 ROUNDING = 32
-"""How many times the rounding of one decomposition a singular value has to exceed to count as one."""
+"""A singular value counts as nonzero if it is more than so many times the rounding error of one decomposition."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,7 @@ def affine_subspace(point: Float[Tensor, " dim"], span: Float[Tensor, "dim vecto
         span: any vectors that span its directions, in columns, shape (D, M).
 
     Returns:
-        Its unique form. The numerical rank, and whether the offset is zero, have 32 times the tolerance of
+        Its unique form. The numerical rank, and whether the offset is zero, are decided with 32 times the tolerance of
         ``numpy.linalg.matrix_rank``, since ``span`` and ``point`` are often products that were rounded before.
 
     Example:

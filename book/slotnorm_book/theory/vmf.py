@@ -3,7 +3,7 @@ r"""Von Mises-Fisher distributions and mixtures on the unit sphere: densities an
 A von Mises-Fisher distribution has density :math:`f(x \mid \theta, \tau) = \exp(\theta^\top x / \tau) / Z(d, \tau)`
 with respect to the surface measure of the sphere in :math:`\mathbb{R}^d`. The temperature :math:`\tau` is the inverse
 of the concentration :math:`\kappa` of the directional-statistics literature; as in Section 3 all components share one
-and it is not estimated.
+temperature, which is not estimated.
 
 Shape letters: N points, K components, D dimension of the ambient space.
 """

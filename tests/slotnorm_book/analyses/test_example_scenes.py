@@ -89,10 +89,13 @@ def test_iterations_are_told_apart_and_em_stands_beside_the_models(trained: dict
         for variant, scores in shown.f_ari.items():
             own = table[(table["variant"] == variant) & (table["iterations"] == iterations)].set_index("scene_id")
             np.testing.assert_array_equal(scores, own.loc[list(shown.scene_ids), "f_ari"])
+            np.testing.assert_array_equal(shown.blind_f_ari[variant], own.loc[list(shown.scene_ids), "blind_f_ari"])
     em = segment_with_em(test, scenes=test.scenes, counts=[max(test.slots)], seeds=[0], temperature=0.1)
     beside = add_em_segmentations(last, em, test, scenes=test.scenes, temperature=0.1)
     assert [*beside.segmentations] == [*last.segmentations, EM, EM_EQUAL]
     assert beside.segmentations[EM].shape == beside.truth.shape
+    rows = em[em["variant"] == EM].set_index("scene_id").loc[[*beside.scene_ids]]
+    np.testing.assert_array_equal(beside.blind_f_ari[EM], rows["blind_f_ari"])
     titles = [ax.get_title() for ax in clevr.draw_decompositions(beside).axes]
     assert sum(title.startswith("EM") for title in titles) == 2
 
@@ -100,7 +103,7 @@ def test_iterations_are_told_apart_and_em_stands_beside_the_models(trained: dict
 def test_without_runs_there_is_a_note(tmp_path: Path) -> None:
     results = collect(recipe("properties", "smoke"), RunStore(str(tmp_path)))
     shown = decompose_examples(results, results.recipe.tests[-1], 7)
-    assert shown == Examples((), (), shown.image, shown.truth, {}, {}, {}, {})
+    assert shown == Examples((), (), shown.image, shown.truth, {}, {}, {}, {}, {})
     assert add_em_segmentations(shown, pd.DataFrame(), results.recipe.tests[-1], scenes=3, temperature=0.1) is shown
     for draw in (clevr.draw_decompositions, clevr.draw_scenes_in_columns):
         assert [text.get_text() for text in draw(shown).texts] == ["no model of this experiment is in the store"]
@@ -153,8 +156,24 @@ def test_the_same_scenes_are_decomposed_at_several_counts(trained: dict[str, Res
     fig = clevr.draw_scenes_in_columns(drawn)
     titles = [ax.get_title() for ax in fig.axes]
     assert len(titles) == 2 * (2 + len(drawn.segmentations))
-    scores = [score for each in drawn.f_ari.values() for score in each]
-    assert titles[4:] == [f"{round(score, 2) + 0.0:.2f}" for score in scores]
+    table = results.scenes[
+        (results.scenes["slots"] == max(counts)) & (results.scenes["iterations"] == test.iterations[0])
+    ]
+    first = table[(table["variant"] == next(iter(drawn.f_ari))) & (table["seed"] == 0)].set_index("scene_id")
+    for title, scene in zip(titles[4:6], drawn.scene_ids, strict=True):
+        own, blind = first.loc[scene, ["f_ari", "blind_f_ari"]]
+        assert title == f"F-ARI {round(own, 2) + 0.0:.2f}\nblind {round(blind, 2) + 0.0:.2f}"
+
+
+@pytest.mark.parametrize(
+    ("f_ari", "blind", "text"),
+    [(0.625, 0.21, "F-ARI 0.62\nblind 0.21"), (-0.001, float("nan"), "F-ARI 0.00\nblind –")],
+)
+def test_f_ari_stands_above_its_control(f_ari: float, blind: float, text: str) -> None:
+    image = torch.zeros(2, 3, 1, 1)
+    scores = {"a": np.array([9.0, f_ari])}, {"a": np.array([9.0, blind])}
+    shown = Examples(("one", "two"), (0, 1), image, image[:, 0].long(), {}, {}, {}, *scores)
+    assert clevr.describe_scores(shown, "a", 1) == text
 
 
 def test_growth_without_a_model_says_so() -> None:

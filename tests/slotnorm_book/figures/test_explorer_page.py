@@ -13,15 +13,13 @@ import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
 
-from slotnorm.normalization import NORMALIZATIONS, RIVALS
 from slotnorm_book.analyses.explorer_views import FURTHER, SPARE, explorer_frames
 from slotnorm_book.experiments.data_sources import Source
 from slotnorm_book.experiments.results import collect
 from slotnorm_book.experiments.run_store import RunStore
 from slotnorm_book.figures import style
 from slotnorm_book.figures.explorer import color_roles, draw_middle_scene, make_role_palette, to_bytes
-from slotnorm_book.figures.explorer_page import MARKS, lighten_for_dark, make_set_data, render_explorer
-from slotnorm_book.figures.style import look_of
+from slotnorm_book.figures.explorer_page import lighten_for_dark, make_set_data, render_explorer
 from tests.helpers import tiny
 
 
@@ -111,12 +109,6 @@ def test_only_the_background_is_gray_and_objects_differ():
     assert (spread[[0, *range(SPARE, SPARE + FURTHER)]] == 0).all()
     few = colors[[0, *range(1, 11), *range(FURTHER, FURTHER + 20)]]
     assert len(np.unique(few, axis=0)) == len(few)
-
-
-def test_the_marker_of_every_normalization_has_a_shape(monkeypatch):
-    monkeypatch.setattr(style, "known_names", lambda: [*NORMALIZATIONS, "added"])
-    names = [*NORMALIZATIONS, *RIVALS, "added", "weighted_sum@0.25", "weighted_sum@4"]
-    assert {look_of(name).marker for name in names} <= set(MARKS)
 
 
 HOSTILE = """</script><script>alert("1")</script> <b>&amp; 'x' `y`|$z$ [w]"""
