@@ -97,7 +97,7 @@ def draw_growth(growth: Mapping[int, Examples], name: str = "median") -> Figure:
     first = next(iter(whole.values()))
     scene, columns = first.names.index(name), 1 + len(first.segmentations)
     side = PHONE_WIDTH / max(columns, 4)
-    size = (columns * side, (side + 0.85) * len(whole))
+    size = (columns * side + 0.2, (side + 0.4) * len(whole) + 0.2)
     fig, axes = plt.subplots(len(whole), columns, figsize=size, squeeze=False)
     beside = [(to_rgb(first.image)[scene], "scene"), (color_labels(first.truth, background=True)[scene], "truth")]
     for ax in axes[2:, 0]:
@@ -106,8 +106,10 @@ def draw_growth(growth: Mapping[int, Examples], name: str = "median") -> Figure:
         _draw_picture(ax, picture, title)
     for row, (count, examples) in zip(axes, whole.items(), strict=True):
         for ax, (variant, labels) in zip(row[1:], examples.segmentations.items(), strict=True):
-            title = f"{look_of(variant).label}\n{count} slots\n{describe_scores(examples, variant, scene)}"
-            _draw_picture(ax, color_labels(labels[scene], background=False), title)
+            name = f"{look_of(variant).label}\n" if examples is first else ""
+            scores = describe_scores(examples, variant, scene)
+            _draw_picture(ax, color_labels(labels[scene], background=False), name + scores)
+        row[1].set_ylabel(f"{count} slots", fontsize=9)
     return fig
 
 

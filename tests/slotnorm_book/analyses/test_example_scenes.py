@@ -151,6 +151,7 @@ def test_the_same_scenes_are_decomposed_at_several_counts(trained: dict[str, Res
     assert all(labels.max() < min(counts) for labels in few.segmentations.values())
     fig = clevr.draw_growth(dict(zip(counts, (few, most), strict=True)))
     assert len([ax for ax in fig.axes if ax.axison]) == 2 * (1 + len(few.segmentations))
+    assert [ax.get_ylabel() for ax in fig.axes if ax.get_ylabel()] == [f"{count} slots" for count in counts]
     drawn = decompose_examples(results, test, max(counts), random=2)
     assert drawn.names == ("1", "2")
     fig = clevr.draw_scenes_in_columns(drawn)
