@@ -74,9 +74,9 @@
     label(painting, `Reconstruction by ${name} with ${slots()} slots`);
     one("b", card).textContent = written(score);
     one(".explorer-bar i", card).style.width = `${100 * Math.max(0, score)}%`;
-    const average = written(set.average[variant][column]);
-    const overlap = written(scene.mbo[variant][column]);
-    one(".explorer-more", card).innerText = `all scenes: ${average}\nmBO ${overlap}\n${used} of ${slots()} in use`;
+    const [blind, average, overlap] = [scene.blind, set.average, scene.mbo].map((each) => written(each[variant][column]));
+    const lines = [`blind ${blind}`, `all scenes: ${average}`, `mBO ${overlap}`, `${used} of ${slots()} in use`];
+    one(".explorer-more", card).innerText = lines.join("\n");
   };
 
   const showSlots = () => {

@@ -58,15 +58,24 @@ class Explorer(Screen):
         return self.ask(chosen.format("set")), int(self.ask(chosen.format("scene"))), int(shown)
 
     def scores(self) -> dict[str, str]:
-        cards = self.driver.find_elements(By.CSS_SELECTOR, ".explorer-card:not([hidden])")
-        return {card.get_attribute("data-variant"): card.find_element(By.TAG_NAME, "b").text for card in cards}
+        """F-ARI of every variant by its name, and its control by ``blind`` and its name."""
+        found = {}
+        for card in self.driver.find_elements(By.CSS_SELECTOR, ".explorer-card:not([hidden])"):
+            variant = card.get_attribute("data-variant")
+            found[variant] = card.find_element(By.TAG_NAME, "b").text
+            first = card.find_element(By.CLASS_NAME, "explorer-more").text.splitlines()[0]
+            found[f"blind {variant}"] = first.removeprefix("blind ")
+        return found
 
     def expected(self) -> dict[str, str]:
         """The scores of what the controls show, from the page's data."""
         name, scene, slots = self.state()
         data = next(each for each in self.sets if each["id"] == name)
-        scores = data["scenes"][scene - 1]["fAri"]
-        return {v: f"{round(scores[v][data['slots'].index(slots)], 2) + 0.0:.2f}" for v in data["variants"]}
+        place, shown = data["slots"].index(slots), data["scenes"][scene - 1]
+        by_name = {
+            prefix + v: shown[key][v] for key, prefix in (("fAri", ""), ("blind", "blind ")) for v in data["variants"]
+        }
+        return {name: f"{round(scores[place], 2) + 0.0:.2f}" for name, scores in by_name.items()}
 
     def tap(self, x: float, y: float) -> None:
         point = [{"x": x, "y": y}]

@@ -47,6 +47,7 @@ class View:
             features, which cannot be shown.
         f_ari, mbo: F-ARI and mean best overlap of the segmentation, shape (counts, scenes).
         recorded: the same F-ARI from the run's record.
+        blind: its control from the record: the mean F-ARI of the segmentation on four other scenes of the test set.
         average: mean F-ARI over all scenes of the test set, from the record, one per slot count.
     """
 
@@ -55,6 +56,7 @@ class View:
     f_ari: Float[Tensor, "counts scenes"]
     mbo: Float[Tensor, "counts scenes"]
     recorded: npt.NDArray[np.float64]
+    blind: npt.NDArray[np.float64]
     average: npt.NDArray[np.float64]
 
 
@@ -212,12 +214,14 @@ def _view(run: Run, batch: Batch, noise: Mapping[int, Tensor], iterations: int, 
             labels.append(result.segment(truth.shape[-1]))
         scores.append(foreground_adjusted_rand_index(truth, labels[-1]))
         overlaps.append(mean_best_overlap(truth, labels[-1]))
-    table = rows.pivot(index="slots", columns="scene_id", values="f_ari").loc[list(noise)]
+    tables = rows.pivot(index="slots", columns="scene_id", values=["f_ari", "blind_f_ari"]).loc[list(noise)]
+    shown = batch["scene_id"].tolist()
     return View(
         segmentation=torch.stack(labels),
         painting=torch.stack(paintings) if paintings else None,
         f_ari=torch.stack(scores),
         mbo=torch.stack(overlaps),
-        recorded=table[batch["scene_id"].tolist()].to_numpy(),
-        average=table.mean(axis=1).to_numpy(),
+        recorded=tables["f_ari"][shown].to_numpy(),
+        blind=tables["blind_f_ari"][shown].to_numpy(),
+        average=tables["f_ari"].mean(axis=1).to_numpy(),
     )

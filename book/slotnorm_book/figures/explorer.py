@@ -66,7 +66,7 @@ def draw_middle_scene(sets: list[Frames], columns: int = 4) -> Figure:
     after = range(frames.start, len(frames.slots))
     places = [after[i] for i in np.unique(np.linspace(0, len(after) - 1, columns).round().astype(int))]
     rows, side = max(2, len(frames.views)), PHONE_WIDTH / (len(places) + 1)
-    size = (PHONE_WIDTH, (side + 0.22) * rows + 0.2)
+    size = (PHONE_WIDTH, (side + 0.36) * rows + 0.2)
     fig, axes = plt.subplots(rows, len(places) + 1, figsize=size, squeeze=False, subplot_kw={"frame_on": False})
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
@@ -76,11 +76,10 @@ def draw_middle_scene(sets: list[Frames], columns: int = 4) -> Figure:
         line = axes[row]
         line[1].set_ylabel(look_of(variant).label, fontsize=9)
         for ax, place in zip(line[1:], places, strict=True):
-            score = round(view.f_ari[place, scene].item(), 2) + 0.0  # no -0.00
+            own, blind = (round(float(each[place, scene]), 2) + 0.0 for each in (view.f_ari, view.blind))  # no -0.00
             heading = f"{frames.slots[place]} slots\n" if row == 0 else ""
-            _draw_picture(
-                ax, color_roles(view.segmentation[place, scene], frames.truth[scene]), f"{heading}{score:.2f}"
-            )
+            colors = color_roles(view.segmentation[place, scene], frames.truth[scene])
+            _draw_picture(ax, colors, f"{heading}{own:.2f}\nblind {blind:.2f}")
     return fig
 
 

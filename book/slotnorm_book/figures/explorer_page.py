@@ -76,6 +76,7 @@ def _make_scene_data(frames: Frames, scene: int) -> dict[str, Any]:
         "segmentation": encode_picture(_make_sheet(frames, draw_segmentation)),
         "painting": encode_picture(_make_sheet(frames, draw_painting)) if painted else None,
         "fAri": {variant: _round_scores(view.f_ari[:, scene].numpy()) for variant, view in frames.views.items()},
+        "blind": {variant: _round_scores(view.blind[:, scene]) for variant, view in frames.views.items()},
         "mbo": {variant: _round_scores(view.mbo[:, scene].numpy()) for variant, view in frames.views.items()},
         "used": {
             variant: [len(labels[scene].unique()) for labels in view.segmentation]

@@ -71,6 +71,14 @@ def test_overlaps_agree_with_the_records(results):
     assert np.mean(same) >= 0.75
 
 
+def test_the_control_is_that_of_the_records(results):
+    shown = explorer_frames(results, scenes=4)
+    rows = results.scenes[results.scenes["test"] == "all"].set_index(["variant", "slots", "scene_id"])["blind_f_ari"]
+    for variant, view in shown.views.items():
+        for place, slots in enumerate(shown.slots):
+            assert view.blind[place].tolist() == [rows.loc[(variant, slots, scene)] for scene in shown.scene_ids]
+
+
 def test_a_test_set_without_a_floor_has_none(results):
     assert explorer_frames(results, scenes=2).floor == {}
 
@@ -173,14 +181,19 @@ def test_the_text_of_a_record_is_no_markdown(results):
 def test_without_the_slots_of_the_training_the_nearest_are_told(slots, told):
     average = np.full(len(slots), 0.5)
     view = View(
-        torch.zeros(len(slots), 1, 4, 4, dtype=torch.long), None, *torch.zeros(2, len(slots), 1), average, average
+        torch.zeros(len(slots), 1, 4, 4, dtype=torch.long),
+        None,
+        *torch.zeros(2, len(slots), 1),
+        average,
+        average[:, None],
+        average,
     )
     test = TestSet("all", Source("synth", "test", 4, 1), 1, None, slots, (1,))
     picture = torch.zeros(1, 3, 4, 4)
     shown = Frames("tiny", test, 2, (0,), (1,), picture, picture[:, 0].long(), {"weighted_mean": view})
     assert describe_more_slots([shown]).startswith(f"- all, {told}")
     titles = [ax.get_title() for ax in draw_middle_scene([shown]).axes]
-    assert [title for title in titles if "slots" in title] == [f"{count} slots\n0.00" for count in slots]
+    assert [title for title in titles if "slots" in title] == [f"{count} slots\n0.00\nblind 0.50" for count in slots]
     plt.close("all")
 
 

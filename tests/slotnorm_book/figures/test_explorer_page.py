@@ -48,6 +48,7 @@ def test_a_sheet_has_slot_counts_across_and_variants_down(shown):
                 assert np.array_equal(sheet[part], colors)
                 assert np.array_equal(paintings[part], to_bytes(view.painting[column, scene]))
                 assert entry["fAri"][variant][column] == round(view.f_ari[column, scene].item(), 3)
+                assert entry["blind"][variant][column] == round(float(view.blind[column, scene]), 3)
                 assert entry["mbo"][variant][column] == round(view.mbo[column, scene].item(), 3)
                 assert entry["used"][variant][column] == len(np.unique(view.segmentation[column, scene]))
         assert np.array_equal(picture(entry["picture"]), to_bytes(shown.image[scene]))
