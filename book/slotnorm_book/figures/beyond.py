@@ -24,7 +24,8 @@ from slotnorm_book.figures.score_curves import (
     draw_score_lines,
     draw_training_curves,
 )
-from slotnorm_book.figures.style import PHONE_WIDTH, look_of, placeholder_figure
+from slotnorm_book.figures.style import PHONE_WIDTH, Look, look_of, placeholder_figure
+from slotnorm_book.variants import EM, EM_EQUAL
 
 MANY_TICKS = (5, 7, 11, 21, 32, 64, 128)
 
@@ -172,17 +173,22 @@ def draw_code_length_gains(tables: Iterable[pd.DataFrame], *, train_slots: int) 
 
 def draw_models_and_em(table: pd.DataFrame) -> Figure:
     """Draw F-ARI and ARI of models over slots and of EM over components."""
-    fig, axes = plt.subplots(1, 2, figsize=(PHONE_WIDTH, PANEL_HEIGHT))
+    fig, axes = plt.subplots(1, 2, figsize=(PHONE_WIDTH, PANEL_HEIGHT + 0.3))
     for ax, measure in zip(axes, ("f_ari", "ari"), strict=True):
         draw_score_lines(ax, table, "slots", measure)
         ax.set(xlabel="slots or components", ylabel=AXIS_LABELS[measure])
+    _add_legend(fig, [look_of(name) for name in (EM, EM_EQUAL)])
     return fig
 
 
 def _add_legend_of_scales(fig: Figure, table: pd.DataFrame) -> None:
-    """Add a legend of the scales of a table: the page's legend does not have them."""
     ordered = sorted(table["variant"].unique(), key=lambda name: scale_factor(name) or 0)
     looks = [replace(look_of(name), label="C = N") if name == "weighted_sum" else look_of(name) for name in ordered]
+    _add_legend(fig, looks)
+
+
+def _add_legend(fig: Figure, looks: Sequence[Look]) -> None:
+    """Add a legend of what this figure alone draws: the page's legend has the variants."""
     handles = [Line2D([], [], color=look.color, marker=look.marker, label=look.label) for look in looks]
     columns = min(5, len(handles)) if fig.get_figwidth() > PHONE_WIDTH else min(3, len(handles))
     fig.legend(handles=handles, loc="outside upper center", ncols=columns)
