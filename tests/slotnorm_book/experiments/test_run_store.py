@@ -160,7 +160,7 @@ def test_a_record_of_version_1_is_read_and_the_next_one_has_a_checksum(store, wa
 def test_the_committed_records_can_all_be_read():
     committed = RunStore(RECORDS)
     assert committed.damaged() == []
-    assert len(list(committed)) == len(list(RECORDS.iterdir()))
+    assert len(list(committed)) == len([path for path in RECORDS.iterdir() if path.name[0] != "."])  # but for locks
 
 
 @pytest.mark.parametrize("name", ["eval.parquet", "curve.parquet", WEIGHTS])
