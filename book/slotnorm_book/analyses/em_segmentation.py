@@ -87,13 +87,13 @@ def fit_scenes(
     log_weights_BK = points.new_full(directions.shape[:2], -math.log(directions.shape[1]))
     before_B = points.new_full((len(points),), -math.inf)
     active_B = torch.arange(len(points))
-    for iteration in range(ITERATIONS + 1):
+    for _ in range(ITERATIONS + 1):
         joint_BNK = points @ directions.mT / temperature + log_weights_BK[:, None]
         gamma_BNK = joint_BNK.softmax(2)
         result_BNK[active_B] = gamma_BNK
         likelihood_B = joint_BNK.logsumexp(2).mean(1)
         going_B = likelihood_B - before_B > TOLERANCE
-        if iteration == ITERATIONS or not going_B.any():
+        if not going_B.any():
             break
         points, directions, gamma_BNK = points[going_B], directions[going_B], gamma_BNK[going_B]
         active_B, before_B, log_weights_BK = active_B[going_B], likelihood_B[going_B], log_weights_BK[going_B]

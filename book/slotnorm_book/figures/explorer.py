@@ -76,10 +76,10 @@ def draw_middle_scene(sets: list[Frames], columns: int = 4) -> Figure:
         line = axes[row]
         line[1].set_ylabel(look_of(variant).label, fontsize=9)
         for ax, place in zip(line[1:], places, strict=True):
-            own, blind = (round(float(each[place, scene]), 2) + 0.0 for each in (view.f_ari, view.blind))  # no -0.00
+            own, blind = (float(each[place, scene]) for each in (view.f_ari, view.blind))
             heading = f"{frames.slots[place]} slots\n" if row == 0 else ""
             colors = color_roles(view.segmentation[place, scene], frames.truth[scene])
-            _draw_picture(ax, colors, f"{heading}{own:.2f}\nblind {blind:.2f}")
+            _draw_picture(ax, colors, f"{heading}{own:z.2f}\nblind {blind:z.2f}")
     return fig
 
 

@@ -150,11 +150,7 @@ def describe_scores(examples: Examples, variant: str, scene: int) -> str:
         Such as ``"F-ARI 0.62\\nblind 0.21"``; with a dash where there is no control.
     """
     own, blind = (scores[variant][scene] for scores in (examples.f_ari, examples.blind_f_ari))
-    return f"F-ARI {_round(own)}\nblind {'–' if np.isnan(blind) else _round(blind)}"
-
-
-def _round(score: float) -> str:
-    return f"{round(float(score), 2) + 0.0:.2f}"  # no -0.00
+    return f"F-ARI {own:z.2f}\nblind {'–' if np.isnan(blind) else format(blind, 'z.2f')}"
 
 
 def _choose_output(examples: Examples) -> Callable[[Axes, str | None, int], None] | None:
