@@ -74,8 +74,9 @@
     label(painting, `Reconstruction by ${name} with ${slots()} slots`);
     one("b", card).textContent = written(score);
     one(".explorer-bar i", card).style.width = `${100 * Math.max(0, score)}%`;
-    const [blind, average, overlap] = [scene.blind, set.average, scene.mbo].map((each) => written(each[variant][column]));
-    const lines = [`blind ${blind}`, `all scenes: ${average}`, `mBO ${overlap}`, `${used} of ${slots()} in use`];
+    const told = (scores) => written(scores[variant][column]);
+    const mean = `all scenes: ${told(set.average)}, blind ${told(set.averageBlind)}`;
+    const lines = [`blind ${told(scene.blind)}`, mean, `mBO ${told(scene.mbo)}`, `${used} of ${slots()} in use`];
     one(".explorer-more", card).innerText = lines.join("\n");
   };
 

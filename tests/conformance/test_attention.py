@@ -87,18 +87,14 @@ import torch
 from slotnorm import SlotAttention
 
 torch.set_num_threads(1)
-module = SlotAttention(16, 8, num_slots=7, normalization="weighted_sum").eval()
+module = SlotAttention(16, 8, num_slots=7, iterations=1, normalization="weighted_sum").eval()
 compiled = torch.compile(module, fullgraph=True)
 inputs = torch.randn(4, 20, 16)
 with torch.no_grad():
-    for batch, arguments in ((4, {}), (4, {"num_slots": 11}), (4, {"num_slots": 21}), (3, {"num_slots": 21})):
-        outputs = []
-        for function in (compiled, module):
-            torch.manual_seed(0)
-            outputs.append(function(inputs[:batch], **arguments)[0])
-        assert outputs[0].shape[:2] == (batch, arguments.get("num_slots", 7))
-        assert outputs[0].isfinite().all()
-        print(*outputs[0].shape)
+    for batch, num_slots in ((4, 7), (3, 11), (2, 21)):
+        slots, _ = compiled(inputs[:batch], num_slots=num_slots)
+        assert slots.isfinite().all()
+        print(*slots.shape)
 """
 
 
@@ -106,4 +102,4 @@ with torch.no_grad():
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
 def test_inductor_compiles_it_for_other_numbers_of_slots_and_batches():
     run = subprocess.run([sys.executable, "-c", INDUCTOR], capture_output=True, text=True, check=False)
-    assert run.stdout.splitlines() == ["4 7 8", "4 11 8", "4 21 8", "3 21 8"], run.stderr
+    assert run.stdout.splitlines() == ["4 7 8", "3 11 8", "2 21 8"], run.stderr

@@ -48,7 +48,7 @@ class View:
         f_ari, mbo: F-ARI and mean best overlap of the segmentation, shape (counts, scenes).
         recorded: the same F-ARI from the run's record.
         blind: its control from the record: the mean F-ARI of the segmentation on four other scenes of the test set.
-        average: mean F-ARI over all scenes of the test set, from the record, one per slot count.
+        average, average_blind: means of the two over all scenes of the test set, one per slot count.
     """
 
     segmentation: Int[Tensor, "counts scenes height width"]
@@ -58,6 +58,7 @@ class View:
     recorded: npt.NDArray[np.float64]
     blind: npt.NDArray[np.float64]
     average: npt.NDArray[np.float64]
+    average_blind: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -224,4 +225,5 @@ def _view(run: Run, batch: Batch, noise: Mapping[int, Tensor], iterations: int, 
         recorded=tables["f_ari"][shown].to_numpy(),
         blind=tables["blind_f_ari"][shown].to_numpy(),
         average=tables["f_ari"].mean(axis=1).to_numpy(),
+        average_blind=tables["blind_f_ari"].mean(axis=1).to_numpy(),
     )

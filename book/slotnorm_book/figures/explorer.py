@@ -89,7 +89,7 @@ def _draw_picture(ax: Axes, picture: npt.NDArray[np.uint8], title: str) -> None:
 
 
 def describe_more_slots(sets: Sequence[Frames]) -> str:
-    """Return a Markdown list of each variant's mean F-ARI with the slots in training and with the most slots.
+    """Return a Markdown list of each variant's mean F-ARI and its control, with the training's slots and with the most.
 
     Args:
         sets: a data set per entry, see :func:`slotnorm_book.analyses.explorer_views.explorer_frames`; if there are
@@ -101,8 +101,8 @@ def describe_more_slots(sets: Sequence[Frames]) -> str:
         first, last = each.start, len(each.slots) - 1
         means = []
         for name, view in each.views.items():
-            few, many = view.average[[first, last]]
-            means.append(f"{escape_markdown(look_of(name).label)} {few:.2f} → {many:.2f}")
+            few, many = (f"{view.average[k]:z.2f} (blind {view.average_blind[k]:z.2f})" for k in (first, last))
+            means.append(f"{escape_markdown(look_of(name).label)} {few} → {many}")
         trained = "" if each.slots[first] == each.train_slots else f" (trained with {each.train_slots})"
         counts = f"{each.slots[first]} → {each.slots[last]} slots{trained}"
         entries.append(f"- {escape_markdown(each.test.label)}, {counts}: {', '.join(means)}")

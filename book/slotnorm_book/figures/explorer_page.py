@@ -53,6 +53,7 @@ def make_set_data(frames: Frames) -> dict[str, Any]:
         "train": frames.train_slots,
         "variants": list(frames.views),
         "average": {variant: _round_scores(view.average) for variant, view in frames.views.items()},
+        "averageBlind": {variant: _round_scores(view.average_blind) for variant, view in frames.views.items()},
         "floor": _round_scores([frames.floor[count] for count in frames.slots]) if whole else None,
         "scenes": [_make_scene_data(frames, scene) for scene in range(len(frames.scene_ids))],
     }

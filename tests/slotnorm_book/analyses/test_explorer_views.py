@@ -1,5 +1,6 @@
 """The explorer's scenes and what models make of them: chosen by rule, equal to the records, numbered by role."""
 
+import re
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -107,8 +108,9 @@ def test_the_average_is_over_all_scenes(results):
     shown = explorer_frames(results, scenes=2)
     rows = results.scenes[results.scenes["test"] == "all"]
     for variant, view in shown.views.items():
-        means = rows[rows["variant"] == variant].groupby("slots")["f_ari"].mean()
-        assert view.average.tolist() == pytest.approx(means.tolist())
+        means = rows[rows["variant"] == variant].groupby("slots")[["f_ari", "blind_f_ari"]].mean()
+        assert view.average.tolist() == pytest.approx(means["f_ari"].tolist())
+        assert view.average_blind.tolist() == pytest.approx(means["blind_f_ari"].tolist())
 
 
 def test_nothing_is_shown_until_every_variant_has_a_model(results):
@@ -161,11 +163,14 @@ def test_the_answer_has_each_variant_at_the_slots_of_the_training_and_at_the_mos
     rows = results.scenes[
         (results.scenes["test"] == "all") & (results.scenes["variant"] == results.recipe.variants[-1])
     ]
-    expected = rows.groupby("slots")["f_ari"].mean()[[2, 3]].tolist()
+    means = rows.groupby("slots")[["f_ari", "blind_f_ari"]].mean()
+    expected = means.loc[[2, 3]].to_numpy().flatten().tolist()
     text = describe_more_slots([explorer_frames(results, scenes=3)])
     assert text.startswith("- all, 2 → 3 slots: ")
-    told = text.split(f"{VARIANT_LABELS[results.recipe.variants[-1]]} ")[1].split(" → ")
-    assert [float(number) for number in told] == pytest.approx(expected, abs=0.0051)  # two digits
+    told = text.split(f"{VARIANT_LABELS[results.recipe.variants[-1]]} ")[1]
+    assert re.fullmatch(r"\S+ \(blind \S+\) → \S+ \(blind \S+\)", told)
+    numbers = [float(number) for number in re.findall(r"-?\d\.\d\d", told)]
+    assert numbers == pytest.approx(expected, abs=0.0051)  # two digits
     assert describe_more_slots([]) == "- no set can be shown yet"
 
 
@@ -186,6 +191,7 @@ def test_without_the_slots_of_the_training_the_nearest_are_told(slots, told):
         *torch.zeros(2, len(slots), 1),
         average,
         average[:, None],
+        average,
         average,
     )
     test = TestSet("all", Source("synth", "test", 4, 1), 1, None, slots, (1,))
