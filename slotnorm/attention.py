@@ -34,7 +34,7 @@ class SlotAttention(nn.Module):
         normalization: a name that :func:`~slotnorm.normalization.make_normalization` knows, or a module of your own.
         eps: added to the variance in the three layer normalizations; the TensorFlow reference has 1e-3.
         bias: whether the maps to queries, keys and values have biases; the paper's have none.
-        initial_slots: ``"gaussian"``, the paper's, with one learned mean and deviation; ``"learned"``, a parameter for
+        initial_slots: ``"gaussian"``, the authors', with one learned mean and deviation; ``"learned"``, a parameter for
             each of the K slots, so that a call with another K needs ``slots``.
 
     Raises:
