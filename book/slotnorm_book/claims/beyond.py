@@ -20,7 +20,7 @@ from slotnorm_book.claims.comparisons import (
 from slotnorm_book.claims.criteria import SPREAD, no_noticeable_loss, noticeable_loss, positive
 from slotnorm_book.claims.evidence import make_panel
 from slotnorm_book.statistics.bootstrap import RESAMPLES
-from slotnorm_book.statistics.found_objects import with_found_objects
+from slotnorm_book.statistics.found_objects import LEAST_FOUND, found_by_run, with_found_objects
 from slotnorm_book.statistics.spatial_runs import flag_spatial_runs, without_spatial
 from slotnorm_book.variants import (
     BASELINE,
@@ -42,11 +42,22 @@ TRAIN_SLOTS = 7
 
 
 def compare_scales(table: pd.DataFrame) -> Quantities:
-    """Estimate the lead of every other C over C = N, averaged over 5 to 21 slots."""
+    """Estimate the lead over C = N of every other C whose models find objects, averaged over 5 to 21 slots.
+
+    Raises:
+        MissingEvidenceError: there is no run with another C, or none has the control.
+        UndecidableError: models of no other C find objects.
+    """
     panel = _panel(table, "slots").restrict(5, 21)
     others = [name for name in panel.bootstrap.variants if name != WEIGHTED_SUM]
     if not others:
         raise MissingEvidenceError("no run with another C")
+    found = found_by_run(table, TRAIN_SLOTS).groupby("variant")["found_objects"].mean()[others]
+    if found.isna().all():
+        raise MissingEvidenceError("no run with another C has been evaluated for blind_f_ari")
+    others = list(found.index[found >= LEAST_FOUND])
+    if not others:
+        raise UndecidableError(f"models of no other C find objects ({LEAST_FOUND:g} asked)")
     return {"best_gain": [panel.lead(name, WEIGHTED_SUM) for name in others]}
 
 
@@ -57,7 +68,7 @@ B1 = Hypothesis(
     criteria=(
         Criterion(
             statistic="best_gain",
-            meaning="F-ARI of the best other C less that of C = N, mean over 5 to 21 slots",
+            meaning="F-ARI of the best other C that finds objects less that of C = N, mean over 5 to 21 slots",
             side="at least",
             bound=0.0,
             reason="a direction and no size: the interval must leave out zero; widened for picking the best",

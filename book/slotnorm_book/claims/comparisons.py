@@ -252,6 +252,15 @@ class Panel:
         """Estimate how much more one variant gains than another; where both lose, how much less it loses."""
         return self.estimate(lambda left, right: self._change(left - right), more, less, possible=self._changes(2))
 
+    def flatter(self, less: str, more: str) -> Comparison:
+        """Estimate how much smaller the change over the settings is for one variant than for another, up or down."""
+        return self.estimate(
+            lambda first, second: np.abs(self._change(second)) - np.abs(self._change(first)),
+            less,
+            more,
+            possible=self._changes(1),
+        )
+
     @property
     def _chosen_settings(self) -> list[int]:
         return [self.settings[place] for place in self.chosen]

@@ -158,7 +158,7 @@ def compare_losses_of_few(findings: Findings) -> Quantities:
 R22 = ResultClaim(
     id="R22",
     locus="Fig. 5a-b",
-    statement="Trained on MOVi-C6 with 7 slots, baseline and layer norm lose much F-ARI with excess slots",
+    statement="Trained on MOVi-C6 with 7 slots, baseline and layer norm lose noticeable F-ARI with excess slots",
     criteria=(
         noticeable_loss("baseline_loss", "F-ARI the baseline loses from 7 to 21 slots (fitted line) on each test set"),
         noticeable_loss("layer_norm_loss", "F-ARI layer norm loses"),
@@ -194,12 +194,12 @@ R23 = ResultClaim(
 
 
 def compare_ari_of_few(findings: Findings) -> Quantities:
-    """Estimate how much less ARI is lost over 5 to 21 slots than as (10, 11), and leads over the baseline."""
+    """Estimate how much less ARI changes over 5 to 21 slots than as (10, 11), and leads over the baseline."""
     both = [findings.over_slots((FEW, FULL), "ari", test).restrict(5, 21) for test in TESTS]
     panels = [findings.over_slots(FEW, "ari", test).restrict(5, 21) for test in TESTS]
     return {
-        "less_lost": [
-            panel.extra_growth(f"{FEW}/{variant}", f"{FULL}/{variant}") for panel in both for variant in VARIANTS
+        "less_change": [
+            panel.flatter(f"{FEW}/{variant}", f"{FULL}/{variant}") for panel in both for variant in VARIANTS
         ],
         "lead_over_baseline": [panel.lead(variant, BASELINE) for panel in panels for variant in VARIANTS[1:]],
     }
@@ -212,8 +212,9 @@ R24 = ResultClaim(
     "variant is clearly ahead of the baseline",
     criteria=(
         positive(
-            "less_lost",
-            "ARI lost from 5 to 21 slots (fitted line), as (10, 11) less as (6, 7), for each variant and test set",
+            "less_change",
+            "size of the change of ARI from 5 to 21 slots (fitted line), as (10, 11) less as (6, 7), for each variant "
+            "and test set",
         ),
         presumed_negative("lead_over_baseline", "mean ARI over slot counts of each variant less the baseline's"),
     ),

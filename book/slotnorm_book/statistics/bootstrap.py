@@ -9,8 +9,10 @@ With three to five seeds a plain bootstrap is too narrow: resampling R runs has 
 ignores how uncertain an estimate of their spread is. Deviations of resampled seed weights are therefore stretched
 by sqrt(R / (R - 1)) t / z, with Student's and the normal quantile at 95 %, the degrees of freedom after Welch and
 Satterthwaite. This is the expanded percentile interval of Hesterberg, *What Teachers Should Know About the Bootstrap*
-(2015), Sec. 5. It covers at about its level when runs scatter normally; three runs still cannot show a rare failure,
-and a single run has no interval at all. Noise of single runs on single scenes counts among runs and among scenes, which
+(2015), Sec. 5. Few runs have few distinct resamples, whose extremes say nothing of levels above 95 %; there, and for
+p-values, the distance of the value from the 95 % end is scaled by the quantiles of the same t. Intervals cover at about
+their level when runs scatter normally; three runs still cannot show a rare failure, and a single run has no interval at
+all. Noise of single runs on single scenes counts among runs and among scenes, which
 makes intervals somewhat too wide. Frames of one MOVi clip are drawn as if they were scenes of their own.
 
 Shape letters: R runs, S scenes, K settings (slot counts, or object counts), B resamples.
@@ -68,27 +70,54 @@ class Estimate:
         run_variances: what one run of each variant adds to the variance of the estimate; NaN for a single run, empty
             where the runs are not resampled.
         scene_variance: what the choice of scenes adds.
+        degrees: of freedom of the spread over runs; infinite where the runs are not resampled.
     """
 
     value: float
     replicates: Float[np.ndarray, " resamples"]
     run_variances: tuple[float, ...] = ()
     scene_variance: float = 0.0
+    degrees: float = np.inf
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
-        """Return the percentile interval, widened to contain the value; an unknown replicate counts on both sides."""
+        """Return the percentile interval, widened to contain the value; an unknown replicate counts on both sides.
+
+        Over runs, the ends for any level but 95 % are those for 95 %, moved from or to the value as Student's t says.
+        """
         if not np.isfinite(self.value):
             return -np.inf, np.inf
+        if np.isinf(self.degrees):
+            return self._percentiles(level)
+        low, high = self._percentiles(LEVEL)
+        scale = self._quantile(level) / self._quantile(LEVEL)
+        return self.value - scale * (self.value - low), self.value + scale * (high - self.value)
+
+    def tail(self, side: Side, bound: float) -> float:
+        """Return the one-sided p-value of the hypothesis that the bound does not hold; unknown replicates support it.
+
+        It is the share of resamples for which the bound does not hold. Over runs, it is that of Student's t whose 95 %
+        end lies where that of the interval does.
+        """
+        if np.isinf(self.degrees):
+            held = self.replicates <= bound if side == "at most" else self.replicates >= bound
+            return float((1 + (~held).sum()) / (1 + len(held)))
+        low, high = self.interval()
+        gap, room = (
+            (self.value - bound, self.value - low) if side == "at least" else (bound - self.value, high - self.value)
+        )
+        if room == 0 or not np.isfinite(room):
+            return float(room > 0 or gap < 0)
+        return float(stats.t.sf(gap / room * self._quantile(LEVEL), self.degrees))
+
+    def _quantile(self, level: float) -> float:
+        return float(stats.t.ppf((1 + level) / 2, self.degrees))
+
+    def _percentiles(self, level: float) -> tuple[float, float]:
         tail = (1 - level) / 2
         unknown = np.isnan(self.replicates)
         low = np.quantile(np.where(unknown, -np.inf, self.replicates), tail, method="nearest")
         high = np.quantile(np.where(unknown, np.inf, self.replicates), 1 - tail, method="nearest")
         return min(float(low), self.value), max(float(high), self.value)
-
-    def tail(self, side: Side, bound: float) -> float:
-        """Return the one-sided p-value of the hypothesis that the bound does not hold; NaN replicates support it."""
-        held = self.replicates <= bound if side == "at most" else self.replicates >= bound
-        return float((1 + (~held).sum()) / (1 + len(held)))
 
 
 class Bootstrap:
@@ -139,7 +168,7 @@ class Bootstrap:
         weights = [_stretched(self._seeds[name], degrees) for name in variants]
         means = [np.einsum("br,brk->bk", weight, values[1:]) for weight, values in zip(weights, runs, strict=True)]
         single = tuple(float(variance) * len(values) for variance, values in zip(variances, plain, strict=True))
-        return Estimate(value, statistic(*means), single, over_scenes)
+        return Estimate(value, statistic(*means), single, over_scenes, degrees)
 
 
 def intervals(

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slotnorm_book.claims.beyond import compare_code_lengths, gains_of_scaled_codes
+from slotnorm_book.claims.beyond import compare_code_lengths, compare_scales, gains_of_scaled_codes
 from slotnorm_book.claims.claim import Verdict
 from slotnorm_book.claims.comparisons import MissingEvidenceError, UndecidableError
 from slotnorm_book.claims.evidence import Evidence
@@ -87,7 +87,7 @@ def world(sign: int) -> dict[str, pd.DataFrame]:
         return 0.5 + level * (1 if sign > 0 or row["variant"] == EM_EQUAL else -1)
 
     return {
-        "B1": table(scales, variant=SCALES, slots=PAPER_SLOT_COUNTS),
+        "B1": table(scales, variant=SCALES, slots=PAPER_SLOT_COUNTS).assign(blind_f_ari=0.1),
         "B2": table(given, variant=VARIANTS, slots=WEIGHTED_SLOTS, strength=STRENGTHS),
         "B3": table(slots, variant=VARIANTS, slots=MANY_SLOTS),
         "B4": table(iterations, variant=VARIANTS, slots=ITERATED_SLOTS, iterations=ITERATIONS),
@@ -185,6 +185,17 @@ def test_a_hypothesis_about_a_variant_that_finds_nothing_is_not_answered() -> No
     assert "lead" in verdicts["B5"].measurements
     answered = judge(world(1), models_that_find(0.0, "layer_norm"))
     assert [one.outcome for one in answered[:2]] == ["reproduced", "reproduced"]
+
+
+def test_a_scale_whose_models_find_nothing_is_not_the_best() -> None:
+    rows = world(1)["B1"]
+    blind = rows["variant"].map({"weighted_sum@4": 1.0}).mul(rows["f_ari"]).fillna(0.1)
+    (lead,) = compare_scales(rows.assign(blind_f_ari=blind))["best_gain"]
+    assert lead.variants == ("weighted_sum@0.0625", "weighted_sum")
+    with pytest.raises(UndecidableError, match="no other C find objects"):
+        compare_scales(rows.assign(blind_f_ari=rows["f_ari"]))
+    with pytest.raises(MissingEvidenceError, match="blind_f_ari"):
+        compare_scales(rows.drop(columns="blind_f_ari"))
 
 
 def test_models_without_the_control_leave_every_hypothesis_open() -> None:

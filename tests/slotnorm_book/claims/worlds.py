@@ -103,7 +103,9 @@ def _ari(sign: int, table: pd.DataFrame, data: str, training: str, variant: str)
         lead = {"weighted_sum": 0.1, "batch_norm": 0.1 + 0.1 * sign if training == "6-7" else 0.0}
     elif (data, training) == ("movi-c", "6-7"):
         lead = {"weighted_mean": 0.1 * sign}
-    falls = 0.1 * sign * (data == "movi-c" and training != "6-7")
+    falls = 0.0
+    if data == "movi-c":
+        falls = 0.2 * (sign < 0) if training == "6-7" else 0.1 * sign
     return np.asarray(lead.get(variant, 0.0) - falls * (table["slots"] - 13) / 12)
 
 
@@ -112,7 +114,8 @@ def _loss(sign: int, table: pd.DataFrame, data: str, training: str, variant: str
     place, objects = (table["slots"] - 13) / 12, table["objects"] - 6
     if data == "clevr":
         rate = {"weighted_mean": 0.03, "batch_norm": 0.01}.get(variant, 0.02)
-        return np.asarray(excess + sign * (rate * objects + (0.1 if training == "6-7" else 0.05) * place))
+        steep = (training == "6-7") == (sign > 0)
+        return np.asarray(excess + sign * (rate * objects + (0.1 if steep else 0.05) * place))
     return np.asarray(excess - 0.1 * sign * place)
 
 

@@ -144,6 +144,25 @@ def test_more_certainty_is_wider_and_resampling_repeats() -> None:
     assert Bootstrap(scores).estimate(first, "a").interval(0.9) == narrow
 
 
+def test_levels_beyond_the_resamples_follow_students_t() -> None:
+    """Three runs have ten distinct resamples; their extremes would miss the strict level twenty times too often."""
+    rng, strict = np.random.default_rng(0), 1 - 0.05 / 20
+    found = [Bootstrap({"a": rng.normal(size=(3, 1, 1))}, 300, seed).estimate(first, "a") for seed in range(1500)]
+    missed = sum(estimate.interval(strict)[0] > 0 for estimate in found)
+    assert missed <= 8  # of 1,500, 1.9 expected: the chance of nine or more is below 0.001
+    surprising = sum(estimate.tail("at least", 0.0) <= 0.005 for estimate in found)
+    assert surprising <= 18  # 7.5 expected
+    for estimate in found[:20]:
+        assert (estimate.tail("at least", estimate.interval()[0])) == pytest.approx(0.025)
+        assert (estimate.tail("at most", estimate.interval(0.9)[1])) == pytest.approx(0.05)
+
+
+def test_a_p_value_without_spread_is_certain() -> None:
+    estimate = Bootstrap({"a": np.full((3, 4, 1), 0.5)}, resamples=20).estimate(first, "a")
+    assert [estimate.tail("at least", bound) for bound in (0.25, 0.75)] == pytest.approx([0, 1])
+    assert [estimate.tail("at most", bound) for bound in (0.25, 0.75)] == pytest.approx([1, 0])
+
+
 def _coverage(draw: Callable[[np.random.Generator, int], np.ndarray], runs: int, repeats: int = 400) -> float:
     """How often the interval of a difference holds the truth, 0.05."""
     rng, hits = np.random.default_rng(0), 0
