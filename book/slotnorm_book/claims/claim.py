@@ -205,6 +205,7 @@ class Verdict:
         measurements: by statistic; empty where the claim was not run, without those that cannot be decided.
         undecidable: by statistic, why a comparison cannot be decided.
         scale: of the runs.
+        measures: of the scores that were compared.
         missing: which evidence is missing, where the claim was not run.
         p_value: of the comparison that is least sure to hold.
         false_discovery_rate: the smallest rate at which this claim and all surer ones count as reproduced.
@@ -214,6 +215,7 @@ class Verdict:
     outcome: Outcome
     measurements: Mapping[str, Measurement] = field(default_factory=dict)
     scale: str = ""
+    measures: frozenset[str] = frozenset()
     missing: str = ""
     undecidable: Mapping[str, str] = field(default_factory=dict)
     p_value: float = 1.0

@@ -49,17 +49,18 @@ def count_outcomes(verdicts: Iterable[Verdict]) -> dict[Outcome, int]:
     return {outcome: found.count(outcome) for outcome in OUTCOMES}
 
 
-def list_changed_verdicts(verdicts: Iterable[Verdict], beside: Mapping[str, Verdict]) -> str:
-    """List, as text, the claims whose outcome changes when all runs are used, spatial ones included.
+def list_changed_verdicts(verdicts: Iterable[Verdict], others: Mapping[str, Verdict], how: str) -> str:
+    """List, as text, the claims whose outcome changes when they are judged otherwise.
 
     Args:
-        verdicts: without spatial runs.
-        beside: with them, by claim.
+        verdicts: on result claims.
+        others: verdicts on the same claims, by claim; some may be absent.
+        how: what is judged otherwise, such as ``"in found objects"``.
     """
     names = [
-        f"{verdict.claim.id} ({verdict.outcome}, with them {beside[verdict.claim.id].outcome})"
+        f"{verdict.claim.id} ({verdict.outcome}, {how} {others[verdict.claim.id].outcome})"
         for verdict in verdicts
-        if verdict.claim.id in beside and beside[verdict.claim.id].outcome != verdict.outcome
+        if verdict.claim.id in others and others[verdict.claim.id].outcome != verdict.outcome
     ]
     return ", ".join(names) or "none"
 

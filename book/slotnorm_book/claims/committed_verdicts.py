@@ -7,6 +7,7 @@ that are computed anew: whoever adds a record or changes a rule commits the new 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from slotnorm.atomic_files import write_whole
 from slotnorm_book.checkout import ROOT, VERDICTS, CheckoutError, read_shown_parameters
 from slotnorm_book.claims.claim import Verdict
 from slotnorm_book.claims.evidence import Evidence
-from slotnorm_book.claims.judge import judge, judge_all
+from slotnorm_book.claims.judge import judge_all, judge_otherwise
 from slotnorm_book.claims.ledger import CLAIMED_EXPERIMENTS
 from slotnorm_book.experiments.recipes import recipe
 from slotnorm_book.experiments.results import collect
@@ -36,22 +37,22 @@ def judge_committed_records() -> dict[str, object]:
     store = RunStore(ROOT / shown["store"])
     results = {name: collect(recipe(name, shown["scale"]), store) for name in CLAIMED_EXPERIMENTS}
     evidence = {name: Evidence.of(found) for name, found in results.items()}
-    beside = {verdict.claim.id: verdict for verdict in judge(evidence, spatial_runs=True)}
+    beside = judge_otherwise(evidence)
     return {
         "scale": shown["scale"],
         "records": {name: sorted(run.spec.name for run in found.runs) for name, found in results.items()},
         "verdicts": {
-            verdict.claim.id: _to_json(verdict, beside.get(verdict.claim.id))
+            verdict.claim.id: _to_json(verdict, {how: others.get(verdict.claim.id) for how, others in beside.items()})
             for verdict in judge_all(evidence, SEED, TRIALS)
         },
     }
 
 
-def _to_json(verdict: Verdict, beside: Verdict | None) -> dict[str, object]:
+def _to_json(verdict: Verdict, beside: Mapping[str, Verdict | None]) -> dict[str, object]:
     """Return a verdict as JSON; of a mechanism claim the outcome alone, since its measurements are rounding errors."""
     if verdict.outcome == "not run" and verdict.claim.kind == "result":
         return {"outcome": verdict.outcome, "missing": verdict.missing}
-    if beside is None:
+    if verdict.claim.kind == "mechanism":
         return {"outcome": verdict.outcome}
     criteria = {}
     for criterion in verdict.claim.criteria:
@@ -64,7 +65,7 @@ def _to_json(verdict: Verdict, beside: Verdict | None) -> dict[str, object]:
         criteria[criterion.statistic] = one
     return {
         "outcome": verdict.outcome,
-        "with spatial runs": beside.outcome,
+        **{how: other.outcome for how, other in beside.items() if other is not None},
         "false discovery rate": _rounded(verdict.false_discovery_rate),
         "criteria": criteria,
     }

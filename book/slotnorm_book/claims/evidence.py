@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -77,6 +78,7 @@ class Findings:
         resamples: of the bootstrap.
         spatial_runs: whether to use spatial runs too; they are counted either way.
         controls: whether measures about finding objects need the control.
+        instead: measure to the one that panels over slots or objects have in its place.
     """
 
     def __init__(
@@ -86,12 +88,17 @@ class Findings:
         *,
         spatial_runs: bool = False,
         controls: bool = True,
+        instead: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self._all_runs, self._resamples, self._controls = evidence, resamples, controls
+        self._all_runs, self._resamples, self._controls, self._instead = evidence, resamples, controls, instead
         self._evidence = (
             dict(evidence) if spatial_runs else {name: one.without_spatial() for name, one in evidence.items()}
         )
-        self._all = self if spatial_runs else Findings(evidence, resamples, spatial_runs=True, controls=controls)
+        self._all = (
+            self
+            if spatial_runs
+            else Findings(evidence, resamples, spatial_runs=True, controls=controls, instead=instead)
+        )
         self._panels: dict[tuple[object, ...], Panel] = {}
         self._found: dict[tuple[str, str], dict[str, float]] = {}
 
@@ -255,6 +262,7 @@ class Findings:
         *rest: object,
     ) -> Panel:
         names = (experiment,) if isinstance(experiment, str) else tuple(experiment)
+        measure = self._instead.get(measure, measure)
         key = (names, measure, setting, test, *rest)
         if key not in self._panels:
             frames, left_out = [], set[str]()

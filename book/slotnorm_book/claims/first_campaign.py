@@ -17,8 +17,8 @@ _COLUMNS_OF_FILE = ["claim", "first outcome", "change of the rule"]
 _RUNS = {
     "clevr": "other recipes",
     "movi": "another backbone and other recipes; the first campaign's models found no objects",
-    "properties": "the first campaign's runs are gone",
-    "ablations": "the first campaign's runs are gone",
+    "properties": "other recipes",
+    "ablations": "other recipes",
 }
 """First part of an experiment's name to what happened to its runs since."""
 
@@ -44,6 +44,8 @@ def changes_table(verdicts: Sequence[Verdict], file: Path = FIRST_VERDICTS) -> M
         today = f"{MARKS[verdict.outcome]} {verdict.outcome}"
         kinds = dict.fromkeys(experiment.split("-")[0] for experiment in verdict.claim.experiments)
         changes = [*dict.fromkeys(_RUNS[kind] for kind in kinds), *([f"rule: {rule}"] if rule else [])]
+        if verdict.outcome == "not decidable":
+            changes.append("rule: a comparison needs models that find objects, or a least precision")
         rows.append(
             (
                 f"**{verdict.claim.id}** {escape_markdown(verdict.claim.statement)}",

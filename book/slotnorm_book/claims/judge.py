@@ -26,8 +26,9 @@ from slotnorm_book.variants import VARIANTS
 def judge_all(evidence: Mapping[str, Evidence], seed: int, trials: int) -> list[Verdict]:
     """Judge every claim of the paper, mechanism claims first.
 
-    False discovery rates are over all result claims that were run. Mechanism claims are computed on instances that can
-    be drawn at will; they have no p-value, and leaving them out makes the others' rates larger, if anything.
+    False discovery rates are over all result claims that were run and can be decided. Mechanism claims are computed on
+    instances that can be drawn at will; they have no p-value, and leaving them out makes the others' rates larger, if
+    anything.
 
     Args:
         evidence: by experiment.
@@ -59,6 +60,7 @@ def judge(
     claims: Sequence[str] = tuple(RESULT_CLAIMS),
     *,
     spatial_runs: bool = False,
+    found_objects: bool = False,
     resamples: int = RESAMPLES,
 ) -> list[Verdict]:
     """Judge result claims on the runs that there are.
@@ -67,11 +69,32 @@ def judge(
         evidence: by experiment; those that have no run may be left out.
         claims: ids of the claims to judge; the false discovery rates are over them.
         spatial_runs: whether to use spatial runs too, which the paper leaves out.
+        found_objects: whether to compare found objects where the claims compare F-ARI.
         resamples: of the bootstrap.
     """
-    findings = Findings(evidence, resamples, spatial_runs=spatial_runs)
+    instead = {"f_ari": "found_objects"} if found_objects else {}
+    findings = Findings(evidence, resamples, spatial_runs=spatial_runs, instead=instead)
     verdicts = [_judge_result(RESULT_CLAIMS[name], evidence, findings) for name in claims]
     return with_false_discovery_rates(verdicts)
+
+
+def judge_otherwise(
+    evidence: Mapping[str, Evidence], claims: Sequence[str] = tuple(RESULT_CLAIMS)
+) -> dict[str, dict[str, Verdict]]:
+    """Judge result claims in the two ways that a table states beside their verdicts.
+
+    Args:
+        evidence, claims: see :func:`judge`.
+
+    Returns:
+        ``"with spatial runs"`` and ``"in found objects"`` to verdicts by claim; the second for claims about F-ARI only.
+    """
+    spatial = judge(evidence, claims, spatial_runs=True)
+    found = judge(evidence, claims, found_objects=True)
+    return {
+        "with spatial runs": {verdict.claim.id: verdict for verdict in spatial},
+        "in found objects": {verdict.claim.id: verdict for verdict in found if "found_objects" in verdict.measures},
+    }
 
 
 def judge_hypotheses(tables: Mapping[str, pd.DataFrame], models: Mapping[str, Evidence]) -> list[Verdict]:

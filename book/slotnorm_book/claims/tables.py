@@ -6,6 +6,7 @@ A narrow screen shows the rows of a table as cards (``ledger`` in book.css).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ import pandas as pd
 from slotnorm_book.claims.claim import Criterion, Measurement, Outcome, ResultClaim, Verdict
 from slotnorm_book.claims.paper_values import REPORTED
 from slotnorm_book.markup import MarkdownTable, escape_markdown
+from slotnorm_book.statistics.found_objects import with_found_objects
 
 COLUMNS = ("claim", "paper", "ours", "verdict")
 MARKS: dict[Outcome, str] = {
@@ -28,21 +30,24 @@ ANSWERS: dict[Outcome, str] = {"reproduced": "holds", "contradicted": "does not 
 BREAK = "<br>"
 
 
-def ledger_table(verdicts: Sequence[Verdict], beside: Mapping[str, Verdict] | None = None) -> MarkdownTable:
+def ledger_table(
+    verdicts: Sequence[Verdict], beside: Mapping[str, Mapping[str, Verdict]] = MappingProxyType({})
+) -> MarkdownTable:
     """Make a table of the paper's claims for :func:`slotnorm_book.notebook.show_table`, in MyST Markdown.
 
     Args:
         verdicts: one row each.
-        beside: verdicts by claim that use every run, spatial ones included; each row states the outcome of its own.
+        beside: what is judged otherwise, such as ``"with spatial runs"``, to verdicts by claim; each row states the
+            outcomes of its own.
 
     Returns:
         A table with :data:`COLUMNS`; without verdicts, one row that says so.
     """
-    rows = [_row(verdict, beside.get(verdict.claim.id) if beside else None) for verdict in verdicts]
+    rows = [_row(verdict, beside) for verdict in verdicts]
     return MarkdownTable(rows or [("none", "", "", "")], columns=COLUMNS)
 
 
-def _row(verdict: Verdict, other: Verdict | None) -> tuple[str, str, str, str]:
+def _row(verdict: Verdict, beside: Mapping[str, Mapping[str, Verdict]]) -> tuple[str, str, str, str]:
     claim = verdict.claim
     reported = REPORTED.get(claim.id, "curves, no numbers" if claim.kind == "result" else "a proof or an argument")
     origin = f" ({claim.origin})" if isinstance(claim, ResultClaim) and claim.origin else ""
@@ -50,11 +55,11 @@ def _row(verdict: Verdict, other: Verdict | None) -> tuple[str, str, str, str]:
         f"{_anchor(verdict)} {claim.statement}{origin}{BREAK}shown in {_links(verdict)}",
         f"{claim.locus}: {reported}",
         _measured(verdict),
-        BREAK.join(_outcome_lines(verdict, other)),
+        BREAK.join(_outcome_lines(verdict, beside)),
     )
 
 
-def _outcome_lines(verdict: Verdict, other: Verdict | None) -> list[str]:
+def _outcome_lines(verdict: Verdict, beside: Mapping[str, Mapping[str, Verdict]]) -> list[str]:
     lines = [_outcome(verdict, verdict.outcome)]
     if verdict.scale:
         lines.append(f"{escape_markdown(verdict.scale)} scale")
@@ -62,9 +67,10 @@ def _outcome_lines(verdict: Verdict, other: Verdict | None) -> list[str]:
         return [*lines, "computed"]
     if verdict.was_judged:
         lines.append(f"false discovery rate {verdict.false_discovery_rate:.3f}")
-    if other is not None and verdict.was_run:
-        same = "the same" if other.outcome == verdict.outcome else f"**{other.outcome}**"
-        lines.append(f"with spatial runs: {same}")
+    for how, others in beside.items():
+        if verdict.claim.id in others and verdict.was_run:
+            outcome = others[verdict.claim.id].outcome
+            lines.append(f"{how}: {'the same' if outcome == verdict.outcome else f'**{outcome}**'}")
     return lines
 
 
@@ -137,7 +143,7 @@ OUTCOME_SENTENCES: dict[Outcome, str] = {
     "reproduced": "Holds here",
     "contradicted": "Does not hold here as it stands",
     "inconclusive": "Undecided by these runs",
-    "not decidable": "Not decidable here, as models find no objects",
+    "not decidable": "Not decidable here, as models find too few objects or predict too few right",
     "not run": "Not run",
 }
 """Outcome to how a page names it, for the paper's claims and for our own hypotheses."""
@@ -174,7 +180,7 @@ def _sentence(statement: str) -> str:
 
 
 def compare_slots(scenes: pd.DataFrame, test: str, few: int, many: int, names: Mapping[str, str]) -> str:
-    """Write each variant's F-ARI at two slot counts: the median over runs of the mean over scenes.
+    """Write each variant's F-ARI and found objects at two slot counts: the median over runs of the mean over scenes.
 
     Args:
         scenes: rows as in :attr:`slotnorm_book.experiments.results.Results.scenes`.
@@ -184,7 +190,7 @@ def compare_slots(scenes: pd.DataFrame, test: str, few: int, many: int, names: M
         names: of the variants, for readers.
 
     Returns:
-        Such as ``"Baseline 0.71 → 0.56, Weighted Sum 0.51 → 0.47"``, or ``"not run"`` or
+        Such as ``"Baseline 0.71 → 0.56 (found 0.36 → 0.22)"``, one after the other, or ``"not run"`` or
         ``"not evaluated with 7 slots"``.
     """
     if scenes.empty:
@@ -192,6 +198,11 @@ def compare_slots(scenes: pd.DataFrame, test: str, few: int, many: int, names: M
     rows = scenes[(scenes["test"] == test) & scenes["slots"].isin([few, many])]
     if missing := {few, many} - set(rows["slots"]):
         return f"not evaluated with {' and '.join(map(str, sorted(missing)))} slots"
-    runs = rows.groupby(["variant", "seed", "slots"], sort=False)["f_ari"].mean()
+    measures = ["f_ari", "found_objects"]
+    runs = with_found_objects(rows).groupby(["variant", "seed", "slots"], sort=False)[measures].mean()
     medians = runs.groupby(["variant", "slots"], sort=False).median().unstack()
-    return ", ".join(f"{names.get(name, name)} {row[few]:.2f} → {row[many]:.2f}" for name, row in medians.iterrows())
+    parts = []
+    for name, row in medians.iterrows():
+        score, found = (f"{row[measure][few]:z.2f} → {row[measure][many]:z.2f}" for measure in measures)
+        parts.append(f"{names.get(name, name)} {score} (found {found})")
+    return ", ".join(parts)

@@ -77,7 +77,15 @@ def judge_quantities(
         if not criteria[name].presumed
     ]
     verdict = claim.judge(measurements, undecidable)
-    return replace(verdict, scale=scale, p_value=max(tails, default=1.0) if verdict.was_judged else 1.0)
+    measures = frozenset(
+        measure
+        for found in quantities.values()
+        for quantity in found
+        if isinstance(quantity, Comparison)
+        for measure in quantity.source.measures
+    )
+    p_value = max(tails, default=1.0) if verdict.was_judged else 1.0
+    return replace(verdict, scale=scale, measures=measures, p_value=p_value)
 
 
 def _judge_best(
@@ -137,7 +145,7 @@ def take_best(leads: Sequence[Quantity]) -> Measurement:
 
 
 def with_false_discovery_rates(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Return the same verdicts, with the false discovery rate over all claims that were judged."""
+    """Return the same verdicts, with the false discovery rate over all claims that were run and can be decided."""
     p_values = [verdict.p_value for verdict in verdicts if verdict.was_judged]
     rates = iter(stats.false_discovery_control(p_values, method="bh") if p_values else [])
     return [

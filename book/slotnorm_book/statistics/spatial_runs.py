@@ -1,7 +1,8 @@
 """The criterion for a spatial run, which cuts every scene into the same regions.
 
 Sec. 5.1 omits runs that "decompose the input spatially instead of object-wise" and gives no criterion. Here a run is
-spatial if, at the slots of its training, its segmentations
+spatial if, at the evaluated slot count nearest to that of its training and over its experiment's own test sets, its
+segmentations
 
 - agree between consecutive test scenes by an adjusted Rand index of at least :data:`SPATIAL_AGREEMENT`, which is
   half-way between a fixed grid, whose index is 1 whatever is in the scenes, and segmentations that follow unrelated

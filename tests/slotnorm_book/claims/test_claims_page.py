@@ -58,8 +58,8 @@ def test_discoveries_are_counted_among_reproduced_results(verdicts: list[Verdict
 
 def test_what_spatial_runs_change_is_named(verdicts: list[Verdict]) -> None:
     other = {r.claim.id: r for r in judge({"clevr-6-7": evidence(-1)["clevr-6-7"]}, resamples=200)}
-    assert list_changed_verdicts(verdicts, {r.claim.id: r for r in verdicts}) == "none"
-    assert list_changed_verdicts(verdicts[:1], other) == "R1 (reproduced, with them contradicted)"
+    assert list_changed_verdicts(verdicts, {r.claim.id: r for r in verdicts}, "with them") == "none"
+    assert list_changed_verdicts(verdicts[:1], other, "with them") == "R1 (reproduced, with them contradicted)"
 
 
 def test_a_tile_has_sign_word_and_link(verdicts: list[Verdict]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from slotnorm_book.claims.claim import Criterion, Measurement, Verdict
 from slotnorm_book.claims.comparisons import Comparison, Panel, Source
 from slotnorm_book.claims.evidence import Evidence
-from slotnorm_book.claims.judge import judge
+from slotnorm_book.claims.judge import judge, judge_otherwise
 from slotnorm_book.claims.ledger import RESULT_CLAIMS
 from slotnorm_book.claims.tables import (
     compare_slots,
@@ -184,7 +184,7 @@ def test_false_discovery_rates_are_over_the_claims_that_were_run() -> None:
 
 def test_the_ledger_as_a_table() -> None:
     ran = [judged(1)["R2"], Verdict.not_run(RESULT_CLAIMS["R7"], "no runs of movi-c-10-11")]
-    table = ledger_table(ran, beside=judged(1) | {"R7": ran[1]})
+    table = ledger_table(ran, {"with spatial runs": judged(1) | {"R7": ran[1]}, "in found objects": {}})
     assert "**R2** Both proposed variants" in table["claim"][0]
     assert "{numref}`fig-clevr-slots`" in table["claim"][0]
     criteria = table["ours"][0].split("<br>")
@@ -197,8 +197,21 @@ def test_the_ledger_as_a_table() -> None:
 
 
 def test_the_ledger_tells_where_spatial_runs_change_a_verdict() -> None:
-    (row,) = ledger_table([judged(1)["R2"]], beside={"R2": judged(-1)["R2"]})["verdict"]
-    assert row.endswith("with spatial runs: **contradicted**")
+    beside = {"with spatial runs": {"R2": judged(-1)["R2"]}, "in found objects": {"R2": judged(1)["R2"]}}
+    (row,) = ledger_table([judged(1)["R2"]], beside)["verdict"]
+    assert row.endswith("with spatial runs: **contradicted**<br>in found objects: the same")
+
+
+def test_a_lead_in_the_blind_part_alone_is_none_in_found_objects() -> None:
+    """Proposed variants lead in F-ARI, and in blind F-ARI by more."""
+    one = evidence(1)["clevr-6-7"]
+    ahead = one.scenes["f_ari"] - one.scenes["f_ari"].mean()
+    worlds = {"clevr-6-7": replace(one, scenes=one.scenes.assign(blind_f_ari=0.1 + 2 * ahead))}
+    assert judge(worlds, ["R2"], resamples=200)[0].outcome == "reproduced"
+    beside = judge_otherwise(worlds, ["R2", "R28"])
+    assert beside["in found objects"]["R2"].outcome == "contradicted"
+    assert set(beside["in found objects"]) == {"R2"}  # R28 is about losses
+    assert set(beside["with spatial runs"]) == {"R2", "R28"}
 
 
 def test_an_empty_ledger_says_so() -> None:
@@ -250,10 +263,16 @@ def test_more_slots_tells_the_median_run_of_each_variant_at_both_counts() -> Non
         for slots in (7, 9, 21)
         for scene in (0, 2)
     ]
-    scenes = pd.DataFrame(rows, columns=["variant", "seed", "test", "slots", "scene_id", "f_ari"])
+    scenes = pd.DataFrame(rows, columns=["variant", "seed", "test", "slots", "scene_id", "f_ari"]).assign(
+        blind_f_ari=0.1
+    )
     # The median run is that of seed 1, its scenes' mean 0.01 above the first.
-    assert compare_slots(scenes, "many", 7, 21, {"a": "A", "b": "B"}) == "A 0.51 → 0.31, B 0.41 → 0.41"
+    assert compare_slots(scenes, "many", 7, 21, {"a": "A", "b": "B"}) == (
+        "A 0.51 → 0.31 (found 0.41 → 0.21), B 0.41 → 0.41 (found 0.31 → 0.31)"
+    )
     assert compare_slots(pd.DataFrame(), "many", 7, 21, {}) == "not run"
     assert compare_slots(scenes, "many", 5, 21, {}) == "not evaluated with 5 slots"
     assert compare_slots(scenes, "many", 5, 23, {}) == "not evaluated with 5 and 23 slots"
-    assert compare_slots(scenes, "many", 7, 7, {"a": "A", "b": "B"}) == "A 0.51 → 0.51, B 0.41 → 0.41"
+    assert compare_slots(scenes, "many", 7, 7, {"a": "A", "b": "B"}) == (
+        "A 0.51 → 0.51 (found 0.41 → 0.41), B 0.41 → 0.41 (found 0.31 → 0.31)"
+    )
