@@ -159,7 +159,9 @@ def test_what_cannot_be_decided_is_seen_in_the_tiles_the_table_and_the_forest() 
     assert tile.span.get_text() == "⊘ not decidable"
     (cell,) = ledger_table([verdict])["verdict"]
     assert cell == '<strong class="verdict not-decidable">⊘ not decidable</strong><br>cpu scale'
-    assert summarize_verdicts([verdict]).startswith("- **Not decidable here, as models find too few objects or predict too few right.** *R1*")
+    assert summarize_verdicts([verdict]).startswith(
+        "- **Not decidable here, as models find too few objects or predict too few right.** *R1*"
+    )
     fig = draw_forest([verdict])
     diamonds = [line for line in fig.axes[0].lines if line.get_marker() == "D"]
     assert [list(line.get_xdata()) for line in diamonds] == [[0]]
