@@ -25,6 +25,7 @@ from slotnorm_book.figures.score_curves import (
     draw_training_curves,
 )
 from slotnorm_book.figures.style import PHONE_WIDTH, Look, look_of, placeholder_figure
+from slotnorm_book.statistics.found_objects import with_found_objects
 from slotnorm_book.variants import EM, EM_EQUAL
 
 MANY_TICKS = (5, 7, 11, 21, 32, 64, 128)
@@ -115,20 +116,21 @@ def draw_iterations(scenes: pd.DataFrame, measures: Sequence[str], *, trained: i
     """Draw measures over iterations, a row each, with a panel per slot count; a dotted line marks ``trained``."""
     if scenes.empty:
         return placeholder_figure("not run")
+    rows = with_found_objects(scenes)
     counts = sorted(scenes["slots"].unique())
     size = (PHONE_WIDTH / 2 * len(counts), PANEL_HEIGHT * len(measures))
     fig, axes = plt.subplots(len(measures), len(counts), figsize=size, sharey="row", squeeze=False)
-    for row, measure in zip(axes, measures, strict=True):
-        for ax, count in zip(row, counts, strict=True):
+    for line, measure in zip(axes, measures, strict=True):
+        for ax, count in zip(line, counts, strict=True):
             ax.axvline(trained, color="0.6", ls=":", zorder=0)
-            draw_score_lines(ax, scenes[scenes["slots"] == count], "iterations", measure)
+            draw_score_lines(ax, rows[rows["slots"] == count], "iterations", measure)
             ax.set_title(f"{count} slots", fontsize=11)
-        row[0].set_ylabel(AXIS_LABELS[measure])
+        line[0].set_ylabel(AXIS_LABELS[measure])
     return fig
 
 
 def draw_mixture_weight_gains(table: pd.DataFrame) -> Figure:
-    """Draw the F-ARI that the mixture weight adds over slots, a panel per strength.
+    """Draw the F-ARI and the found objects that the mixture weight adds over slots, a column of panels per strength.
 
     Args:
         table: from :func:`slotnorm_book.analyses.mixture_weights.evaluate_with_mixture_weights`, with strength 0.
@@ -136,15 +138,20 @@ def draw_mixture_weight_gains(table: pd.DataFrame) -> Figure:
     if table.empty:
         return placeholder_figure("no model of this experiment is in the store")
     keys = ["variant", "seed", "slots", "scene_id"]
-    without = table[table["strength"] == 0].set_index(keys)["f_ari"]
+    measures, rows = ["f_ari", "found_objects"], with_found_objects(table)
+    without = rows[rows["strength"] == 0].set_index(keys)[measures]
     strengths = sorted(set(table["strength"]) - {0})
-    fig, axes = plt.subplots(1, len(strengths), figsize=(PHONE_WIDTH, PANEL_HEIGHT), sharey=True, squeeze=False)
-    for ax, strength in zip(axes[0], strengths, strict=True):
-        rows = table[table["strength"] == strength].set_index(keys)["f_ari"]
-        ax.axhline(0, color="0.6", lw=0.8, zorder=0)
-        draw_score_lines(ax, (rows - without).reset_index(), "slots", "f_ari")
-        ax.set_title(f"s = {strength:g}", fontsize=11)
-    axes[0, 0].set_ylabel("F-ARI gained")
+    fig, axes = plt.subplots(
+        2, len(strengths), figsize=(PHONE_WIDTH, 2 * PANEL_HEIGHT), sharex=True, sharey="row", squeeze=False
+    )
+    for column, strength in zip(axes.T, strengths, strict=True):
+        gains = rows[rows["strength"] == strength].set_index(keys)[measures] - without
+        for ax, measure in zip(column, measures, strict=True):
+            ax.axhline(0, color="0.6", lw=0.8, zorder=0)
+            draw_score_lines(ax, gains.reset_index(), "slots", measure)
+        column[0].set(title=f"s = {strength:g}", xlabel="")
+    for ax, measure in zip(axes[:, 0], measures, strict=True):
+        ax.set_ylabel(f"{AXIS_LABELS[measure]} gained")
     return fig
 
 
@@ -172,10 +179,10 @@ def draw_code_length_gains(tables: Iterable[pd.DataFrame], *, train_slots: int) 
 
 
 def draw_models_and_em(table: pd.DataFrame) -> Figure:
-    """Draw F-ARI and ARI of models over slots and of EM over components."""
-    fig, axes = plt.subplots(1, 2, figsize=(PHONE_WIDTH, PANEL_HEIGHT + 0.3))
-    for ax, measure in zip(axes, ("f_ari", "ari"), strict=True):
-        draw_score_lines(ax, table, "slots", measure)
+    """Draw F-ARI, found objects and ARI of models over slots and of EM over components."""
+    fig, axes = plt.subplots(1, 3, figsize=(3 * PANEL_WIDTH, PANEL_HEIGHT + 0.3))
+    for ax, measure in zip(axes, ("f_ari", "found_objects", "ari"), strict=True):
+        draw_score_lines(ax, with_found_objects(table), "slots", measure)
         ax.set(xlabel="slots or components", ylabel=AXIS_LABELS[measure])
     _add_legend(fig, [look_of(name) for name in (EM, EM_EQUAL)])
     return fig

@@ -9,7 +9,7 @@ from slotnorm_book.variants import EM, EM_EQUAL
 
 def test_em_has_a_legend_in_the_only_figure_that_draws_its_curves() -> None:
     rows = [
-        {"variant": name, "seed": 0, "slots": slots, "scene_id": scene, "f_ari": 0.5, "ari": 0.4}
+        {"variant": name, "seed": 0, "slots": slots, "scene_id": scene, "f_ari": 0.5, "blind_f_ari": 0.2, "ari": 0.4}
         for name in ("weighted_mean", EM, EM_EQUAL)
         for slots in (7, 11)
         for scene in range(2)
