@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from slotnorm.arguments import require_mask, require_positive, require_whole
 from slotnorm.initialization import glorot_, reset_submodules
 from slotnorm.normalization import Normalization, make_normalization
 from slotnorm.numerics import at_least_float32, without_autocast
@@ -64,7 +65,7 @@ class SlotAttention(nn.Module):
             raise ValueError(f"initial_slots must be 'gaussian' or 'learned', got {initial_slots!r}")
         require_positive(input_dim=input_dim, slot_dim=slot_dim, num_slots=num_slots, hidden_dim=hidden_dim)
         require_positive(iterations=iterations)
-        self.num_slots, self.iterations = num_slots, iterations
+        self.input_dim, self.num_slots, self.iterations = input_dim, num_slots, iterations
         self.norm_inputs = nn.LayerNorm(input_dim, eps=eps)
         self.norm_slots, self.norm_mlp = nn.LayerNorm(slot_dim, eps=eps), nn.LayerNorm(slot_dim, eps=eps)
         self.to_q = nn.Linear(slot_dim, slot_dim, bias=bias)
@@ -117,7 +118,8 @@ class SlotAttention(nn.Module):
             num_slots, iterations: K and refinement steps in this call.
             slots: initial slots, shape (B, K, D); random ones by default.
             generator: draws the random initial slots, on the device of the module. If it is a seed, every example
-                begins with the same slots, whatever the batch and the device.
+                begins with the same slots, whatever the batch and the device. As one graph (``torch.compile`` with
+                ``fullgraph``, ``torch.export``) give ``slots`` instead.
             mask: true where there is a token, shape (B, N); elsewhere is padding, whose content has no effect.
 
         Returns:
@@ -125,17 +127,16 @@ class SlotAttention(nn.Module):
             at padding.
 
         Raises:
-            ValueError: if a count is below 1, there are no input tokens, or inputs, mask or initial slots have another
-                shape.
+            ValueError: if a count is below 1, a count or the seed is not a whole number, there are no input tokens, or
+                inputs, mask or initial slots have another shape.
         """
         iterations = self.iterations if iterations is None else iterations
         require_positive(iterations=iterations)
-        if inputs.ndim != 3 or not inputs.shape[1]:
-            raise ValueError(f"inputs must have shape (B, N, input_dim) with N at least 1, got {tuple(inputs.shape)}")
+        if inputs.ndim != 3 or not inputs.shape[1] or inputs.shape[2] != self.input_dim:
+            asked = f"inputs must have shape (B, N, {self.input_dim}) with N at least 1"
+            raise ValueError(f"{asked}, got {tuple(inputs.shape)}")
         if mask is not None:
-            if mask.shape != inputs.shape[:2] or mask.dtype != torch.bool:
-                asked = f"mask must be bool of shape {tuple(inputs.shape[:2])}, true where there is a token"
-                raise ValueError(f"{asked}; got {mask.dtype} of shape {tuple(mask.shape)}")
+            require_mask(mask, inputs)
             inputs = inputs.masked_fill(~mask.unsqueeze(2), 0)  # NaN in the padding would reach the gradients
         slots_BKD = self._initial_slots(inputs, num_slots, slots, generator)
         with without_autocast(inputs.device):
@@ -200,16 +201,11 @@ class SlotAttention(nn.Module):
                 raise ValueError(f"initial slots must have shape ({batch}, {count}, {dim}), got {given}")
             return slots.to(self.slots_mu.dtype)
         shape = batch, num_slots or self.num_slots, dim
-        if isinstance(generator, int):
-            noise_KD = torch.randn(shape[1:], generator=torch.Generator().manual_seed(generator))
+        if generator is not None and not isinstance(generator, torch.Generator):
+            require_whole(generator=generator)
+            seeded = torch.Generator("cpu").manual_seed(int(generator))
+            noise_KD = torch.randn(shape[1:], generator=seeded, device="cpu", dtype=torch.float32)
             return self.initial_slots(noise_KD.to(self.slots_mu).expand(shape))
         # torch.compile cannot trace generator=None
         source: dict[str, Any] = {} if generator is None else {"generator": generator}
         return self.initial_slots(torch.randn(shape, **source, device=self.slots_mu.device, dtype=self.slots_mu.dtype))
-
-
-def require_positive(**sizes: int) -> None:
-    """Check that every size or count is at least 1; raise a ValueError that names the first that is not."""
-    for name, value in sizes.items():
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from slotnorm.arguments import require_positive
 from slotnorm.data.splits import Split
 from slotnorm.metrics import (
     adjusted_precision_and_recall,
@@ -88,9 +90,10 @@ class Evaluation:
 def initial_noise(task: Task, scenes: int, slots: int, seed: int) -> Tensor:
     """Draw the standard normal noise of the initial slots, shape (scenes, slots, slot_dim)."""
     stream = int(np.random.SeedSequence((seed, slots)).generate_state(1, np.uint64)[0])
-    generator = torch.Generator().manual_seed(stream)
+    fixed: dict[str, Any] = {"device": "cpu", "dtype": torch.float32}  # whatever torch's defaults are
+    generator = torch.Generator("cpu").manual_seed(stream)
     # scene by scene, since the first numbers of a large tensor are not those of a small one
-    return torch.stack([torch.randn(slots, task.slot_dim, generator=generator) for _ in range(scenes)])
+    return torch.stack([torch.randn(slots, task.slot_dim, generator=generator, **fixed) for _ in range(scenes)])
 
 
 @torch.inference_mode()
@@ -115,11 +118,19 @@ def evaluate(
         slots, iterations: slot counts and numbers of Slot Attention iterations, every one with every other.
         seed: of the initial slots.
         label, bar: name of the scenes in the progress bar, and whether to show one.
+
+    Raises:
+        ValueError: if there is no scene, slot count or number of iterations, or one of the numbers is below 1.
     """
+    for name, size in {"split": len(split), "slots": len(slots), "iterations": len(iterations)}.items():
+        if not size:
+            raise ValueError(f"{name} must not be empty")
+    for count, steps in product(slots, iterations):
+        require_positive(slots=count, iterations=steps)
     model.eval()
     device = next(model.parameters()).device
     noise = {count: initial_noise(task, len(split), count, seed) for count in slots}
-    tables = {(count, steps): _Table() for count in slots for steps in iterations}
+    tables = {(count, steps): _Table() for count, steps in product(slots, iterations)}
     fields = (*task.evaluation_fields, "num_objects", "scene_id")
     total, done, hidden = len(split) * len(tables), 0, {} if bar else {"disable": True}
     with tqdm(total=total, desc=f"evaluating on {label}", unit="scene", **hidden) as progress:

@@ -15,14 +15,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
-from typing import cast, final
+from typing import Any, cast, final
 
 import torch
 import torch.distributed as dist
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 
+from slotnorm.arguments import require_mask
 from slotnorm.initialization import reset_submodules
 from slotnorm.numerics import at_least_float32, without_autocast
 
@@ -83,9 +83,16 @@ class Normalization(nn.Module, ABC):
 
         Returns:
             The update codes :math:`u_k`, shape (B, K, D), and statistics, which only :class:`BatchNorm` has.
+
+        Raises:
+            ValueError: if values, attention or mask have another shape, or the mask is not bool.
         """
+        if values.ndim != 3 or attention.ndim != 3 or attention.shape[::2] != values.shape[:2]:
+            shapes = f"{tuple(values.shape)} and {tuple(attention.shape)}"
+            raise ValueError(f"values and attention must have shapes (B, N, D) and (B, K, N), got {shapes}")
         if mask is None:
             return self.normalize(values, attention, statistics, values.shape[1])
+        require_mask(mask, values)
         values = values.masked_fill(~mask.unsqueeze(2), 0)
         attention = attention.masked_fill(~mask.unsqueeze(1), 0)
         tokens_B11 = mask.sum(dim=1).clamp(min=1).to(at_least_float32(attention).dtype).view(-1, 1, 1)
@@ -263,9 +270,15 @@ class BatchNorm(_ScalarAffine):
         return self.standardize(codes_BKD, *statistics), statistics
 
     def _batch_statistics(self, codes_BKD: Tensor, present_B11: Tensor | None) -> Statistics:
-        if codes_BKD.numel() <= self.correction and not _several_ranks():
-            return self.running_mean, self.running_var  # of too few numbers the variance is NaN
-        mean, var = _mean_and_variance(codes_BKD, self.correction, present_B11)
+        running = self.running_mean, self.running_var
+        if present_B11 is None and not _several_ranks():
+            if codes_BKD.numel() <= self.correction:
+                return running  # of too few numbers the variance is NaN
+            var, mean = torch.var_mean(codes_BKD, correction=self.correction)
+        else:
+            count, *moments = _counted_moments(codes_BKD, self.correction, present_B11)
+            enough = count > self.correction
+            mean, var = (new.where(enough, old.to(new.dtype)) for new, old in zip(moments, running, strict=True))
         with torch.no_grad():
             self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
             self.running_var.lerp_(var.to(self.running_var.dtype), self.momentum)
@@ -277,22 +290,34 @@ class BatchNorm(_ScalarAffine):
 
 
 def _several_ranks() -> bool:
-    return dist.is_available() and dist.is_initialized()
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
-def _mean_and_variance(codes: Tensor, correction: int, present: Tensor | None) -> Statistics:
-    """Compute scalar mean and variance over all axes (Eq. 12), and over all processes if there are several.
+class _SumOverRanks(torch.autograd.Function):
+    """The sum of a tensor over all processes; its gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, summand: Tensor) -> Tensor:
+        total = summand.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return _SumOverRanks.apply(gradient)
+
+
+def _counted_moments(codes: Tensor, correction: int, present: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute number, mean and variance of all codes (Eq. 12), of all processes if there are several.
 
     ``present``, shape (B, 1, 1), says which examples have a token; the codes of the others are 0 and do not count.
     """
-    if present is None and not _several_ranks():
-        var, mean = torch.var_mean(codes, correction=correction)
-        return mean, var
-    total: Callable[[Tensor], Tensor] = all_reduce if _several_ranks() else lambda summed: summed
+    total: Callable[[Tensor], Tensor] = _SumOverRanks.apply if _several_ranks() else lambda summed: summed
     counted = torch.ones_like(codes) if present is None else present.to(codes.dtype).expand_as(codes)
-    count = total(counted.sum()).clamp(min=1 + correction)
+    number = total(counted.sum())
+    count = number.clamp(min=1 + correction)
     mean = total(codes.sum()) / count
-    return mean, total(((codes - mean) * counted).square().sum()) / (count - correction)
+    return number, mean, total(((codes - mean) * counted).square().sum()) / (count - correction)
 
 
 @final

@@ -14,7 +14,7 @@ Layouts, which are recognized by the names of the arrays:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, TypeVar
@@ -35,6 +35,8 @@ Renamed = Sequence[tuple[str, str]]
 
 _INSIDE = re.compile(r"^.*\b(?:slot_attention|SlotAttention_0)\.")
 """What stands before a name of Slot Attention in the file of a whole model."""
+_QUERIES = re.compile(r"^(.*\.|)(?:to_q|project_q|general_dense_q_0)\.(?:weight|kernel)$")
+"""The map to the queries, and what stands before a name of Slot Attention whatever its attribute is called."""
 
 _SLOT_ATTENTION: Renamed = (
     # PyTorch
@@ -107,7 +109,7 @@ def load_weights(module: Module, source: str | Path | Mapping[str, Any]) -> Modu
 
     Raises:
         ValueError: if an array is left over, missing or of another shape. The message names all of them, and nothing
-            has been loaded.
+            has been loaded. Also if the file holds several Slot Attentions, or cannot be read.
 
     Example:
         >>> arrays = dict(SlotAttention(8, 8, num_slots=3).state_dict())
@@ -147,7 +149,7 @@ def read_arrays(path: str | Path) -> dict[str, Tensor]:
             ``weights_only=True``: a state dict, or a dictionary one of whose entries is a state dict.
 
     Raises:
-        ValueError: if the file is of another kind, or holds something else.
+        ValueError: if the file is of another kind, damaged, or holds something else.
 
     Example:
         >>> from pathlib import Path
@@ -158,18 +160,22 @@ def read_arrays(path: str | Path) -> dict[str, Tensor]:
         torch.Size([1, 1, 4])
     """
     path = Path(path)
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-    if path.suffix not in (".pth", ".pt", ".ckpt"):
+    if path.suffix not in (".safetensors", ".npz", ".pth", ".pt", ".ckpt"):
         raise ValueError(f"{path} must be .safetensors, .npz, .pth, .pt or .ckpt")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        advice = "save the state dict alone, as in torch.save(model.state_dict(), path)"
-        raise ValueError(f"{path} holds more than tensors, which is not read: {advice}") from error
+    with path.open("rb") as file:  # outside of what follows: a missing file is not a damaged one
+        try:
+            if path.suffix == ".safetensors":
+                return load_file(path)
+            if path.suffix == ".npz":
+                with np.load(file, allow_pickle=False) as arrays:
+                    return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+            content = torch.load(file, map_location="cpu", weights_only=True)
+        except UnpicklingError as error:
+            advice = "save the state dict alone, as in torch.save(model.state_dict(), path)"
+            raise ValueError(f"{path} holds more than tensors, which is not read: {advice}, or is damaged") from error
+        except Exception as error:  # the readers promise no kind of error
+            found = f"{type(error).__name__} {error}"
+            raise ValueError(f"{path} cannot be read as {path.suffix}, or is damaged: {found}") from error
     inside = (
         [part for part in (content, *content.values()) if _is_state_dict(part)] if isinstance(content, dict) else []
     )
@@ -187,22 +193,35 @@ def _plain_names(arrays: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Join the parts of the names by dots and leave out what no model needs."""
     for name, array in arrays.items():
         plain = name.replace("/", ".").removesuffix(":0").removesuffix(".ATTRIBUTES.VARIABLE_VALUE").rstrip(".")
+        plain = plain.replace("_orig_mod.", "").removeprefix("module.")  # of torch.compile and data parallelism
         if not _LEFT_OUT.search(plain):
-            yield plain.removeprefix("module."), array
+            yield plain, array
 
 
 def _translate(module: SlotAttention | SlotModel[Any], found: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
     """Return the arrays under this package's names, and what else speaks against the module."""
-    inside = {_INSIDE.sub("", name): tensor for name, tensor in found.items() if _INSIDE.match(name)}
+    before = _before_slot_attention(found)
+    inside = {before.sub("", name): tensor for name, tensor in found.items() if before.match(name)}
     if isinstance(module, SlotAttention):
         inside |= {name: tensor for name, tensor in found.items() if not inside or name.endswith("state_init")}
         return _of_slot_attention(module, inside)
-    state = _renamed(_MODELS.get(type(module), ()), {n: t for n, t in found.items() if not _INSIDE.match(n)})
+    state = _renamed(_MODELS.get(type(module), ()), {n: t for n, t in found.items() if not before.match(n)})
     for leaf in ("weight", "bias"):
         if (last := state.pop(f"mlp_decoder.mlp_decoder.6.{leaf}", None)) is not None:
             state[f"decoder.last.{leaf}"] = last.roll(-1, dims=0)  # the authors' alpha logit comes first
     inside, problems = _of_slot_attention(module.slot_attention, inside)
     return state | {f"slot_attention.{name}": tensor for name, tensor in inside.items()}, problems
+
+
+def _before_slot_attention(names: Collection[str]) -> re.Pattern[str]:
+    """Return what stands before the names of the only Slot Attention; raise a ValueError if there are several."""
+    groups = {match[1] for name in names if (match := _QUERIES.match(name))}
+    recurrent = {name.rpartition(part)[0] for name in names for part in ("gru.", "GRU_0.") if part in name}
+    inside = sorted(groups & recurrent)
+    if len(inside) > 1:
+        raise ValueError(f"the arrays are those of several Slot Attentions, load one of them: {', '.join(inside)}")
+    usual = not inside or _INSIDE.fullmatch(inside[0])
+    return _INSIDE if usual else re.compile(f"^{re.escape(inside[0])}")
 
 
 def _of_slot_attention(module: SlotAttention, found: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:

@@ -4,7 +4,8 @@
     python -m data_tools hdf5 --file clevr_10-full.hdf5 --count 70000 --out data/clevr/train
 
 *Folder.* Each picture `images/NAME.png` (or .jpg, .jpeg) has a label map `masks/NAME.png`, grey or with a palette,
-whose values are 0 for the background and 1 to 255 for the objects. Scenes are in the order of the names.
+whose values are 0 for the background and 1 to 255 for the objects. Scenes are in the order of the names. A picture is
+turned as its EXIF orientation says, its label map is not.
 
 *HDF5.* `image` uint8 (N, H, W, 3), `mask` of labels (N, H, W, 1), and `visibility` (N, 1 + M), which is zero for absent
 objects and whose first column is the background. Multi-Object datasets, CLEVR among them, are passed around so, already
@@ -26,7 +27,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch.nn.functional import interpolate
 from tqdm import tqdm
 
@@ -150,14 +151,17 @@ def _write(
 
 def _read(path: Path, modes: tuple[str, ...]) -> Array:
     """Read a picture, as RGB whatever it is, or a label map, without a change of its values."""
+    colored = modes == ("RGB",)
     try:
         with Image.open(path) as image:
-            if modes == ("RGB",):
-                return np.array(image.convert("RGB"))
-            mode, content = image.mode, np.array(image)
+            mode = image.mode
+            deep = mode.startswith(("I", "F"))  # conversion would clip what is above 255
+            content = np.array(ImageOps.exif_transpose(image).convert("RGB") if colored and not deep else image)
     except Exception as error:  # Pillow promises no kind of error
         raise DataError(f"{path}: is no picture, or a truncated or damaged one: {one_line(error)}") from None
-    if mode not in modes:
+    if colored and deep:
+        raise DataError(f"{path}: is {mode}, more than 8 bits a channel: scale its values to 0 to 255 and save it as L")
+    if not colored and mode not in modes:
         raise DataError(f"{path}: is {mode}; a label map has one number from 0 to 255 a pixel, as PNG modes L and P do")
     return content
 

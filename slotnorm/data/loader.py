@@ -47,7 +47,7 @@ class Loader:
     def __init__(
         self, rows: RowGatherer, *, batch_size: int, seed: int, flip: bool = False, rank: int = 0, world_size: int = 1
     ) -> None:
-        if batch_size < 1 or batch_size % world_size or not 0 <= rank < world_size:
+        if batch_size < 1 or world_size < 1 or batch_size % world_size or not 0 <= rank < world_size:
             wanted = "batch_size must be a positive multiple of world_size and rank below world_size"
             raise ValueError(f"{wanted}, got {batch_size=}, {world_size=}, {rank=}")
         self._rows = rows

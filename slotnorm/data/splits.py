@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from slotnorm.arguments import require_positive
 from slotnorm.data.loader import Batch, Compute, Loader, RowGatherer, as_input, in_order
 from slotnorm.data.manifest import Manifest, SplitError, open_array, read_manifest
 
@@ -49,6 +50,11 @@ class Split(Dataset[dict[str, Tensor]]):
 
     def __len__(self) -> int:
         return len(self.index)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle a mapped array as its file, which is opened again, and any other with its content."""
+        held = {name: None if isinstance(array, np.memmap) else array for name, array in self.arrays.items()}
+        return _mapped_again, (self.folder.absolute(), self.manifest, held, self.index, self.computed)
 
     @overload
     def __getitem__(self, key: str) -> npt.NDArray[Any]: ...
@@ -83,9 +89,19 @@ class Split(Dataset[dict[str, Tensor]]):
             raise SplitError(f"{self.folder}: no scene has {min_objects} to {most} objects; {present}")
         return replace(self, index=self.index[keep])
 
-    def select(self, positions: Sequence[int] | npt.NDArray[np.int64]) -> Split:
-        """Select the scenes at the given positions, in that order, without copying."""
-        return replace(self, index=self.index[np.asarray(positions, dtype=np.int64)])
+    def select(self, positions: Sequence[int] | npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Split:
+        """Select the scenes at the given positions, in that order, or those where a mask is true, without copying.
+
+        Raises:
+            ValueError: if the positions are neither whole numbers nor a mask of the split's length.
+        """
+        chosen = np.asarray(positions)
+        mask = chosen.dtype == np.bool_
+        whole = chosen.dtype.kind in "iu" or not chosen.size  # NumPy takes [] for floats
+        if chosen.ndim != 1 or not (len(chosen) == len(self) if mask else whole):
+            wanted = f"positions must be whole numbers, (n,), or a mask, ({len(self)},)"
+            raise ValueError(f"{wanted}; got {chosen.dtype} of shape {chosen.shape}")
+        return replace(self, index=self.index[chosen if mask else chosen.astype(np.int64)])
 
     def with_features(self, backbone: Compute, about: Mapping[str, Any]) -> Split:
         """Add ``features`` that are computed from a batch's images instead of being stored.
@@ -133,7 +149,13 @@ class Split(Dataset[dict[str, Tensor]]):
     def batches(
         self, *, batch_size: int, device: torch.device | str = "cpu", fields: Sequence[str] = ("image", "segmentation")
     ) -> Iterator[Batch]:
-        """Yield every scene once, in order, for evaluation; batches as in :class:`Loader`, the last may be smaller."""
+        """Yield every scene once, in order, for evaluation; batches as in :class:`Loader`, the last may be smaller.
+
+        Raises:
+            SplitError: if the split does not have one of the arrays.
+            ValueError: if ``batch_size`` is below 1.
+        """
+        require_positive(batch_size=batch_size)
         return in_order(self._gatherer(fields, device, resident=False), batch_size)
 
     def require(self, *fields: str) -> None:
@@ -184,6 +206,14 @@ def open_split(folder: str | Path) -> Split:
             )
     _check_pictures(folder, arrays)
     return Split(folder, manifest, arrays, np.arange(manifest.count))
+
+
+def _mapped_again(folder: Path, manifest: Manifest, held: Mapping[str, npt.NDArray[Any] | None], *rest: Any) -> Split:
+    arrays = {
+        name: open_array(folder / f"{name}.npy", manifest.arrays[name]) if array is None else array
+        for name, array in held.items()
+    }
+    return Split(folder, manifest, arrays, *rest)
 
 
 def _check_pictures(folder: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:

@@ -66,7 +66,7 @@ def average_precision(
     limits_T1 = predictions.new_tensor(thresholds).reshape(-1, 1)
     num_real = int((targets[..., REAL] > 0).sum())
     if num_real == 0:
-        return torch.full((len(limits_T1),), math.nan, dtype=torch.float64)
+        return torch.full_like(limits_T1[:, 0], math.nan)
     distance_BK, object_BK = _nearest_alike(predictions, targets, predictions.new_tensor(units))
     order_S = predictions[..., REAL].flatten().argsort(descending=True, stable=True)
     distance_S, object_S = distance_BK.flatten()[order_S], object_BK.flatten()[order_S]
@@ -81,13 +81,13 @@ def _nearest_alike(predictions: Tensor, targets: Tensor, units: Tensor) -> tuple
     offset_BKM3 = predictions[..., COORDINATES].unsqueeze(2) - targets[..., COORDINATES].unsqueeze(1)
     distance_BKM = (offset_BKM3 * units).norm(dim=-1).masked_fill(~alike_BKM, math.inf)
     nearest_BK1 = distance_BKM.argmin(dim=-1, keepdim=True)
-    first_B1 = torch.arange(len(targets)).unsqueeze(-1) * targets.shape[1]
+    first_B1 = torch.arange(len(targets), device=targets.device).unsqueeze(-1) * targets.shape[1]
     return distance_BKM.take_along_dim(nearest_BK1, dim=-1).squeeze(-1), first_B1 + nearest_BK1.squeeze(-1)
 
 
 def _kind(objects: Tensor) -> Tensor:
     """Encode the four most likely classes as one number."""
-    kind = torch.zeros(objects.shape[:-1], dtype=torch.int64)
+    kind = torch.zeros_like(objects[..., 0], dtype=torch.int64)
     for scores in torch.split(objects[..., :NUM_CLASS_ENTRIES], list(CLASS_COUNTS.values()), dim=-1):
         kind = kind * scores.shape[-1] + scores.argmax(dim=-1)
     return kind
@@ -95,8 +95,8 @@ def _kind(objects: Tensor) -> Tensor:
 
 def _first_of_each(hit_TS: Tensor, object_S: Tensor, count: int) -> Tensor:
     """Keep the hits (T, S) whose object no earlier hit has found."""
-    rank_TS = torch.arange(len(object_S)).where(hit_TS, len(object_S))
-    first_TO = torch.full((len(hit_TS), count), len(object_S))
+    rank_TS = torch.arange(len(object_S), device=object_S.device).where(hit_TS, len(object_S))
+    first_TO = rank_TS.new_full((len(hit_TS), count), len(object_S))
     object_TS = object_S.expand_as(rank_TS)
     first_TO.scatter_reduce_(1, object_TS, rank_TS, reduce="amin")
     return hit_TS & (first_TO.gather(1, object_TS) == rank_TS)
@@ -104,6 +104,6 @@ def _first_of_each(hit_TS: Tensor, object_S: Tensor, count: int) -> Tensor:
 
 def _area(true_TS: Tensor, num_real: int) -> Tensor:
     """Add up interpolated precision over steps of recall."""
-    precision_TS = true_TS.double().cumsum(dim=1) / torch.arange(1, true_TS.shape[1] + 1)
+    precision_TS = true_TS.double().cumsum(dim=1) / torch.arange(1, true_TS.shape[1] + 1, device=true_TS.device)
     best_TS = precision_TS.flip(1).cummax(dim=1).values.flip(1)
     return (best_TS * true_TS).sum(dim=1) / num_real

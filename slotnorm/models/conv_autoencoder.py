@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from slotnorm.attention import SlotAttention, require_positive
+from slotnorm.arguments import require_positive, require_whole
+from slotnorm.attention import SlotAttention
 from slotnorm.initialization import glorot_, reset_submodules
 from slotnorm.models.slot_model import SlotModel
 from slotnorm.normalization import Normalization
@@ -86,6 +87,7 @@ class ConvEncoder(nn.Module):
 
     def __init__(self, image_size: int, channels: int, strides: Sequence[int]) -> None:
         super().__init__()
+        require_whole(image_size=image_size)
         if image_size < 2 * BROADCAST_SIZE or image_size & (image_size - 1):
             raise ValueError(f"image_size must be a power of two and at least {2 * BROADCAST_SIZE}, got {image_size}")
         require_positive(channels=channels)
@@ -105,10 +107,11 @@ class ConvEncoder(nn.Module):
         """Compute tokens, shape (B, N, C), row by row of the image; N is H·W over the squares of the strides.
 
         Raises:
-            ValueError: if the images have another size than the encoder's.
+            ValueError: if the images have another shape than the encoder's.
         """
-        if image.shape[-2:] != (self.image_size, self.image_size):
-            raise ValueError(f"images must be {self.image_size}x{self.image_size}, got {tuple(image.shape[-2:])}")
+        if image.shape[1:] != (3, self.image_size, self.image_size):
+            asked = f"images must have shape (B, 3, {self.image_size}, {self.image_size})"
+            raise ValueError(f"{asked}, got {tuple(image.shape)}")
         features_BCHW = self.position(self.convs(image))
         tokens: Tensor = self.head(features_BCHW.flatten(2).mT)
         return tokens
@@ -205,6 +208,7 @@ class ConvAutoencoder(SlotModel[Decomposition]):
     ) -> None:
         super().__init__()
         require_positive(channels=channels, encoder_layers=encoder_layers)
+        require_whole(decoder_convs=decoder_convs)
         if decoder_convs < 0:
             raise ValueError(f"decoder_convs must be at least 0, got {decoder_convs}")
         self.image_size = image_size

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, linear, mse_loss
 from torch.utils.checkpoint import checkpoint
 
-from slotnorm.attention import SlotAttention, require_positive
+from slotnorm.arguments import require_positive
+from slotnorm.attention import SlotAttention
 from slotnorm.initialization import glorot_, reset_submodules
 from slotnorm.models.slot_model import SlotModel
 from slotnorm.normalization import Normalization

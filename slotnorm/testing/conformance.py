@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from unittest import TestCase
 
 import torch
 from torch import Tensor, nn
 
 from slotnorm.attention import SlotAttention
 from slotnorm.normalization import Normalization
-from slotnorm.testing.compilation import assert_compiles, assert_exports, made_without_memory
+from slotnorm.testing.compilation import assert_compiles, assert_exports, made_without_memory, without_shape_checks
 from slotnorm.testing.references import slot_attention
 
 SIZES = ((1, 1), (1, 7), (3, 1), (64, 1), (64, 5), (64, 64), (7, 4096), (3, 16_384))  # slots K, tokens N
@@ -256,11 +257,36 @@ class NormalizationConformance(ABC):
         finite("a scene without tokens", slots=got, gradient=padded.to_v.weight.grad)
         close_states(padded, plain)
 
+    def test_a_batch_that_is_all_padding_changes_no_buffer(self) -> None:
+        module, (values, attention) = self.module(), draw()
+        module(values, attention)
+        before = copy.deepcopy(module)
+        codes, _ = module(values.requires_grad_(), attention, mask=mask_of(5, 0, 0))
+        codes.square().sum().backward()
+        finite("a batch without tokens", codes=codes, by_values=values.grad)
+        for found, expected in zip(module.buffers(), before.buffers(), strict=True):
+            assert torch.equal(found, expected), "padding moves a buffer"
+
     def test_half_precision_counts_padded_tokens_exactly(self) -> None:
         values, attention = (tensor.bfloat16() for tensor in draw(K=7, N=600, dtype=torch.float32))
         module = self.module(dtype=torch.float32)
         expected, _ = module.eval()(values[:, :515], attention[:, :, :515])
         torch.testing.assert_close(module(values, attention, mask=mask_of(600, 515, 515))[0], expected)
+
+    def test_other_shapes_and_masks_that_are_not_bool_are_refused(self) -> None:
+        module, (values, attention) = self.module(), draw()
+        mask = mask_of(5, 4, 5)
+        cases: list[tuple[tuple[Tensor, Tensor, Tensor | None], str]] = [
+            ((values[:, None], attention[:, None], None), r"\(B, N, D\) and \(B, K, N\), got \(2, 1, 5, 4\) and"),
+            ((values[0], attention[0], None), r"got \(5, 4\) and \(3, 5\)"),
+            ((values, attention[:1], None), r"got \(2, 5, 4\) and \(1, 3, 5\)"),
+            ((values, attention.mT, None), r"got \(2, 5, 4\) and \(2, 5, 3\)"),
+            ((values, attention, mask[:1]), r"mask must be bool of shape \(2, 5\)"),
+            ((values, attention, mask.double()), "mask must be bool of shape .*; got torch.float64"),
+        ]
+        for (values_, attention_, mask_), message in cases:
+            with without_shape_checks(), TestCase().assertRaisesRegex(ValueError, message):  # noqa: PT027
+                module(values_, attention_, mask=mask_)
 
     def test_a_mask_compiles_and_is_exported(self) -> None:
         calls = [(draw_tokens(B=B)[0], {"mask": mask_of(6, *range(2, B + 2))}) for B in (2, 4)]

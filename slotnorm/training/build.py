@@ -35,7 +35,7 @@ class Objective(nn.Module):
 
 def build_model(spec: RunSpec, device: torch.device | str = "cpu") -> SlotModel[Any]:
     """Build the untrained model of a run; weights that all variants have are the same for one seed on any device."""
-    with torch.random.fork_rng(devices=[]):
+    with torch.device("cpu"), torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream(spec.seed, MODEL_SEED))
         model = spec.task.build(spec.variant)
     return model.to(device)

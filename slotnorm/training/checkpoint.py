@@ -42,8 +42,8 @@ class Curve:
     @classmethod
     def empty(cls) -> Curve:
         """Return the curve of a run that has not begun."""
-        steps = torch.zeros(0, dtype=torch.int64)
-        return cls(torch.zeros(0), torch.zeros(0), steps, torch.zeros(0), torch.zeros(0))
+        steps = torch.zeros(0, dtype=torch.int64, device="cpu")
+        return cls(steps.float(), steps.float(), steps, steps.float(), steps.float())
 
 
 def save_checkpoint(

@@ -166,7 +166,7 @@ class _Loop:
         """Draw the global batch's noise and return this process's share; so the number of processes changes nothing."""
         task, share = self.spec.task, self.spec.batch_size // self.ranks
         shape = (self.spec.batch_size, task.num_slots, task.slot_dim)
-        noise = torch.randn(shape, generator=self.generator, device=self.device)
+        noise = torch.randn(shape, generator=self.generator, device=self.device, dtype=torch.float32)
         return noise[self.rank * share : (self.rank + 1) * share]
 
     def flush(self, bar: tqdm) -> None:
@@ -214,10 +214,10 @@ class _Loop:
     def probe(self) -> None:
         assert self.watch.probe is not None
         if self.rank == 0:
-            f_ari, blind = (torch.tensor([value]) for value in self.watch.probe(self.model))
+            f_ari, blind = (self.curve.loss.new_tensor([value]) for value in self.watch.probe(self.model))
             self.curve.probe_f_ari = torch.cat([self.curve.probe_f_ari, f_ari])
             self.curve.probe_blind_f_ari = torch.cat([self.curve.probe_blind_f_ari, blind])
-            self.curve.probe_step = torch.cat([self.curve.probe_step, torch.tensor([self.step])])
+            self.curve.probe_step = torch.cat([self.curve.probe_step, self.curve.probe_step.new_tensor([self.step])])
         self.model.train()
 
     def interrupted(self) -> bool:

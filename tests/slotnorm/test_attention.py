@@ -4,13 +4,17 @@ import inspect
 import math
 import re
 
+import jaxtyping
+import numpy as np
 import pytest
 import torch
 
 from slotnorm import NORMALIZATIONS, SlotAttention, make_normalization
+from slotnorm.arguments import require_positive
 from slotnorm.normalization import BatchNorm, WeightedSum
 from slotnorm.testing.compilation import assert_compiles, assert_exports, made_without_memory
 from slotnorm.testing.references import scalar_statistics, unnormalized_codes
+from tests.helpers.defaults import other_defaults
 
 D = 64
 
@@ -112,6 +116,24 @@ def test_with_a_seed_no_output_depends_on_the_batch_or_on_the_state_of_the_gener
     assert torch.equal(module(inputs, slots=drawn)[0], outputs)
 
 
+def test_with_a_seed_no_output_depends_on_torchs_defaults_or_on_the_seeds_type(module, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    inputs = torch.randn(2, 5, D)
+    expected, _ = module(inputs, generator=3)
+    with other_defaults():
+        assert torch.equal(module(inputs, generator=3)[0], expected)
+    assert torch.equal(module(inputs, generator=np.int64(3))[0], expected)
+    with pytest.raises(ValueError, match=r"generator must be a whole number, got 3\.0"):
+        module(inputs, generator=3.0)
+
+
+@pytest.mark.parametrize("value", [3.0, True, "3", None])
+def test_sizes_that_are_not_whole_numbers_are_refused_by_name(value, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(ValueError, match=f"hidden_dim must be a whole number, got {value!r}"):
+        require_positive(input_dim=np.int64(4), slot_dim=torch.tensor(4), hidden_dim=value)
+
+
 @pytest.mark.parametrize("argument", ["input_dim", "slot_dim", "num_slots", "iterations", "hidden_dim"])
 def test_sizes_below_one_are_refused_by_name(argument):
     sizes = {"input_dim": 4, "slot_dim": 4, "num_slots": 3, argument: 0}
@@ -134,9 +156,9 @@ def test_initial_slots_of_another_shape_are_refused(module, num_slots, shape, as
         unchecked(SlotAttention.forward)(module, torch.zeros(1, 2, D), num_slots=num_slots, slots=torch.zeros(shape))
 
 
-@pytest.mark.parametrize("shape", [(2, D), (2, 0, D)])
-def test_inputs_without_a_batch_or_without_a_token_are_refused(module, shape):
-    with pytest.raises(ValueError, match=re.escape(f"(B, N, input_dim) with N at least 1, got {shape}")):
+@pytest.mark.parametrize("shape", [(2, D), (2, 0, D), (2, 5, D - 1)])
+def test_inputs_without_a_batch_without_a_token_or_of_another_dimension_are_refused(module, shape):
+    with pytest.raises(ValueError, match=re.escape(f"(B, N, {D}) with N at least 1, got {shape}")):
         unchecked(SlotAttention.forward)(module, torch.zeros(shape))
 
 

@@ -7,6 +7,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score, jaccard_score
 
+from slotnorm import evaluation
 from slotnorm.data.splits import Split
 from slotnorm.evaluation import COLUMNS, _Table, initial_noise
 from slotnorm.models import ConvAutoencoder
@@ -16,6 +17,7 @@ from slotnorm.training.spec import Data, SpecError
 from slotnorm_book.experiments.probe import Probe
 from slotnorm_book.experiments.test_sets import EvaluationSpec, evaluate, select
 from tests.helpers import tiny
+from tests.helpers.defaults import other_defaults
 
 SCENES = 5
 LABEL = "all"
@@ -192,6 +194,22 @@ def test_an_evaluation_that_cannot_work_is_refused(wrong):
     right = {"label": LABEL, "data": DATA, "scenes": 1, "slots": (2,), "iterations": (2,)}
     with pytest.raises(SpecError, match=rf"{LABEL}: .*must"):
         EvaluationSpec(**right | wrong)
+
+
+@pytest.mark.parametrize("wrong", ["split", "slots", "iterations"])
+def test_nothing_to_evaluate_is_refused_by_name(model, split, wrong):
+    given = {"split": split, "slots": (2,), "iterations": (1,)} | {wrong: split.select([]) if wrong == "split" else ()}
+    with pytest.raises(ValueError, match=f"{wrong} must not be empty"):
+        evaluation.evaluate(tiny.TASK, model, bar=False, **given)
+    if wrong != "split":
+        with pytest.raises(ValueError, match=f"{wrong} must be at least 1, got 0"):
+            evaluation.evaluate(tiny.TASK, model, bar=False, **given | {wrong: (2, 0)})
+
+
+def test_torchs_defaults_change_no_noise():
+    expected = initial_noise(tiny.TASK, SCENES, 3, seed=0)
+    with other_defaults():
+        assert torch.equal(initial_noise(tiny.TASK, SCENES, 3, seed=0), expected)
 
 
 @pytest.mark.parametrize(("answer", "found"), [("truth", (0.9, 1.5)), ("blind", (-0.01, 0.01))])

@@ -252,6 +252,30 @@ def test_slot_attention_alone_is_taken_from_a_whole_model() -> None:
     assert torch.equal(module.to_k.weight, authors_slot_attention()["to_k.weight"])
 
 
+@pytest.mark.parametrize("where", ["attention.", "model.net.slots_of.", "slot_attention.inner."])
+def test_slot_attention_is_found_whatever_its_attribute_is_called(where: str) -> None:
+    arrays = {f"{where}{name}": tensor for name, tensor in authors_slot_attention().items()}
+    arrays |= drawn(3, decoder__to_q__weight=(4, 4), slot_attention_head__weight=(4, 4))
+    module = load_weights(SlotAttention(4, 4, 3, hidden_dim=6).double(), arrays)
+    assert torch.equal(module.to_k.weight, authors_slot_attention()["to_k.weight"])
+
+
+def test_of_several_slot_attentions_none_is_taken() -> None:
+    arrays = {f"{who}.{name}": t for who in ("student", "teacher") for name, t in authors_slot_attention().items()}
+    with pytest.raises(ValueError, match=r"several Slot Attentions, load one of them: student\., teacher\."):
+        load_weights(SlotAttention(4, 4, 3, hidden_dim=6), arrays)
+
+
+@pytest.mark.parametrize("where", ["_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+def test_names_of_compiled_and_of_parallel_modules(where: str) -> None:
+    source = SetPredictor(16, 3, 4, channels=4)
+    inside = {
+        name.replace("slot_attention.", "slot_attention._orig_mod."): t for name, t in source.state_dict().items()
+    }
+    target = load_weights(SetPredictor(16, 3, 4, channels=4), {f"{where}{name}": t for name, t in inside.items()})
+    torch.testing.assert_close(dict(target.state_dict()), dict(source.state_dict()), rtol=0, atol=0)
+
+
 def test_the_packages_own_state_dicts() -> None:
     for make in (
         lambda: SlotAttention(5, 4, 3, normalization="batch_norm", eps=1e-3),
@@ -312,6 +336,21 @@ def test_every_kind_of_file_holds_the_same(tmp_path: Path) -> None:
     torch.save({"model": arrays, "step": 3}, tmp_path / "a.pt")
     for suffix in ("safetensors", "npz", "pth", "pt"):
         torch.testing.assert_close(read_arrays(tmp_path / f"a.{suffix}"), arrays, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "npz", "pth"])
+def test_an_empty_or_damaged_file_is_named_and_a_missing_one_is_missing(tmp_path: Path, suffix: str) -> None:
+    path, arrays = tmp_path / f"a.{suffix}", authors_slot_attention()
+    with pytest.raises(FileNotFoundError):
+        read_arrays(path)
+    save_file(arrays, tmp_path / "a.safetensors")
+    np.savez(tmp_path / "a.npz", **{name: tensor.numpy() for name, tensor in arrays.items()})
+    torch.save(arrays, tmp_path / "a.pth")
+    whole = path.read_bytes()
+    for content in (b"", whole[:40], whole[: len(whole) // 2], whole[:-100], b"junk" * 50, bytes(200) + whole[200:]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=re.escape(str(path)) + ".*damaged"):
+            read_arrays(path)
 
 
 class Evil:

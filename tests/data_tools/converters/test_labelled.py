@@ -80,6 +80,24 @@ def test_a_palette_is_not_looked_at_and_jpeg_pictures_are_taken(tmp_path: Path) 
     np.testing.assert_array_equal(made["segmentation"], MASKS)
 
 
+def test_a_picture_is_turned_as_its_exif_says(tmp_path: Path) -> None:
+    tall = np.zeros((1, 8, 4, 3), np.uint8)
+    tall[:, :4] = 200
+    images, masks = folder(tmp_path, tall, np.zeros((1, 4, 8), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the picture's top is on the right
+    Image.fromarray(tall[0]).save(images / "00.png", exif=exif)
+    made = open_split(convert_folder(images, masks, tmp_path / "out", size=4, license=""))
+    np.testing.assert_array_equal(made["image"][0, 0, :, 0], [0, 0, 200, 200])
+
+
+def test_a_picture_of_more_than_eight_bits_is_refused(tmp_path: Path) -> None:
+    images, masks = folder(tmp_path)
+    Image.fromarray(IMAGES[1, :, :, 0].astype(np.uint16) * 100).save(images / "01.png")
+    with pytest.raises(DataError, match=r"01\.png: is I.*, more than 8 bits a channel: scale its values to 0 to 255"):
+        convert_folder(images, masks, tmp_path / "out", size=8, license="")
+
+
 def test_an_hdf5_file_becomes_a_split(tmp_path: Path) -> None:
     hdf5(file(tmp_path), out=tmp_path / "all", size=8)
     made = open_split(tmp_path / "all")

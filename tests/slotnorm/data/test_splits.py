@@ -1,10 +1,12 @@
 import json
 import os
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -65,6 +67,37 @@ def test_filtering_by_objects(split: Split):
 
 def test_selecting_scenes(split: Split):
     assert split.filter(max_objects=2).select([3, 0])["scene_id"].tolist() == [105, 100]
+
+
+def test_selecting_scenes_by_a_mask(split: Split):
+    mask = split["num_objects"] == 2
+    assert split.select(mask)["num_objects"].tolist() == [2, 2, 2]
+    assert split.select(mask.tolist())["scene_id"].tolist() == split["scene_id"][mask].tolist()
+    assert len(split.select([])) == len(split.select(np.zeros(COUNT, bool))) == 0
+
+
+@pytest.mark.parametrize("positions", [[True, False], np.zeros(0, bool), [1.0, 2.0], [[1, 2]], 3])
+def test_positions_of_another_kind_are_refused(split: Split, positions: Any, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(ValueError, match=r"positions must be whole numbers, \(n,\), or a mask, \(10,\); got "):
+        split.select(positions)
+
+
+def test_a_pickle_holds_no_mapped_array_and_is_the_same_split(split: Split, folder: Path, monkeypatch):
+    part = replace(split.filter(max_objects=2), computed={"features": gray})
+    part = replace(part, arrays=part.arrays | {"own": np.arange(COUNT)})
+    pickled = pickle.dumps(part)
+    assert len(pickled) < 4000
+    again = pickle.loads(pickled)
+    assert (again.folder, again.manifest, again.computed) == (part.folder, part.manifest, part.computed)
+    assert list(again.arrays) == list(part.arrays)
+    assert all(isinstance(again.arrays[name], np.memmap) for name in split.arrays)
+    for name in part.arrays:
+        np.testing.assert_array_equal(again[name], part[name])
+    monkeypatch.chdir(folder.parent)
+    relative = pickle.dumps(open_split(folder.name))
+    monkeypatch.chdir("/")
+    assert len(pickle.loads(relative)["image"]) == COUNT
 
 
 def test_an_unknown_array_is_named(split: Split):
@@ -182,11 +215,18 @@ def test_a_loader_reads_ahead_but_not_what_is_done(split: Split):
         ({"batch_size": 0}, "batch_size must be a positive multiple"),
         ({"batch_size": 5, "world_size": 2}, "batch_size must be a positive multiple of world_size"),
         ({"rank": 1}, "rank below world_size"),
+        ({"world_size": 0}, "must be a positive multiple of world_size .*, world_size=0"),
     ],
 )
 def test_impossible_loaders_are_refused(split: Split, options: dict[str, Any], message: str):
     with pytest.raises(ValueError, match=message):
         split.loader(**{"batch_size": 4, "seed": 0} | options)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_evaluation_batches_without_a_scene_are_refused_at_once(split: Split, batch_size: int):
+    with pytest.raises(ValueError, match=f"batch_size must be at least 1, got {batch_size}"):
+        split.batches(batch_size=batch_size)
 
 
 def test_negative_steps_are_refused(split: Split):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from slotnorm.metrics.detection import average_precision
+from tests.helpers.defaults import other_defaults
 
 EXACT = {"rel": 1e-12, "abs": 1e-12}
 
@@ -31,6 +32,14 @@ def test_a_false_alarm_above_a_find():
     targets = scene(thing(0.2), thing(0.8, shape=1))
     predictions = scene(thing(0.2, score=0.6), thing(0.2, shape=2, score=0.9))
     assert average_precision(predictions, targets, [math.inf]).item() == pytest.approx(0.25, **EXACT)
+
+
+def test_torchs_defaults_change_nothing():
+    targets, predictions = scene(thing(0.2), thing(0.8)), scene(thing(0.2), thing(0.7))
+    expected = average_precision(predictions, targets), average_precision(predictions, 0 * targets)
+    with other_defaults():
+        found = average_precision(predictions, targets), average_precision(predictions, 0 * targets)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
 
 
 def test_interpolation_lifts_a_dip():

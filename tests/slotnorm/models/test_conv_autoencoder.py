@@ -1,5 +1,6 @@
 """ConvAutoencoder against Tables 2 and 3."""
 
+import jaxtyping
 import pytest
 import torch
 from torch import nn
@@ -129,9 +130,12 @@ def test_other_image_sizes_are_refused(size):
         ConvAutoencoder(image_size=size)
 
 
-def test_images_of_another_size_are_refused():
-    with pytest.raises(ValueError, match=r"images must be 16x16, got \(32, 32\)"):
-        tiny()(torch.zeros(1, 3, 32, 32))
+@pytest.mark.parametrize("wrong", [{"image_size": 16.0}, {"decoder_convs": 1.0}, {"encoder_layers": True}])
+def test_sizes_that_are_not_whole_numbers_are_refused(wrong, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    (name, value), *_ = wrong.items()
+    with pytest.raises(ValueError, match=f"{name} must be a whole number, got {value}"):
+        ConvAutoencoder(**wrong)
 
 
 def test_widths_below_one_are_refused():

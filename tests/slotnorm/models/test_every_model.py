@@ -1,9 +1,11 @@
 """What every model must satisfy, with every normalization: it compiles, is exported, and can be made without memory."""
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import jaxtyping
 import pytest
 import torch
 from torch import Tensor
@@ -42,6 +44,15 @@ def test_it_compiles_as_one_graph_for_any_batch_slots_and_iterations(model: str)
 @pytest.mark.parametrize("model", ["images", "features", "objects"])
 def test_it_is_exported_for_any_batch(model: str) -> None:
     assert_exports(make(model, "batch_norm"), (draw(model, 2), {}), (draw(model, 5), {}))
+
+
+@pytest.mark.parametrize("model", ["images", "features", "objects"])
+def test_inputs_of_another_shape_are_refused(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    inputs, asked = draw(model, 2), "(B, 3, 16, 16)" if len(MODELS[model][1]) == 3 else "12x12 patches of 10 features"
+    for wrong in (inputs[0], inputs[:, None], inputs[:, 1:], inputs[..., 1:], inputs[..., 1:, :]):
+        with pytest.raises(ValueError, match=re.escape(asked) + ".*, got .*" + re.escape(str(tuple(wrong.shape)))):
+            make(model)(wrong)
 
 
 @pytest.mark.parametrize("model", MODELS)

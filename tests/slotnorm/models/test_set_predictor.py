@@ -149,8 +149,3 @@ def test_bfloat16_autocast_keeps_predictions_in_single_precision():
 def test_sizes_that_do_not_fit_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         SetPredictor(**options)
-
-
-def test_images_of_another_size_are_refused():
-    with pytest.raises(ValueError, match=r"images must be 16x16, got \(32, 32\)"):
-        tiny().encode(torch.zeros(1, 3, 32, 32))

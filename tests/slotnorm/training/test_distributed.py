@@ -2,6 +2,8 @@
 
 import json
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from slotnorm import SlotAttention
+from slotnorm.normalization import BatchNorm
+from slotnorm.testing.conformance import draw
 
 SHARES = (slice(0, 3), slice(3, 5))
 
@@ -60,3 +64,29 @@ def test_two_ranks_agree_with_one_process(tmp_path):
         torch.testing.assert_close(torch.tensor(gradient).double(), module.to_v.weight.grad, rtol=1e-6, atol=1e-8)
         assert mean == pytest.approx(module.normalization.running_mean.item(), rel=1e-12)
         assert var == pytest.approx(module.normalization.running_var.item(), rel=1e-12)
+
+
+def test_a_process_alone_in_its_group_computes_as_without_a_group():
+    expected, _ = BatchNorm(4).double()(*draw())
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        assert torch.equal(BatchNorm(4).double()(*draw())[0], expected)
+    finally:
+        dist.destroy_process_group()
+
+
+WITHOUT = """
+import sys, torch
+torch.distributed.is_available = lambda: False
+for name in ("is_initialized", "get_world_size", "all_reduce"):
+    delattr(torch.distributed, name)
+sys.modules |= {"torch.distributed.nn": None, "torch.distributed.nn.functional": None}
+from slotnorm import SlotAttention
+SlotAttention(4, 4, 3, normalization="batch_norm")(torch.zeros(2, 5, 4))[0].sum().backward()
+"""
+
+
+@pytest.mark.slow
+def test_nothing_needs_a_torch_with_processes():
+    done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

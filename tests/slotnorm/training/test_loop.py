@@ -102,6 +102,15 @@ def test_training_is_repeatable_and_depends_on_the_seed():
     assert not torch.equal(first.curve.loss, other.curve.loss)
 
 
+def test_torchs_default_device_changes_no_training():
+    watch, batches = Watch(bar=False, probe=lambda model: (0.5, 0.25), probe_every=4), Batches()
+    plain = train(tiny.spec(), batches, watch=watch)
+    with torch.device("meta"):
+        other = train(tiny.spec(), batches, watch=watch)
+    assert tiny.equal(plain.model, other.model)
+    torch.testing.assert_close(vars(other.curve), vars(plain.curve), rtol=0, atol=0)
+
+
 def test_training_neither_reads_nor_moves_the_global_generator():
     torch.manual_seed(1)
     first = train(tiny.spec(), Batches(), watch=QUIET)
