@@ -75,8 +75,8 @@
     one("b", card).textContent = written(score);
     one(".explorer-bar i", card).style.width = `${100 * Math.max(0, score)}%`;
     const told = (scores) => written(scores[variant][column]);
-    const mean = `all scenes: ${told(set.average)}, blind ${told(set.averageBlind)}`;
-    const lines = [`blind ${told(scene.blind)}`, mean, `mBO ${told(scene.mbo)}`, `${used} of ${slots()} in use`];
+    const means = [`all scenes: ${told(set.average)}`, `all, blind: ${told(set.averageBlind)}`];
+    const lines = [`blind ${told(scene.blind)}`, ...means, `mBO ${told(scene.mbo)}`, `${used} of ${slots()} in use`];
     one(".explorer-more", card).innerText = lines.join("\n");
   };
 
