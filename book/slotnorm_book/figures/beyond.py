@@ -180,9 +180,10 @@ def draw_code_length_gains(tables: Iterable[pd.DataFrame], *, train_slots: int) 
 
 def draw_models_and_em(table: pd.DataFrame) -> Figure:
     """Draw F-ARI, found objects and ARI of models over slots and of EM over components."""
+    rows = with_found_objects(table)
     fig, axes = plt.subplots(1, 3, figsize=(3 * PANEL_WIDTH, PANEL_HEIGHT + 0.3))
     for ax, measure in zip(axes, ("f_ari", "found_objects", "ari"), strict=True):
-        draw_score_lines(ax, with_found_objects(table), "slots", measure)
+        draw_score_lines(ax, rows, "slots", measure)
         ax.set(xlabel="slots or components", ylabel=AXIS_LABELS[measure])
     _add_legend(fig, [look_of(name) for name in (EM, EM_EQUAL)])
     return fig

@@ -105,8 +105,10 @@ class Estimate:
         gap, room = (
             (self.value - bound, self.value - low) if side == "at least" else (bound - self.value, high - self.value)
         )
-        if room == 0 or not np.isfinite(room):
-            return float(room > 0 or gap < 0)
+        if not np.isfinite(room):
+            return 1.0
+        if room == 0:
+            return float(gap < 0)
         return float(stats.t.sf(gap / room * self._quantile(LEVEL), self.degrees))
 
     def _quantile(self, level: float) -> float:

@@ -216,6 +216,7 @@ def test_a_ratio_without_a_value_has_no_interval() -> None:
     for names in (("a", "b"), ("b", "b")):
         estimate = bootstrap.estimate(lambda left, right: ratio(left, right)[..., 0], *names)
         assert estimate.interval() == (-math.inf, math.inf)
+        assert [estimate.tail(side, 0.0) for side in ("at least", "at most")] == [1, 1]
 
 
 def test_intervals_of_means_and_of_differences() -> None:
