@@ -124,7 +124,11 @@ def test_a_damaged_record_of_a_checksum_is_named(server: Server, tmp_path: Path,
     assert server.starts == []
 
 
-@pytest.mark.parametrize("page", [PAGE, PAGE[:20], gzip.compress(PAGE), gzip.compress(b""), b"\x1f\x8b", b""])
+@pytest.mark.parametrize(
+    "page",
+    [PAGE, PAGE[:20], gzip.compress(PAGE, mtime=0), gzip.compress(b"", mtime=0), b"\x1f\x8b", b""],
+    ids=["whole", "begun", "compressed", "empty compressed", "compressed begun", "empty"],
+)
 def test_a_page_instead_of_the_file_is_neither_kept_nor_recorded(server: Server, tmp_path: Path, page: bytes):
     server.content, server.page = page, True
     with pytest.raises(DataError, match=rf"file: {server.url} sends something else: \S+") as refused:
