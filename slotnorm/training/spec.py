@@ -40,6 +40,8 @@ class _InRange:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
+            if name in LEAST and value is not None and type(value) is not int:  # JSON holds no other whole number
+                raise SpecError(f"{name} must be an int, got {value!r}")
             if name in LEAST and value is not None and value < LEAST[name]:
                 raise SpecError(f"{name} must be at least {LEAST[name]}, got {value}")
             if name in POSITIVE and value is not None and not 0 < value < math.inf:

@@ -5,6 +5,7 @@ import math
 from dataclasses import fields, replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -178,6 +179,14 @@ def test_equal_specs_have_equal_names():
 def test_a_spec_that_cannot_work_is_refused(wrong, reason):
     with pytest.raises(SpecError, match=reason):
         replace(BASE, **wrong)
+
+
+@pytest.mark.parametrize("steps", [3.0, True, np.int64(3), "3"])
+def test_a_count_that_is_no_int_is_refused(steps):
+    content = BASE.to_json()
+    content["schedule"]["steps"] = steps
+    with pytest.raises((SpecError, TypeError), match="steps"):  # the shape checker of the tests may be first
+        RunSpec.from_json(content)
 
 
 def test_an_unknown_precision_is_refused():
