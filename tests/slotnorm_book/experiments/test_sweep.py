@@ -2,6 +2,8 @@
 
 import multiprocessing as mp
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -468,16 +470,29 @@ def test_all_experiments_have_their_runs_with_a_seed_before_any_has_the_next(two
     assert shared[first.variants[1]] == first.tests
 
 
-def test_all_experiments_are_swept_by_one_command(monkeypatch, capsys, root, two_experiments):
-    assert command(monkeypatch, "--all", "--scale", "smoke", "--store", root, "--device", "cpu", "--jobs", "2") == 0
+@pytest.mark.slow
+def test_one_command_sweeps_all_and_brings_deleted_runs_back_with_the_same_bytes(
+    monkeypatch, capsys, root, two_experiments
+):
+    sweep_all = ("--all", "--scale", "smoke", "--store", root, "--device", "cpu", "--jobs", "2")
+    assert command(monkeypatch, *sweep_all) == 0
     said = capsys.readouterr().out
     assert "2 experiments at smoke scale" in said
     for each in two_experiments:
         assert f"  {each.experiment:<16} 0 of {len(each.runs())}" in said
         tables(each, root)  # complains of whatever is missing
-    assert command(monkeypatch, "--all", "--scale", "smoke", "--store", root, "--dry-run") == 0
-    count = len(list(RunStore(root)))
-    assert f": {count} of {count} runs done" in capsys.readouterr().out
+    before, names = contents(root), [run.spec.name for run in RunStore(root)]
+    for name in random.Random(0).sample(names, 3):
+        shutil.rmtree(Path(root, name))
+    assert command(monkeypatch, *sweep_all) == 0
+    assert f": {len(names) - 3} of {len(names)} runs done" in capsys.readouterr().out
+    assert contents(root) == before
+
+
+def contents(root: str) -> dict[str, bytes]:
+    """Bytes of weights, curves and tables of all runs; records also say when and where a run was made."""
+    files = (path for path in Path(root).glob("*/*") if path.name != "record.json")
+    return {str(path.relative_to(root)): path.read_bytes() for path in files}
 
 
 @pytest.mark.parametrize("wrong", [("--all", "tiny"), ("--all", "--seeds", "0"), ()])
