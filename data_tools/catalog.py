@@ -59,7 +59,7 @@ def open_data(data: str | Path, *, image_size: int, scenes: int, seed: int = 0) 
         SplitError: the split cannot be read, or its images have another size.
     """
     if data in STAND_INS:
-        return open_split(_make_stand_in(str(data), image_size, scenes, seed))
+        return _open_stand_in(str(data), image_size, scenes, seed)
     path = Path(data)
     if path.name.endswith(online.SUFFIX):
         split = online.open_online(path, online.PARTS[seed])
@@ -72,16 +72,19 @@ def open_data(data: str | Path, *, image_size: int, scenes: int, seed: int = 0) 
     return split
 
 
-def _make_stand_in(name: str, image_size: int, scenes: int, seed: int) -> Path:
-    """Draw a stand-in, unless it is in the cache, and return its folder."""
+def _open_stand_in(name: str, image_size: int, scenes: int, seed: int) -> Split:
+    """Open a stand-in; draw it if the cache does not have it whole."""
     out = cache_folder() / f"{name}-{image_size}-{scenes}-seed{seed}-v{RENDERER}"
     if name in PICTURES:
-        return _make_or_wait(lambda: PICTURES[name].prepare(out, count=scenes, size=image_size, seed=seed))
+        return _open_or_make(out, lambda: PICTURES[name].prepare(out, count=scenes, size=image_size, seed=seed))
     from data_tools.features.stand_ins import add_features, fingerprint
 
     out = out.with_name(f"{out.name}-{fingerprint()[:8]}")
-    pictures = _make_stand_in(FEATURES[name], image_size, scenes, seed)
-    return _make_or_wait(lambda: add_features(pictures, out, image_size))
+
+    def make() -> Path:
+        return add_features(_open_stand_in(FEATURES[name], image_size, scenes, seed).folder, out, image_size)
+
+    return _open_or_make(out, make)
 
 
 def makes(data: str) -> bool:
@@ -108,25 +111,25 @@ def identity(data: str, *, image_size: int, scenes: int, seed: int = 0) -> str:
 def _convert_tfrecord(tfrecord: Path, image_size: int) -> Split:
     """Open what a CLEVR-with-masks file was converted to; convert it if the cache does not have that whole."""
     out = cache_folder() / f"{tfrecord.stem}-{image_size}-{_fingerprint(tfrecord)}"
-    with suppress(SplitError):
-        return open_split(out)
     from data_tools.converters.clevr import convert, list_parts
 
     source = f"the file {tfrecord.name}"
     make = partial(convert, tfrecord, list_parts(out, "all"), size=image_size, source=source)
-    return open_split(_make_or_wait(lambda: make()[0]))
+    return _open_or_make(out, lambda: make()[0])
 
 
-def _make_or_wait(make: Callable[[], Path]) -> Path:
-    """Call ``make`` and return its folder; while another process makes the same, wait and call it again.
+def _open_or_make(out: Path, make: Callable[[], Path]) -> Split:
+    """Open a split; if it is not there whole, call ``make``, or wait while another process makes the same.
 
     Raises:
         SplitInUseError: the other process was not done in :data:`MOST_WAIT_S` seconds.
     """
     deadline, told = time.monotonic() + MOST_WAIT_S, False
     while True:
+        with suppress(SplitError):
+            return open_split(out)
         try:
-            return make()
+            return open_split(make())
         except SplitInUseError as error:
             if time.monotonic() >= deadline:
                 raise SplitInUseError(f"{error}; waited {MOST_WAIT_S / 3600:g} hours for it") from None

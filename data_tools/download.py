@@ -11,7 +11,7 @@ import pooch
 import requests
 from tqdm import tqdm
 
-from data_tools.writing.durable import DataError, one_line, sha256
+from data_tools.writing.durable import DataError, LockedError, one_line, release_lock, sha256, take_lock
 
 ATTEMPTS = 6
 CHUNK_BYTES = 1 << 17
@@ -29,16 +29,31 @@ def fetch(url: str, path: Path, check_head: CheckHead) -> Path:
     recorded a checksum, the new file must have the same; if it has not, it is downloaded once more.
 
     Raises:
-        DataError: The transfer failed repeatedly, or the content is another file's or not that of the checksum.
+        DataError: The transfer failed repeatedly, the content is another file's or not that of the checksum, or
+            another process is downloading the file.
     """
     path = path.resolve()
-    record = path.with_name(path.name + ".sha256")
     if path.exists():
         return path
-    known = _read_record(record)
     part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        lock = take_lock(part.with_name(part.name + ".lock"))
+    except LockedError:
+        raise DataError(f"{path}: another process is downloading it: wait for it") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {one_line(error)}") from error
+    try:
+        return path if path.exists() else _fetch(url, path, part, check_head)
+    finally:
+        release_lock(lock)
+
+
+def _fetch(url: str, path: Path, part: Path, check_head: CheckHead) -> Path:
+    """Download and check the file and record its checksum, while no other process does."""
+    record = path.with_name(path.name + ".sha256")
+    known = _read_record(record)
+    try:
         for _ in range(2):
             found = _transfer(url, path, _Continue(part, check_head))
             if known in (None, found):

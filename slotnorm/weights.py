@@ -123,7 +123,9 @@ def load_weights(module: Module, source: str | Path | Mapping[str, Any]) -> Modu
     state, problems = _translate(module, found)
     expected = module.state_dict()
     for name, tensor in module.named_buffers():
-        if name not in expected and name in state and torch.allclose(state[name].to(tensor), tensor, atol=1e-6):
+        if name in expected or name not in state or _squeezed(state[name]) != _squeezed(tensor):
+            continue
+        if torch.allclose(state[name].reshape(tensor.shape).to(tensor), tensor, atol=1e-6):
             del state[name]  # computed, and the same in the file
     for name in sorted(state.keys() | expected.keys()):
         if name not in expected:

@@ -17,7 +17,7 @@
   const pictures = new Map();
   const chosen = { set: sets[0], scene: 0, place: 0 };
 
-  const written = (score) => (Math.round(100 * score) / 100 + 0).toFixed(2); // no -0.00
+  const written = (score) => (score === null ? "–" : (Math.round(100 * score) / 100 + 0).toFixed(2)); // no -0.00
   const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
   const sceneData = () => chosen.set.scenes[chosen.scene];
   const slots = () => chosen.set.slots[chosen.place];
@@ -204,7 +204,12 @@
       change({ set, scene: Math.min(chosen.scene, set.scenes.length - 1), place: place(set, slots()) });
     });
   }
-  window.addEventListener("hashchange", follow);
+  window.addEventListener("hashchange", () => {
+    const asked = new URLSearchParams(location.hash.slice(1));
+    if (!["set", "scene", "slots"].some((name) => asked.has(name))) return; // a link to a heading
+    follow();
+    tell();
+  });
   new ResizeObserver(showCurve).observe(curve);
   follow();
 })();

@@ -32,7 +32,7 @@ from torch.nn.functional import interpolate
 from tqdm import tqdm
 
 from data_tools.converters.resampling import resize_masks
-from data_tools.writing.durable import DataError, one_line
+from data_tools.writing.durable import DataError, one_line, sha256
 from data_tools.writing.split_writer import ArraySpec, SplitWriter
 
 Array = npt.NDArray[Any]
@@ -62,7 +62,10 @@ def convert_folder(images: Path, masks: Path, out: Path, *, size: int, license: 
     maps = [masks / f"{path.stem}.png" for path in pictures]
     if missing := [path for path in maps if not path.is_file()]:
         raise DataError(f"{missing[0]}: missing, with it {len(missing)} of the {len(maps)} label maps")
-    listed = "\n".join(f"{path.name} {path.stat().st_size}" for path in (*pictures, *maps))
+    listed = "\n".join(
+        [f"{path.name} {path.stat().st_size}" for path in pictures]
+        + [f"{path.name} {sha256(path)}" for path in maps]  # a corrected map can have the size of the wrong one
+    )
     arguments = {"files": hashlib.sha256(listed.encode()).hexdigest(), "size": size}
 
     def scenes(start: int) -> Iterator[Scene]:

@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data_tools.writing import durable
 from data_tools.writing.durable import DataError
 from slotnorm.data.splits import Split, open_split
+
+if TYPE_CHECKING:
+    from data_tools.features.backbone import FrozenBackbone
 
 SUFFIX = ".online.json"
 PARTS = ("train", "validation", "test")
@@ -61,8 +65,6 @@ def open_online(path: Path, part: str) -> Split:
         DataError: The file, the weights or the backbone cannot be used.
         SplitError: The split cannot be read.
     """
-    from data_tools.features.backbone import FrozenBackbone  # timm takes seconds
-
     request = _read(path)
     folder = path.parent / request["split"]
     try:
@@ -70,9 +72,27 @@ def open_online(path: Path, part: str) -> Split:
     except OSError as error:
         raise DataError(f"{path}: its split cannot be read: {error.strerror}") from None
     split = open_split(folder if whole else folder / part)
-    options = {key: request[key] for key in ("size", "order", "precision")}
-    backbone = FrozenBackbone.load(request["backbone"], path.parent / request["weights"], **options)
+    weights = path.parent / request["weights"]
+    about = weights.stat() if weights.exists() else None
+    backbone = _load_backbone(
+        request["backbone"],
+        weights.resolve(),
+        request["size"],
+        request["order"],
+        request["precision"],
+        stamp=about and (about.st_mtime_ns, about.st_size),
+    )
     return split.with_features(backbone, backbone.about)
+
+
+@lru_cache(maxsize=2)
+def _load_backbone(
+    name: str, weights: Path, size: int | None, order: str, precision: str, *, stamp: tuple[int, int] | None
+) -> FrozenBackbone:
+    """Load a backbone once: every question of a sweep which data these are needs it. `stamp` tells a new file."""
+    from data_tools.features.backbone import FrozenBackbone  # timm takes seconds
+
+    return FrozenBackbone.load(name, weights, size=size, order=order, precision=precision)
 
 
 def _read(path: Path) -> Mapping[str, Any]:

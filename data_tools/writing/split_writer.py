@@ -197,6 +197,8 @@ class SplitWriter:
             if self.complete:
                 shutil.rmtree(self.out / REPLACED, ignore_errors=True)
                 return
+        if os.path.ismount(self.out):
+            raise SplitWriteError(f"{self.out} is a mount point, which no folder can replace: name a folder in it")
         if (self.partial / MANIFEST).exists():
             self._reuse(self.partial)
             if self.complete:

@@ -208,6 +208,17 @@ def test_a_view_can_be_linked(browser: Explorer) -> None:
     assert browser.errors() == []
 
 
+def test_a_link_to_a_heading_changes_nothing_that_was_chosen(browser: Explorer) -> None:
+    browser.load()
+    last = browser.sets[-1]
+    chosen = (last["id"], 1, last["slots"][0])
+    browser.load("#set={}&scene={}&slots={}".format(*chosen))
+    browser.driver.execute_script("location.hash = '#what-you-see'")
+    browser.driver.execute_script("return new Promise((done) => setTimeout(done, 100))")
+    assert browser.state() == chosen
+    assert browser.errors() == []
+
+
 @pytest.mark.parametrize("address", ["#set=none&scene=x&slots=", "#scene=-1&slots=100000", "#what-you-see"])
 def test_an_address_that_means_nothing_is_borne(browser: Explorer, address: str) -> None:
     browser.load(address)

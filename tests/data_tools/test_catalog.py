@@ -89,6 +89,15 @@ def test_who_comes_second_waits_for_the_first_and_says_so(cache, monkeypatch, ca
     assert re.search(said, capsys.readouterr().err)
 
 
+@pytest.mark.parametrize("data", ["synth-clevr", FIXTURE])
+def test_a_complete_split_is_opened_without_its_lock(cache, capsys, data):
+    """Also from a folder that cannot be written, in which no lock can be taken."""
+    folder = open_data(data, image_size=16, scenes=2).folder
+    with durable.take_lock(cache / f"{folder.name}.partial.lock"):
+        assert open_data(data, image_size=16, scenes=2).folder == folder
+    assert capsys.readouterr().err == ""
+
+
 def test_waiting_for_another_process_has_an_end(cache, monkeypatch):
     folder = open_data("synth-clevr", image_size=16, scenes=2).folder
     folder.rename(cache / "made")

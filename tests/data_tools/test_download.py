@@ -10,7 +10,7 @@ import pytest
 
 from data_tools import download
 from data_tools.tfrecord.records import check_head
-from data_tools.writing.durable import DataError
+from data_tools.writing.durable import DataError, take_lock
 from tests.data_tools.tfrecord import tfrecord_files as files
 
 CONTENT = files.framed(np.random.default_rng(0).bytes(3_000_000))
@@ -78,6 +78,13 @@ def test_a_download_and_its_checksum(server: Server, tmp_path: Path):
     assert sorted(entry.name for entry in path.parent.iterdir()) == ["file", "file.sha256"]
     fetch(server.url, path)
     assert server.starts == [0]  # there already
+
+
+def test_a_file_is_downloaded_by_one_process_at_a_time(server: Server, tmp_path: Path):
+    with take_lock(tmp_path / "file.part.lock"), pytest.raises(DataError, match=r"file: another process is downloadi"):
+        fetch(server.url, tmp_path / "file")
+    assert server.starts == []
+    assert fetch(server.url, tmp_path / "file").read_bytes() == CONTENT
 
 
 def test_broken_transfers_are_continued(server: Server, tmp_path: Path):

@@ -315,6 +315,13 @@ def test_what_does_not_fit_is_named_and_nothing_is_loaded(change: Arrays, messag
     torch.testing.assert_close(dict(module.state_dict()), before, rtol=0, atol=0)
 
 
+def test_ramps_of_another_picture_size_are_named() -> None:
+    arrays = dict(ConvAutoencoder(32, 3, 4, channels=4, encoder_layers=2).state_dict())
+    arrays["encoder.position.ramps"] = torch.zeros(32, 32, 4)
+    with pytest.raises(ValueError, match=re.escape("no place for encoder.position.ramps (32, 32, 4)")):
+        load_weights(ConvAutoencoder(16, 3, 4, channels=4, encoder_layers=2), arrays)
+
+
 def test_a_kernel_of_several_heads_does_not_fit() -> None:
     arrays = read_arrays(FIXTURES / "flax.npz") | NO_INITIAL_SLOTS
     name = "params/SlotAttention_0/general_dense_q_0/kernel"

@@ -6,6 +6,8 @@ on the paper depends on them, and their false discovery rate is over these hypot
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 
 from slotnorm_book.claims.claim import Criterion, Hypothesis
@@ -83,12 +85,12 @@ B1 = Hypothesis(
 
 
 def compare_mixture_weights(table: pd.DataFrame) -> Quantities:
-    """Estimate F-ARI at 21 slots with the whole mixture weight in the scores, less that without."""
-    named = table.assign(variant=table["variant"] + "/" + table["strength"].map("{:g}".format))
-    panel = _panel(named, "slots").restrict(21, 21)
+    """Estimate F-ARI at 21 slots with the whole mixture weight in the scores, less that without, paired per run."""
+    weighted, plain = (table[table["strength"] == strength] for strength in (1.0, 0.0))
+    panel = _gains_panel(_pair(weighted, plain, ["f_ari"]), "f_ari").restrict(21, 21)
     return {
-        "baseline_gain": [panel.lead(f"{BASELINE}/1", f"{BASELINE}/0")],
-        "weighted_sum_gain": [panel.lead(f"{WEIGHTED_SUM}/1", f"{WEIGHTED_SUM}/0")],
+        "baseline_gain": panel.levels(BASELINE),
+        "weighted_sum_gain": panel.levels(WEIGHTED_SUM),
     }
 
 
@@ -173,10 +175,11 @@ def compare_with_em(table: pd.DataFrame) -> Quantities:
     """Estimate the lead of each variant over EM, and what equal weights cost EM, over 5 to 21 components."""
     everywhere = table.groupby("slots")["variant"].transform("nunique") == table["variant"].nunique()
     panel = _panel(table[everywhere], "slots").restrict(5, 21)
-    ends = _panel(_with_slots(table, 7, 21), "slots")
+    ends = _with_slots(table, 7, 21)
+    estimated, equal = (ends[ends["variant"] == name].assign(variant=EM) for name in (EM, EM_EQUAL))
     return {
         "lead": [panel.lead(variant, EM) for variant in VARIANTS],
-        "weights_help": [ends.extra_growth(EM, EM_EQUAL)],
+        "weights_help": [_gains_panel(_pair(estimated, equal, ["f_ari"]), "f_ari").growth(EM)],
     }
 
 
@@ -213,12 +216,12 @@ def compare_code_lengths(table: pd.DataFrame) -> Quantities:
     if kept.empty:
         raise UndecidableError(f"every run of {BASELINE} is spatial")
     gains = gains[gains["seed"].isin(kept["seed"])]
-    found, f_ari = (_panel(gains, "slots", measure) for measure in ("found_objects", "f_ari"))
+    found, f_ari = (_gains_panel(gains, measure) for measure in ("found_objects", "f_ari"))
     return {
-        "surplus_found_gain": [_gain(found, 9, 21)],
-        "surplus_f_ari_gain": [_gain(f_ari, 9, 21)],
-        "fewer_found_gain": [_gain(found, 5, 5)],
-        "fewer_f_ari_gain": [_gain(f_ari, 5, 5)],
+        "surplus_found_gain": [found.restrict(9, 21).mean_level(BASELINE)],
+        "surplus_f_ari_gain": [f_ari.restrict(9, 21).mean_level(BASELINE)],
+        "fewer_found_gain": found.restrict(5, 5).levels(BASELINE),
+        "fewer_f_ari_gain": f_ari.restrict(5, 5).levels(BASELINE),
     }
 
 
@@ -235,12 +238,18 @@ def gains_of_scaled_codes(table: pd.DataFrame) -> pd.DataFrame:
     Raises:
         MissingEvidenceError: a row of one variant has no counterpart.
     """
-    measures, keys = ["f_ari", "found_objects"], ["seed", "slots", "scene_id"]
     rows = with_found_objects(table)
-    scaled, plain = (rows[rows["variant"] == name].set_index(keys)[measures] for name in (SCALED_MEAN, BASELINE))
-    if len(scaled) != len(plain) or not scaled.index.sort_values().equals(plain.index.sort_values()):
-        raise MissingEvidenceError(f"{SCALED_MEAN} and {BASELINE} were not evaluated on the same scenes")
-    return (scaled - plain).reset_index().assign(variant=BASELINE)
+    scaled, plain = (rows[rows["variant"] == name].assign(variant=BASELINE) for name in (SCALED_MEAN, BASELINE))
+    return _pair(scaled, plain, ["f_ari", "found_objects"])
+
+
+def _pair(changed: pd.DataFrame, plain: pd.DataFrame, measures: list[str]) -> pd.DataFrame:
+    """Return the measures of changed runs less those of the same runs as they are, per scene and slot count."""
+    keys = ["variant", "seed", "slots", "scene_id"]
+    left, right = (rows.set_index(keys)[measures].sort_index() for rows in (changed, plain))
+    if not left.index.equals(right.index):
+        raise MissingEvidenceError("runs as they are and changed ones were not evaluated on the same scenes")
+    return (left - right).reset_index()
 
 
 def _code_length(name: str, data: str, experiment: str, test: str) -> Hypothesis:
@@ -293,11 +302,11 @@ def _panel(table: pd.DataFrame, setting: str, measure: str = "f_ari") -> Panel:
     return make_panel(table, measure, setting, RESAMPLES)
 
 
-def _gain(panel: Panel, first: int, last: int) -> Comparison:
-    """Estimate the mean over slot counts of a panel of the baseline's gains."""
+def _gains_panel(gains: pd.DataFrame, measure: str) -> Panel:
+    """Arrange differences of a measure over slot counts; they can be twice as far apart as the measure itself."""
+    panel = _panel(gains, "slots", measure)
     least, most = panel.source.possible
-    chosen = panel.restrict(first, last)
-    return chosen.estimate(lambda gain: gain.mean(axis=-1), BASELINE, possible=(least - most, most - least))
+    return replace(panel, source=replace(panel.source, possible=(least - most, most - least)))
 
 
 def _with_slots(table: pd.DataFrame, *slots: int) -> pd.DataFrame:

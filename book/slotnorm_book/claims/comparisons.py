@@ -229,6 +229,10 @@ class Panel:
             for place in self.chosen
         ]
 
+    def mean_level(self, variant: str) -> Comparison:
+        """Estimate the mean of a variant over the settings."""
+        return self.estimate(lambda mean: mean.mean(axis=-1), variant, possible=self.source.possible)
+
     def growth(self, variant: str) -> Comparison:
         """Estimate how much a line fitted over the settings rises from the first to the last."""
         return self.estimate(self._change, variant, possible=self._changes(1))

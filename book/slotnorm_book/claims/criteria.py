@@ -2,7 +2,8 @@
 
 Where the paper claims a direction, the bound is zero. Where it claims that a score suffers or holds, the bound is the
 smallest loss that counts. A criterion on several comparisons must hold for each of them; the comparison that is least
-sure to hold is its measurement. What the paper says "generally" or "overall" is one comparison, of means.
+sure to hold is its measurement. What the paper says "generally" or "overall" is one comparison, of means, except
+in R3, where it adds "independently of the object count".
 
 Intervals are at 95 %. A claim is reproduced only if all its comparisons are, which keeps the risk of a false
 "reproduced" at 2.5 % however many there are. One comparison is enough to contradict it, so the end of the interval that

@@ -9,7 +9,8 @@ A comparison of variants about finding objects (F-ARI, ARI, the background's sha
   cells alone. That it holds is no robustness, that it falls is no harm, and its lead is none.
 
 A comparison of average precision is not decidable where the precision of the baseline, or of a variant whose precision
-is the whole of a share, is below :data:`LEAST_PRECISION`. Losses, and counts of spatial runs, can always be decided.
+is the whole of a share, is below :data:`LEAST_PRECISION`; nor can any comparison with a variant of which every run is
+spatial. Other comparisons of losses, and counts of spatial runs, can always be decided.
 The first rule was written before any run of the present recipes but the baseline's was looked at, the second after R15
 had come out contradicted on a single run's detections.
 """
@@ -60,7 +61,7 @@ def _why_too_few_objects(comparison: Comparison, findings: Findings) -> str:
             )
         if not found >= least:
             what = "finds too few objects" if variant == BASELINE else "finds no objects"
-            return f"{experiment}: {variant} {what} on {source.test} ({found:.2f}, {least:g} asked)"
+            return f"{experiment}: {variant} {what} on {source.test} ({found:.3f}, {least:g} asked)"
     return ""
 
 

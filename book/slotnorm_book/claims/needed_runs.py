@@ -28,7 +28,7 @@ from slotnorm_book.statistics.power import MOST_RUNS, runs_needed, share_runs_ne
 from slotnorm_book.statistics.summaries import Share
 
 RESAMPLES = 200
-NO_SPREAD = "unknown: fewer than two runs of a variant"
+NO_SPREAD = "unknown: fewer than two runs of a variant that are not spatial"
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Need:
 
     Args:
         runs: of each variant; infinity above :data:`slotnorm_book.statistics.power.MOST_RUNS`, NaN where unknown.
-        effect: distance from the bound that is to be seen.
+        effect: distance from the bound that is to be seen; NaN where one run is enough.
         of: whose effect that is: the paper's, or the margin.
         comparison: which comparison it is.
     """
@@ -81,8 +81,10 @@ def _need(criterion: Criterion, quantity: Quantity, theirs: Quantity | None) -> 
     assert isinstance(quantity, Comparison)
     effect, of = (sign * (theirs.value - criterion.bound), "the paper") if theirs else (quantity.margin, "the margin")
     estimate = quantity.estimate
-    if not estimate.run_variances:
-        return Need(1, effect, of, quantity.label)
+    if quantity.all_spatial:
+        return Need(np.nan, effect, of, quantity.label)
+    if not estimate.run_variances:  # of single runs, with intervals over scenes alone
+        return Need(1.0, np.nan, "", quantity.label)
     if np.isnan(estimate.run_variances).any():
         return Need(np.nan, effect, of, quantity.label)
     return Need(runs_needed(effect, estimate.run_variances, estimate.scene_variance), effect, of, quantity.label)
@@ -117,7 +119,12 @@ def needs_table(evidence: Mapping[str, Evidence]) -> pd.DataFrame:
             if missing:
                 raise MissingEvidenceError(f"no runs of {', '.join(missing)}")
             need = find_need(claim, findings)
-            row |= {"runs needed": str(need), "to see": f"{need.effect:.2g}", "of": need.of, "where": need.comparison}
+            row |= {
+                "runs needed": str(need),
+                "to see": "" if np.isnan(need.effect) else f"{need.effect:.2g}",
+                "of": need.of,
+                "where": need.comparison,
+            }
         except (MissingEvidenceError, UndecidableError) as error:
             row |= {"runs needed": "unknown", "to see": "", "of": "", "where": str(error)}
         rows.append(row)

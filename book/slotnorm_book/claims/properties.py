@@ -82,11 +82,12 @@ R15 = ResultClaim(
     statement="The same holds for average precision at all four distances; at few slots the baseline's is best",
     criteria=(
         noticeable_precision_loss(
-            "baseline_loss", "share of its precision the baseline loses from 11 to 21 slots, per distance"
+            "baseline_loss",
+            "precision the baseline loses from 11 to 21 slots, as a share of its mean over them, per distance",
         ),
-        noticeable_precision_loss("layer_norm_loss", "share of its precision layer norm loses"),
-        no_noticeable_precision_loss("weighted_sum_loss", "share of its precision weighted sum loses"),
-        no_noticeable_precision_loss("batch_norm_loss", "share of its precision batch norm loses"),
+        noticeable_precision_loss("layer_norm_loss", "the same share of layer norm"),
+        no_noticeable_precision_loss("weighted_sum_loss", "the same share of weighted sum"),
+        no_noticeable_precision_loss("batch_norm_loss", "the same share of batch norm"),
         positive(
             "baseline_lead",
             "share of the baseline's precision at 7 and 9 slots that each other lacks, mean over distances",

@@ -143,7 +143,7 @@ OUTCOME_SENTENCES: dict[Outcome, str] = {
     "reproduced": "Holds here",
     "contradicted": "Does not hold here as it stands",
     "inconclusive": "Undecided by these runs",
-    "not decidable": "Not decidable here, as models find too few objects or predict too few right",
+    "not decidable": "Not decidable here, as models find too few objects, predict too few right, or are all spatial",
     "not run": "Not run",
 }
 """Outcome to how a page names it, for the paper's claims and for our own hypotheses."""

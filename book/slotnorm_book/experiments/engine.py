@@ -34,7 +34,7 @@ from slotnorm_book.experiments.missing_settings import (
 from slotnorm_book.experiments.probe import Probe
 from slotnorm_book.experiments.provenance import collect_provenance
 from slotnorm_book.experiments.recipes.recipe import Recipe
-from slotnorm_book.experiments.run_store import Run, RunError, RunStore
+from slotnorm_book.experiments.run_store import BusyError, Run, RunError, RunStore
 from slotnorm_book.experiments.test_sets import TestSet, evaluate, select
 
 
@@ -130,8 +130,7 @@ def load_or_train(job: Job, store: RunStore, execution: Execution = DEFAULT) -> 
     """
     rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     with ExitStack() as stack:
-        if rank == 0:
-            stack.enter_context(store.lock(job.spec))
+        _lock(job, store, execution, stack)
         if (run := store.find(job.spec)) is None:
             trained, digest = _train(job, store, execution, rank, ranks)
             if rank == 0:
@@ -142,6 +141,20 @@ def load_or_train(job: Job, store: RunStore, execution: Execution = DEFAULT) -> 
         if ranks > 1:
             dist.barrier()
     return run or store.get(job.spec)
+
+
+def _lock(job: Job, store: RunStore, execution: Execution, stack: ExitStack) -> None:
+    """Lock the run until the stack is left; of several processes the first locks it, and all fail if it is locked."""
+    reason = [""]
+    if not dist.is_initialized() or dist.get_rank() == 0:
+        try:
+            stack.enter_context(store.lock(job.spec))
+        except BusyError as error:
+            reason = [str(error)]
+    if dist.is_initialized() and dist.get_world_size() > 1:
+        dist.broadcast_object_list(reason, device=torch.device(execution.device))
+    if reason[0]:
+        raise BusyError(reason[0])
 
 
 def evaluate_missing(run: Run, tests: Sequence[TestSet], store: RunStore, execution: Execution = DEFAULT) -> Run:
@@ -215,7 +228,9 @@ def _evaluate(
     about: dict[str, object] = {}
     splits: dict[Source, Split] = {}
     for wanted, test in settings:
-        split = splits.setdefault(test.source, test.source.open())
+        if test.source not in splits:
+            splits[test.source] = test.source.open()
+        split = splits[test.source]
         parts.append(evaluate(spec.task, model, split, wanted, bar=execution.bar))
         chosen = {"scenes": wanted.scenes, "draw": wanted.draw, "seed": wanted.seed}
         about[wanted.key] = {"label": wanted.label, **vars(wanted.data), **chosen}

@@ -27,18 +27,20 @@ def keep_runs(source: str, records: Path, *, commit: bool = False, most: float =
     Args:
         source: the store, which stays as it is.
         records: folder of the records, of which there may be none.
-        commit: whether to commit them to the repository that the folder is in. Nothing else is committed.
+        commit: whether to commit them to the repository that the folder is in, and with them the store's other runs
+            that were copied before and not committed. Nothing else is committed.
         most: megabytes that the records may take in all.
 
     Returns:
-        The names of the runs that were copied.
+        The names of the runs that were copied or, with ``commit``, committed.
 
     Raises:
         RunError: a store cannot be used, the runs would take more than ``most`` together with those that are there, of
             which then nothing is copied, or git cannot commit.
     """
     store = RunStore(records)
-    new = [run for run in RunStore(source) if store.find(run.spec) is None]
+    runs = list(RunStore(source))
+    new = [run for run in runs if store.find(run.spec) is None]
     size = sum(path.stat().st_size for path in records.rglob("*") if path.is_file()) + sum(map(_size, new))
     if size > most * 1e6:
         raise RunError(
@@ -47,9 +49,8 @@ def keep_runs(source: str, records: Path, *, commit: bool = False, most: float =
         )
     for run in new:
         store.add(run, weights=_has_weights(run))
-    if commit and new:
-        _commit(records, [run.spec.name for run in new])
-    return [run.spec.name for run in new]
+    names = [run.spec.name for run in new]
+    return _commit(records, [run.spec.name for run in runs]) if commit else names
 
 
 def keeps_weights(variant: str, seed: int, num_slots: int) -> bool:
@@ -66,10 +67,21 @@ def _size(run: Run) -> int:
     return sum(map(len, files.values()))
 
 
-def _commit(records: Path, names: list[str]) -> None:
-    message = f"Records of {len(names)} runs\n\n" + "\n".join(names)
-    folders = [str(records / name) for name in names]
-    for command in (["add", "--", *folders], ["commit", "--quiet", "-m", message, "--", *folders]):
-        done = subprocess.run(["git", "-C", str(records), *command], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RunError(f"{records}: the runs are copied, but git {command[0]} failed: {done.stderr.strip()}")
+def _commit(records: Path, names: list[str]) -> list[str]:
+    """Commit those of the runs that differ from the last commit, and return their names."""
+    if not names:
+        return []
+    changed = _git(records, "status", "--porcelain", "--untracked-files=all", "--", *names)
+    names = [name for name in names if f"/{name}/" in f"/{changed}"]
+    if names:
+        _git(records, "add", "--", *names)
+        _git(records, "commit", "--quiet", "-m", f"Records of {len(names)} runs\n\n" + "\n".join(names), "--", *names)
+    return names
+
+
+def _git(folder: Path, command: str, *arguments: str) -> str:
+    words = ["git", "-C", str(folder), command, *arguments]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RunError(f"{folder}: the runs are copied, but git {command} failed: {done.stderr.strip()}")
+    return done.stdout

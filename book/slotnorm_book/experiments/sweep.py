@@ -15,7 +15,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
-from slotnorm.training.loop import Interrupted
+from slotnorm.training.loop import Interrupted, TrainingDivergedError
 from slotnorm.training.spec import SpecError
 from slotnorm_book.experiments.engine import Execution, Job, check_data, load_or_train
 from slotnorm_book.experiments.launch.local import run_side_by_side
@@ -24,7 +24,7 @@ from slotnorm_book.experiments.launch.ray_cluster import run_on_cluster
 from slotnorm_book.experiments.launch.stop import EXIT_RESUMABLE, Stop
 from slotnorm_book.experiments.recipes import EXPERIMENTS, recipe
 from slotnorm_book.experiments.recipes.recipe import SCALES, Recipe
-from slotnorm_book.experiments.run_store import RunStore
+from slotnorm_book.experiments.run_store import BusyError, RunStore
 from slotnorm_book.experiments.sweep_plan import make_plan
 from slotnorm_book.process_memory import keep_freed_memory
 from slotnorm_book.suggestions import describe_unknown
@@ -125,11 +125,20 @@ def _run_side_by_side(jobs: Sequence[Job], request: Request, execution: Executio
     """Hand the runs to the executor and report how they ended."""
     with Stop(request.time_budget) as stop:
         outcome = EXECUTORS[request.executor](jobs, request.store, execution, request.workers, stop)
+    _tell(outcome)
+    return _exit_status(outcome)
+
+
+def _tell(outcome: JobOutcome) -> None:
+    """Say how the runs ended."""
     for reason in outcome.busy.values():
         print(f"{reason}; when that has ended, the same command goes on", file=sys.stderr)
     for name, reason in outcome.failed.items():
         print(f"{name} failed: {reason}", file=sys.stderr)
     print(f"{len(outcome.done)} done, {len(outcome.stopped)} to continue, {len(outcome.failed)} failed")
+
+
+def _exit_status(outcome: JobOutcome) -> int:
     return 1 if outcome.failed else EXIT_RESUMABLE if outcome.stopped else 0
 
 
@@ -139,16 +148,26 @@ def _train_together(jobs: Sequence[Job], request: Request, execution: Execution)
     cuda = str(execution.device).startswith("cuda")
     where = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if cuda else torch.device(execution.device)
     dist.init_process_group("nccl" if cuda else "gloo", timeout=LONGEST_WAIT)
+    outcome = JobOutcome()
     try:
         with Stop(request.time_budget) as stop:
-            for job in jobs:
-                load_or_train(job, RunStore(request.store), replace(execution, device=where, stop=stop))
-    except Interrupted as stopped:
-        print(f"{stopped}; the same command continues it", file=sys.stderr)
-        return EXIT_RESUMABLE
+            for place, job in enumerate(jobs):
+                try:
+                    load_or_train(job, RunStore(request.store), replace(execution, device=where, stop=stop))
+                    outcome.done.append(job)
+                except Interrupted:
+                    outcome.stopped += jobs[place:]
+                    break
+                except BusyError as error:  # these two are raised by all processes alike
+                    outcome.stopped.append(job)
+                    outcome.busy[job.spec.name] = str(error)
+                except TrainingDivergedError as error:
+                    outcome.failed[job.spec.name] = str(error)
+        if dist.get_rank() == 0:
+            _tell(outcome)
     finally:
         dist.destroy_process_group()
-    return 0
+    return _exit_status(outcome)
 
 
 def choose_device(name: str, executor: str = "local") -> str:

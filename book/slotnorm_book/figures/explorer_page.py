@@ -7,6 +7,7 @@ picture, a sheet with slot counts from left to right and variants from top to bo
 from __future__ import annotations
 
 import colorsys
+import math
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
@@ -109,5 +110,6 @@ def lighten_for_dark(color: str) -> str:
     return "#" + "".join(f"{round(255 * channel):02x}" for channel in lighter)
 
 
-def _round_scores(values: Iterable[float]) -> list[float]:
-    return [round(float(value), 3) + 0.0 for value in values]  # no -0.0
+def _round_scores(values: Iterable[float]) -> list[float | None]:
+    """Return scores as JSON holds them: those that are undefined, as of a scene without objects, as ``None``."""
+    return [round(float(value), 3) + 0.0 if math.isfinite(value) else None for value in values]  # no -0.0

@@ -14,7 +14,7 @@ from PIL import Image
 from data_tools.converters.command import hdf5, pictures
 from data_tools.converters.labelled import convert_folder, convert_hdf5
 from data_tools.writing.durable import DataError
-from data_tools.writing.split_writer import verify
+from data_tools.writing.split_writer import SplitWriteError, verify
 from slotnorm.data.splits import open_split
 
 Array = npt.NDArray[Any]
@@ -55,6 +55,16 @@ def test_a_folder_becomes_a_split_in_the_order_of_the_names(tmp_path: Path) -> N
     np.testing.assert_array_equal(made["segmentation"], MASKS)
     assert made["num_objects"].tolist() == OBJECTS
     assert made["scene_id"].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_a_corrected_label_map_of_the_same_size_is_seen(tmp_path: Path) -> None:
+    images, masks = folder(tmp_path)
+    pictures(images, masks, out=tmp_path / "mine", size=8, license="mine")
+    before = masks / "00.png"
+    swapped = before.read_bytes().replace(b"IHDR", b"ihdr")  # the same number of bytes
+    before.write_bytes(swapped)
+    with pytest.raises(SplitWriteError, match="was made by another request"):
+        convert_folder(images, masks, tmp_path / "mine", size=8, license="mine")
 
 
 def test_pictures_are_cropped_to_their_middle_and_scaled(tmp_path: Path) -> None:

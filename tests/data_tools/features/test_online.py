@@ -52,6 +52,16 @@ def test_the_backbone_names_the_data(file: Path) -> None:
     assert open_data(file).manifest.digest != digest
 
 
+def test_the_backbone_is_loaded_once(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded, load = [], FrozenBackbone.load
+    monkeypatch.setattr(FrozenBackbone, "load", lambda *given, **options: loaded.append(1) or load(*given, **options))
+    first = [catalog.identity(str(file), image_size=32, scenes=1) for _ in range(3)]
+    assert (len(set(first)), len(loaded)) == (1, 1)
+    vit.saved(file.parent / "vit.safetensors")  # other weights, as they are random
+    assert catalog.identity(str(file), image_size=32, scenes=1) != first[0]
+    assert len(loaded) == 2
+
+
 def test_a_folder_is_moved_as_a_whole(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = open_data(file).manifest.digest
     moved = tmp_path / "elsewhere" / "folder"

@@ -43,6 +43,16 @@ def message_of(run: Callable[[], object]) -> str:
     return ""
 
 
+def test_a_mount_point_is_refused_at_once(out: Path, monkeypatch: pytest.MonkeyPatch):
+    """A split is renamed to its place when it is whole, and nothing can be renamed to a mount point."""
+    monkeypatch.setattr("os.path.ismount", lambda path: Path(path) == out)
+    out.mkdir(parents=True)
+    assert message_of(lambda: make(out)).endswith(
+        "split is a mount point, which no folder can replace: name a folder in it"
+    )
+    assert left_beside(out) == []
+
+
 def break_off(out: Path, after: int, error: BaseException) -> None:
     with writer(out) as split:
         split.append(**items(0, after))

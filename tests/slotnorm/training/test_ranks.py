@@ -59,11 +59,15 @@ def test_both_processes_end_with_the_same_weights_and_statistics(trained, varian
 def test_a_sweep_under_torchrun_ends_with_one_record_a_run(tmp_path):
     data, root = tiny.make_data(tmp_path / "data"), tmp_path / "store"
     arguments = ("tests.helpers.tiny", "sweep", "tiny", "--scale", "smoke", "--store", str(root), "--device", "cpu")
+    tried, store = tiny.recipe(data), RunStore(root)
+    with store.lock(tried.runs()[0]):
+        done = torchrun(*arguments, TINY_DATA=str(data))
+    assert done.stderr.count("is working on this run") == 1
+    assert done.stdout.count("0 of 2 runs done") == 1
+    assert [run.spec for run in store] == [tried.runs()[1]], "another's run holds up none of the others"
     done = torchrun(*arguments, TINY_DATA=str(data))
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("0 of 2 runs done") == 1
-    tried = tiny.recipe(data)
-    store = RunStore(root)
+    assert done.stdout.count("1 of 2 runs done") == 1
     assert {run.spec for run in store} == {job.spec for job in list_jobs(tried)}
     assert {run.provenance["processes"] for run in store} == {2}
     assert {path.suffix for path in (root / ".running").iterdir()} == {".lock"}

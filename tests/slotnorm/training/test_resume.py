@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 from safetensors.torch import save
 
@@ -249,6 +250,17 @@ def test_a_checkpoint_of_another_spec_is_refused(tmp_path, split):
     other = tiny.spec(seed=1)
     with pytest.raises(CheckpointError, match=f"belongs to the run {tiny.spec().name}, not to {other.name}"):
         trained(split, other, checkpoint)
+
+
+def test_a_checkpoint_of_another_kind_of_device_is_not_to_be_removed(tmp_path, split):
+    checkpoint = tmp_path / "run.checkpoint"
+    trained(split, tiny.spec(), checkpoint)
+    about, tensors = _read(checkpoint)
+    cuda = {"generator": torch.zeros(16, dtype=torch.uint8)}  # as many bytes as CUDA's generator
+    content = json.dumps(about).encode() + b"\n" + save(safetensors.torch.load(tensors) | cuda)
+    checkpoint.write_bytes(_checksum(content) + b"\n" + content)
+    with pytest.raises(CheckpointError, match=r"on another kind of device than cpu; continue it on one of that kind$"):
+        trained(split, tiny.spec(), checkpoint)
 
 
 def test_progress_is_that_of_the_checkpoint_or_none(tmp_path):

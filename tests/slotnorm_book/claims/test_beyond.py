@@ -7,7 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slotnorm_book.claims.beyond import compare_code_lengths, compare_scales, gains_of_scaled_codes
+from slotnorm_book.claims.beyond import (
+    compare_code_lengths,
+    compare_mixture_weights,
+    compare_scales,
+    gains_of_scaled_codes,
+)
 from slotnorm_book.claims.claim import Verdict
 from slotnorm_book.claims.comparisons import MissingEvidenceError, UndecidableError
 from slotnorm_book.claims.evidence import Evidence
@@ -174,7 +179,7 @@ def test_where_the_baseline_finds_too_little_no_hypothesis_is_answered() -> None
     about_clevr = verdicts.pop(5)
     assert (about_clevr.claim.id, about_clevr.outcome) == ("B6", "reproduced")
     assert {verdict.outcome for verdict in verdicts} == {"not decidable"}
-    assert verdicts[0].reason == "movi-c-6-7: weighted_mean finds too few objects on MOVi-C10 (0.10, 0.2 asked)"
+    assert verdicts[0].reason == "movi-c-6-7: weighted_mean finds too few objects on MOVi-C10 (0.100, 0.2 asked)"
     assert all(">⊘ not decidable</strong>" in cell for cell in hypotheses_table(verdicts)["answer"])
 
 
@@ -216,6 +221,16 @@ def test_gains_of_scaled_codes_are_paired_by_run_scene_and_slots() -> None:
     assert gain[["f_ari", "found_objects"]].to_numpy() == pytest.approx(scaled - plain)  # float64, one more difference
     with pytest.raises(MissingEvidenceError, match="not evaluated on the same scenes"):
         gains_of_scaled_codes(rows.drop(rows.index[3]))
+
+
+def test_the_mixture_weight_is_compared_within_each_run() -> None:
+    """Runs that differ by far more than the weight changes in each of them do not hide what it changes."""
+    rows = world(1)["B2"]
+    level = rows["seed"].map({seed: 0.1 * seed for seed in range(SEEDS)})
+    gain = 0.05 * ((rows["strength"] == 1) & (rows["variant"] == BASELINE))
+    (estimate,) = compare_mixture_weights(rows.assign(f_ari=0.3 + level + gain))["baseline_gain"]
+    assert estimate.value == pytest.approx(0.05)
+    assert estimate.interval(0.95) == pytest.approx((0.05, 0.05))
 
 
 def test_spatial_runs_have_no_say_about_code_lengths() -> None:

@@ -50,8 +50,8 @@ def test_where_the_baseline_finds_too_little_nothing_about_objects_can_be_decide
     undecided = {name for name, verdict in verdicts.items() if verdict.outcome == "not decidable"}
     assert undecided == set(RESULT_CLAIMS) - LOSSES - COUNTS - {"R15"}
     assert verdicts["R2"].reason == (
-        "clevr-6-7: weighted_mean finds too few objects on CLEVR6 (0.19, 0.2 asked); "
-        "clevr-6-7: weighted_mean finds too few objects on CLEVR10 (0.19, 0.2 asked)"
+        "clevr-6-7: weighted_mean finds too few objects on CLEVR6 (0.190, 0.2 asked); "
+        "clevr-6-7: weighted_mean finds too few objects on CLEVR10 (0.190, 0.2 asked)"
     )
     assert not verdicts["R2"].measurements
     assert verdicts["R2"].was_run
@@ -67,7 +67,7 @@ def test_a_flat_curve_of_a_variant_that_finds_nothing_is_no_robustness() -> None
     assert verdict.outcome == "not decidable"
     assert set(verdict.undecidable) == {"weighted_sum_loss", "advantage"}
     assert set(verdict.measurements) == {"baseline_loss", "layer_norm_loss", "batch_norm_loss", "advantage"}
-    assert "weighted_sum finds no objects on CLEVR10 (0.09, 0.1 asked)" in verdict.reason
+    assert "weighted_sum finds no objects on CLEVR10 (0.090, 0.1 asked)" in verdict.reason
     lines = criterion_lines(verdict)
     assert lines[2].startswith("⊘ F-ARI weighted sum loses: not decidable, clevr-6-7: weighted\\_sum finds no objects")
     assert "; elsewhere not decidable: clevr-6-7: weighted\\_sum" in lines[4]
@@ -160,7 +160,7 @@ def test_what_cannot_be_decided_is_seen_in_the_tiles_the_table_and_the_forest() 
     (cell,) = ledger_table([verdict])["verdict"]
     assert cell == '<strong class="verdict not-decidable">⊘ not decidable</strong><br>cpu scale'
     assert summarize_verdicts([verdict]).startswith(
-        "- **Not decidable here, as models find too few objects or predict too few right.** *R1*"
+        "- **Not decidable here, as models find too few objects, predict too few right, or are all spatial.** *R1*"
     )
     fig = draw_forest([verdict])
     diamonds = [line for line in fig.axes[0].lines if line.get_marker() == "D"]

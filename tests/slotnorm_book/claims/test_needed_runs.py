@@ -40,6 +40,22 @@ def test_one_seed_has_no_spread() -> None:
     assert str(need) == NO_SPREAD
 
 
+def test_a_variant_whose_runs_are_all_spatial_has_no_spread() -> None:
+    scenes = CLEVR.scenes
+    spatial = scenes["variant"] == "weighted_sum"
+    cut = scenes.assign(
+        agreement=scenes["agreement"].where(~spatial, 0.9),
+        blind_f_ari=scenes["blind_f_ari"].where(~spatial, scenes["f_ari"]),
+    )
+    one = {"clevr-6-7": replace(CLEVR, scenes=cut)}
+    assert np.isnan(find_need(RESULT_CLAIMS["R2"], Findings(one, 100)).runs)
+
+
+def test_where_one_run_is_enough_there_is_no_effect_to_see() -> None:
+    row = needs_table({"clevr-6-11": evidence(1)["clevr-6-11"]}).set_index("claim").loc["R6"]
+    assert (row["runs needed"], row["to see"], row["of"]) == ("1", "", "")
+
+
 def test_where_the_paper_prints_numbers_the_effect_is_its_own() -> None:
     need = find_need(RESULT_CLAIMS["R12"], Findings(draw_evidence(np.random.default_rng(0)), 100))
     assert need.of == "the paper"

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from slotnorm_book.claims.claim import Criterion, Measurement, Verdict
+from slotnorm_book.claims.clevr import distance_difference
 from slotnorm_book.claims.comparisons import Comparison, Panel, Source
 from slotnorm_book.claims.evidence import Evidence
 from slotnorm_book.claims.judge import judge, judge_otherwise
@@ -276,3 +277,10 @@ def test_more_slots_tells_the_median_run_of_each_variant_at_both_counts() -> Non
     assert compare_slots(scenes, "many", 7, 7, {"a": "A", "b": "B"}) == (
         "A 0.51 → 0.51 (found 0.41 → 0.41), B 0.41 → 0.41 (found 0.31 → 0.31)"
     )
+
+
+def test_a_lead_that_turns_into_a_larger_lag_is_no_smaller_distance() -> None:
+    """R5: ahead by 0.02 after training with 7 slots, behind by 0.1 after training with 11."""
+    seven, eleven = ([np.array([level + 0.3])] * 2 + [np.array([0.3])] for level in (0.02, -0.1))
+    assert distance_difference(*seven, *eleven) == pytest.approx(-0.08)
+    assert distance_difference(*eleven, *seven) == pytest.approx(0.08)

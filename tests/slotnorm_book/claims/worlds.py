@@ -91,7 +91,7 @@ def _f_ari(sign: int, table: pd.DataFrame, data: str, training: str, variant: st
         return np.full(len(table), (0.6 - (0.02 + 0.1 * sign) * (11 - 13) / 12) * (0.5 - 0.3 * sign))
     value = value - (0.02 + 0.1 * sign) * place
     if variant in ("weighted_sum", "batch_norm"):
-        value = value + sign * (0.15 + 0.2 * place) * (0.5 if training == "6-11" else 1)
+        value = value + sign * (0.15 + 0.2 * place) * (1 - 0.5 * sign if training == "6-11" else 1)
     if variant == "batch_norm":
         value = value + 0.04 * sign
     return np.asarray(value)

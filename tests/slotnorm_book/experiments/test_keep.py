@@ -77,6 +77,13 @@ def test_runs_are_committed_and_nothing_else_is(source: str, records: Path) -> N
     assert len(git(records, "log", "--format=%h").split()) == 1
 
 
+def test_runs_that_were_copied_before_are_committed_too(source: str, records: Path) -> None:
+    names = keep_runs(source, records)
+    assert keep_runs(source, records, commit=True) == names
+    assert git(records, "status", "--porcelain") == ""
+    assert keep_runs(source, records, commit=True) == []
+
+
 def test_runs_that_do_not_fit_are_not_copied_at_all(source: str, records: Path) -> None:
     with pytest.raises(RunError, match=r"would take 0 MB with 2 new runs, 0\.01 MB are the most; .*--most"):
         keep_runs(source, records, most=0.01)

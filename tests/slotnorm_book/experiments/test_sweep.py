@@ -19,6 +19,7 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from slotnorm.training.checkpoint import read_curve, read_progress
+from slotnorm.training.loop import TrainingDivergedError
 from slotnorm.training.spec import Schedule
 from slotnorm_book.experiments import recipes, sweep
 from slotnorm_book.experiments.engine import list_jobs
@@ -28,7 +29,7 @@ from slotnorm_book.experiments.launch.stop import EXIT_RESUMABLE
 from slotnorm_book.experiments.recipes import EXPERIMENTS
 from slotnorm_book.experiments.recipes.recipe import SCALES, Recipe
 from slotnorm_book.experiments.results import collect
-from slotnorm_book.experiments.run_store import RunError, RunStore
+from slotnorm_book.experiments.run_store import BusyError, RunError, RunStore
 from slotnorm_book.experiments.store_files import UnreadableError
 from slotnorm_book.experiments.sweep_plan import list_all_jobs
 from tests.helpers import hostile_store, tiny
@@ -316,6 +317,36 @@ def test_processes_of_torchrun_wait_longer_than_an_evaluation_takes(monkeypatch,
         command(monkeypatch, "tiny", "--scale", "smoke", "--store", root, "--device", "cpu")
     assert asked["backend"] == "gloo"
     assert asked["timeout"] >= timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "told"),
+    [
+        (BusyError("is locked"), EXIT_RESUMABLE, "is locked; when that has ended, the same command goes on"),
+        (TrainingDivergedError("loss is nan"), 1, "failed: loss is nan"),
+    ],
+)
+def test_under_torchrun_a_run_that_cannot_be_trained_holds_up_no_other(
+    monkeypatch, capsys, root, tmp_path, error, status, told
+):
+    tried = []
+
+    def fail_at_first(job, store, execution):
+        tried.append(job.spec.variant)
+        if len(tried) == 1:
+            raise error
+
+    for name, value in {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    begin = sweep.dist.init_process_group
+    alone = {"init_method": f"file://{tmp_path}/meeting", "rank": 0, "world_size": 1}
+    monkeypatch.setattr(sweep.dist, "init_process_group", lambda backend, **options: begin(backend, **alone))
+    monkeypatch.setattr(sweep, "load_or_train", fail_at_first)
+    assert command(monkeypatch, "tiny", "--scale", "smoke", "--store", root, "--device", "cpu") == status
+    assert tried == ["weighted_mean", "batch_norm"]
+    said = capsys.readouterr()
+    assert told in said.err
+    assert f"1 done, {int(status == EXIT_RESUMABLE)} to continue, {int(status == 1)} failed" in said.out
 
 
 def test_compile_reaches_the_workers(monkeypatch, root):

@@ -54,6 +54,14 @@ def test_a_sheet_has_slot_counts_across_and_variants_down(shown):
         assert np.array_equal(picture(entry["picture"]), to_bytes(shown.image[scene]))
 
 
+def test_a_score_that_is_undefined_is_null(shown):
+    """Such as the mBO of a scene in which no object is seen."""
+    first = next(iter(shown.views))
+    view = replace(shown.views[first], mbo=shown.views[first].mbo * float("nan"))
+    data = json.loads(json.dumps(make_set_data(replace(shown, views=shown.views | {first: view})), allow_nan=False))
+    assert data["scenes"][0]["mbo"][first] == [None] * len(shown.slots)
+
+
 def test_the_blind_floor_is_there_at_every_slot_count_or_not_at_all(shown):
     assert make_set_data(shown)["floor"] is None
     floor = {count: 0.1 * place for place, count in enumerate(shown.slots, start=1)}
