@@ -105,6 +105,8 @@ def convert_hdf5(file: Path, out: Path, *, size: int, license: str, first: int =
             raise DataError(f"{file}: holds {shapes}, expected image uint8 (N, H, W, 3) and mask (N, H, W, 1)")
         if visibility.ndim not in (2, 3) or len(visibility) != len(image):
             raise DataError(f"{file}: holds {shapes}, expected visibility (N, objects)")
+        if not 0 <= first < len(image):
+            raise DataError(f"{file}: holds {len(image)} scenes, numbered from 0, so there is none with number {first}")
         wanted = len(image) - first if count is None else count
         if not 0 < wanted <= len(image) - first:
             raise DataError(f"{file}: holds {len(image)} scenes, so there are no {wanted} from number {first} on")

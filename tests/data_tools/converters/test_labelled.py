@@ -168,6 +168,8 @@ def test_what_is_wrong_with_an_hdf5_file_is_said(
 def test_a_file_that_is_too_short_or_no_hdf5_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds 5 scenes, so there are no 3 from number 3 on"):
         convert_hdf5(file(tmp_path), tmp_path / "out", size=8, license="", first=3, count=3)
+    with pytest.raises(DataError, match="holds 5 scenes, numbered from 0, so there is none with number 15"):
+        convert_hdf5(file(tmp_path), tmp_path / "out", size=8, license="", first=15)
     (tmp_path / "bad.hdf5").write_bytes(b"no")
     with pytest.raises(DataError, match=r"bad\.hdf5: cannot be read as HDF5"):
         convert_hdf5(tmp_path / "bad.hdf5", tmp_path / "out", size=8, license="")
