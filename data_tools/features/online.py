@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,7 +74,9 @@ def open_online(path: Path, part: str) -> Split:
         raise DataError(f"{path}: its split cannot be read: {error.strerror}") from None
     split = open_split(folder if whole else folder / part)
     weights = path.parent / request["weights"]
-    about = weights.stat() if weights.exists() else None
+    about = None
+    with suppress(OSError):  # which loading it then tells
+        about = weights.stat()
     backbone = _load_backbone(
         request["backbone"],
         weights.resolve(),

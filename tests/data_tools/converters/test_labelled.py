@@ -123,12 +123,12 @@ def test_an_hdf5_file_becomes_a_split(tmp_path: Path) -> None:
 def test_an_interrupted_conversion_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("data_tools.converters.labelled.SCENES_PER_WRITE", 2)
     images, masks = folder(tmp_path)
-    good = (masks / "04.png").read_bytes()
-    (masks / "04.png").write_bytes(good[:-20] + bytes(20))
+    good = (images / "04.png").read_bytes()
+    (images / "04.png").write_bytes(good[:-20] + bytes(20))
     with pytest.raises(DataError, match=r"04\.png: is no picture, or a truncated or damaged one"):
         convert_folder(images, masks, tmp_path / "out", size=8, license="")
     assert (tmp_path / "out.partial").is_dir()
-    (masks / "04.png").write_bytes(good)
+    (images / "04.png").write_bytes(good)
     made = open_split(convert_folder(images, masks, tmp_path / "out", size=8, license=""))
     np.testing.assert_array_equal(made["segmentation"], MASKS)
 
