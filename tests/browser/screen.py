@@ -50,10 +50,14 @@ class _Quiet(SimpleHTTPRequestHandler):
 @contextmanager
 def served() -> Iterator[str]:
     """Address of the built book while it is served on this machine."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(HTML))) as server:
+    with _Server(("127.0.0.1", 0), partial(_Quiet, directory=str(HTML))) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
         server.shutdown()
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # a connection beyond this is tried again after seconds, and later after minutes
 
 
 class Screen:
