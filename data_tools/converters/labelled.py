@@ -127,7 +127,7 @@ def convert_hdf5(file: Path, out: Path, *, size: int, license: str, first: int =
             "size": size,
         }
         about = {"name": out.name, "source": f"the file {file.name}", "license": license}
-        generator = {"command": "hdf5", "arguments": arguments | {"size": size}}
+        generator = {"command": "hdf5", "arguments": arguments}
         return _write(out, scenes, wanted, about | {"generator": generator}, first)
 
 

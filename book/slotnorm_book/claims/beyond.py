@@ -87,7 +87,7 @@ B1 = Hypothesis(
 def compare_mixture_weights(table: pd.DataFrame) -> Quantities:
     """Estimate F-ARI at 21 slots with the whole mixture weight in the scores, less that without, paired per run."""
     weighted, plain = (table[table["strength"] == strength] for strength in (1.0, 0.0))
-    panel = _gains_panel(_pair(weighted, plain, ["f_ari"]), "f_ari").restrict(21, 21)
+    panel = _gains_panel(pair_runs(weighted, plain, ["f_ari"]), "f_ari").restrict(21, 21)
     return {
         "baseline_gain": panel.levels(BASELINE),
         "weighted_sum_gain": panel.levels(WEIGHTED_SUM),
@@ -179,7 +179,7 @@ def compare_with_em(table: pd.DataFrame) -> Quantities:
     estimated, equal = (ends[ends["variant"] == name].assign(variant=EM) for name in (EM, EM_EQUAL))
     return {
         "lead": [panel.lead(variant, EM) for variant in VARIANTS],
-        "weights_help": [_gains_panel(_pair(estimated, equal, ["f_ari"]), "f_ari").growth(EM)],
+        "weights_help": [_gains_panel(pair_runs(estimated, equal, ["f_ari"]), "f_ari").growth(EM)],
     }
 
 
@@ -240,11 +240,22 @@ def gains_of_scaled_codes(table: pd.DataFrame) -> pd.DataFrame:
     """
     rows = with_found_objects(table)
     scaled, plain = (rows[rows["variant"] == name].assign(variant=BASELINE) for name in (SCALED_MEAN, BASELINE))
-    return _pair(scaled, plain, ["f_ari", "found_objects"])
+    return pair_runs(scaled, plain, ["f_ari", "found_objects"])
 
 
-def _pair(changed: pd.DataFrame, plain: pd.DataFrame, measures: list[str]) -> pd.DataFrame:
-    """Return the measures of changed runs less those of the same runs as they are, per scene and slot count."""
+def pair_runs(changed: pd.DataFrame, plain: pd.DataFrame, measures: list[str]) -> pd.DataFrame:
+    """Return what is gained by a change of runs: measures of the changed ones less those of the same as they are.
+
+    Args:
+        changed, plain: one row per run, scene and slot count, with the same ``variant`` and ``seed`` in both.
+        measures: columns.
+
+    Returns:
+        One row per run, scene and slot count, with the differences.
+
+    Raises:
+        MissingEvidenceError: a row of one has no counterpart in the other.
+    """
     keys = ["variant", "seed", "slots", "scene_id"]
     left, right = (rows.set_index(keys)[measures].sort_index() for rows in (changed, plain))
     if not left.index.equals(right.index):

@@ -14,7 +14,7 @@ from matplotlib.ticker import NullLocator
 
 from slotnorm.normalization import scale_factor
 from slotnorm_book.analyses.blind_floors import read_floors
-from slotnorm_book.claims.beyond import gains_of_scaled_codes
+from slotnorm_book.claims.beyond import gains_of_scaled_codes, pair_runs
 from slotnorm_book.experiments.recipes.recipe import Recipe
 from slotnorm_book.figures.score_curves import (
     AXIS_LABELS,
@@ -137,18 +137,16 @@ def draw_mixture_weight_gains(table: pd.DataFrame) -> Figure:
     """
     if table.empty:
         return placeholder_figure("no model of this experiment is in the store")
-    keys = ["variant", "seed", "slots", "scene_id"]
     measures, rows = ["f_ari", "found_objects"], with_found_objects(table)
-    without = rows[rows["strength"] == 0].set_index(keys)[measures]
     strengths = sorted(set(table["strength"]) - {0})
     fig, axes = plt.subplots(
         2, len(strengths), figsize=(PHONE_WIDTH, 2 * PANEL_HEIGHT), sharex=True, sharey="row", squeeze=False
     )
     for column, strength in zip(axes.T, strengths, strict=True):
-        gains = rows[rows["strength"] == strength].set_index(keys)[measures] - without
+        gains = pair_runs(rows[rows["strength"] == strength], rows[rows["strength"] == 0], measures)
         for ax, measure in zip(column, measures, strict=True):
             ax.axhline(0, color="0.6", lw=0.8, zorder=0)
-            draw_score_lines(ax, gains.reset_index(), "slots", measure)
+            draw_score_lines(ax, gains, "slots", measure)
         column[0].set(title=f"s = {strength:g}", xlabel="")
     for ax, measure in zip(axes[:, 0], measures, strict=True):
         ax.set_ylabel(f"{AXIS_LABELS[measure]} gained")
