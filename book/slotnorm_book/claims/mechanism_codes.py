@@ -1,4 +1,4 @@
-r"""Claims about what update codes hold: the column mean of the attention, and their size (Props. 1 and 2, Eq. 11).
+r"""Claims about what update codes hold: the column mean of the attention, and their size (Props. 1-2, Lemma 3, Eq. 11).
 
 Each measure takes a generator and the number of random instances. Its other arguments are the mechanism itself:
 replace it, and the verdict must change.
@@ -96,7 +96,7 @@ def measure_recovery(
 
 M2 = MechanismClaim(
     id="M2",
-    locus="Prop. 2, App. D",
+    locus="Prop. 2, Lemma 3, App. D",
     statement="With weighted sum, a linear function of the update code is the column mean, for almost all parameters",
     criteria=(
         Criterion(

@@ -1,4 +1,4 @@
-r"""Claims about the maps inside Slot Attention: LayerNorm, attention, batch norm (Lemmas 1-3, Eq. 6, Sec. 4.2).
+r"""Claims about the maps inside Slot Attention: LayerNorm, attention, batch norm (Lemmas 1 and 3, Eq. 6, Sec. 4.2).
 
 Each measure takes a generator and the number of random instances. Its other arguments are the mechanism itself:
 replace it, and the verdict must change.
@@ -47,7 +47,7 @@ def measure_layer_norm_image(
 
 M4 = MechanismClaim(
     id="M4",
-    locus="Lemmas 1-3",
+    locus="Lemma 1, and Lemma 3 without the value map",
     statement="LayerNorm's image spans an affine subspace of dimension D - 1, which almost never contains the origin",
     criteria=(
         Criterion(

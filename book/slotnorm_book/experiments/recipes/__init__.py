@@ -1,9 +1,10 @@
 """The recipes: every experiment of the paper, and some beyond it, at four scales, as frozen data.
 
-``paper`` is exactly the paper's protocol, ``gpu`` takes minutes per run on a data-center GPU, ``cpu`` minutes on one
-core of a laptop, ``smoke`` seconds. The scales of one experiment differ in numbers only, never in code. A recipe is
-tuned on the weighted mean alone, and frozen before any other variant is run with it. CLEVR's ``cpu`` recipe replaced
-an earlier one; ``slotnorm_book.experiments.recipes.clevr`` says how. This command lists all recipes::
+``paper`` is the paper's protocol, with what page *Paper versus code* decides where the text leaves something open.
+``gpu`` is meant to take minutes per run on a data-center GPU; ``cpu`` takes minutes on one core of a laptop, ``smoke``
+seconds. The scales of one experiment differ in numbers only, never in code. A recipe is tuned on the weighted mean
+alone, and frozen before any other variant is run with it. The ``cpu`` recipes of CLEVR, MOVi-C and property prediction
+replaced earlier ones; page *Limits* tells what was wrong with the records of those. This command lists all recipes::
 
     slotnorm-book sweep --list
 """

@@ -94,8 +94,9 @@ def _cpu(num_slots: int) -> Recipe:
     weighted mean learns as much in a step. Single precision is faster than bf16 on some processors and slower on
     others; the paper has it.
 
-    This is the third recipe of this scale that has records; page *Limits* tells of the others. They were judged by
-    F-ARI alone. This one was chosen by what the F-ARI of the weighted mean has above that on other scenes.
+    This is the third recipe of this scale that has records. Those of the others were judged by F-ARI alone; page
+    *Limits* tells of the first campaign, which had the second recipe. This one was chosen by what the F-ARI of the
+    weighted mean has above that on other scenes.
     """
     return Recipe(
         experiment=_name(num_slots),
