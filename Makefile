@@ -92,7 +92,7 @@ clean: ## remove everything that was built; .venv stays
 $(INSTALLED): requirements.lock $(PROJECTS)
 	@test -n "$(PYTHON)" || { echo "no python3.11 or python3 found: install Python 3.11 or newer, or say make PYTHON=/path/to/python"; exit 1; }
 	@"$(PYTHON)" -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"slotnorm needs Python 3.11 or newer, and {sys.executable} is {v[0]}.{v[1]}: say make PYTHON=/path/to/python")'
-	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	@$(BIN)/python -c 'import pip' 2>/dev/null || "$(PYTHON)" -m venv $(VENV)
 	@if $(BIN)/python -m pip install --quiet uv && $(BIN)/uv pip install --python $(BIN)/python -c requirements.lock $(PACKAGES); then :; \
 	else echo "uv cannot do it here: installing with pip"; $(BIN)/python -m pip install -c requirements.lock $(PACKAGES); fi
 	@touch $@

@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.measure import interleaved
+from benchmarks.measure import interleaved, measurable
 
 GIGA = 1e9
 
@@ -91,7 +91,11 @@ def count(prepare: Callable[[], Callable[[], object]]) -> Count:
 
 @cache
 def measured_rates(device: torch.device, quick: bool = False) -> Rates:
-    """The device's own rates, of which a step can be told the share it reaches."""
+    """Measure the device's own rates, of which a step can be told the share it reaches.
+
+    Raises:
+        ValueError: a call took no measurable time.
+    """
     cuda = device.type == "cuda"
     side = 64 if quick else 8192 if cuda else 1024
     B, C, pixels, kernel = (1, 8, 16, 5) if quick else (64, 64, 128, 5) if cuda else (8, 64, 64, 5)
@@ -108,7 +112,7 @@ def measured_rates(device: torch.device, quick: bool = False) -> Rates:
         "copy": lambda: target.copy_(source),
     }
     best = {
-        name: min(call.seconds for call in calls)
+        name: min(measurable(call.seconds) for call in calls)
         for name, calls in interleaved(forms, 1 if quick else 5, device).items()
     }
     copied = 2 * source.numel() / best.pop("copy")

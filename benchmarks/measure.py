@@ -81,15 +81,31 @@ def peak_memory(run: Run, device: torch.device) -> float | None:
     if sys.platform != "linux" or not STATUS.exists():
         return None
     ctypes.CDLL(None).malloc_trim(0)  # what earlier calls have freed would hide what this one takes
-    CLEAR.write_text("5")  # the high-water mark begins anew
+    try:
+        CLEAR.write_text("5")  # the high-water mark begins anew
+    except OSError:  # a container may have no such file
+        return None
     before_kib = _status("VmRSS")
     run()
-    return (_status("VmHWM") - before_kib) / 1024
+    peak_kib = _status("VmHWM")
+    return None if before_kib is None or peak_kib is None else (peak_kib - before_kib) / 1024
 
 
-def _status(key: str) -> int:
-    line = next(line for line in STATUS.read_text().splitlines() if line.startswith(key + ":"))
-    return int(line.split()[1])
+def _status(key: str) -> int | None:
+    """Return a number of this process's status, ``None`` where the system does not tell it."""
+    lines = [line for line in STATUS.read_text().splitlines() if line.startswith(key + ":")]
+    return int(lines[0].split()[1]) if lines else None
+
+
+def measurable(seconds: float) -> float:
+    """Return a time that one can divide by.
+
+    Raises:
+        ValueError: the clock did not move; some systems count a processor's time in hundredths of a second.
+    """
+    if seconds <= 0:
+        raise ValueError(f"a call is too short to measure: it took {seconds} s by this system's clock")
+    return seconds
 
 
 def median(calls: Sequence[Taken]) -> float:
@@ -98,8 +114,12 @@ def median(calls: Sequence[Taken]) -> float:
 
 
 def compared(row: Row, plain: Sequence[Taken], ours: Sequence[Taken], at_least: float | None = None) -> Row:
-    """The row with medians, their ratio, its spread over the repeats, the verdict on an aim for it, and the use."""
-    ratios = [a.seconds / b.seconds for a, b in zip(plain, ours, strict=True)]
+    """Return the row with medians, their ratio, its spread over the repeats, the verdict on an aim for it, and the use.
+
+    Raises:
+        ValueError: a call took no measurable time.
+    """
+    ratios = [measurable(a.seconds) / measurable(b.seconds) for a, b in zip(plain, ours, strict=True)]
     row = judged(row, median(plain), median(ours), spread=(min(ratios), max(ratios)), at_least=at_least)
     return replace(row, used=f"plain {told_use(plain)}; ours {told_use(ours)}")
 

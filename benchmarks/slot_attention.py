@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import plain
-from benchmarks.measure import compared, interleaved, judged, peak_memory
+from benchmarks.measure import compared, interleaved, judged, measurable, peak_memory
 from benchmarks.settings import Row, Settings
 from slotnorm import SlotAttention
 from slotnorm.models import ConvAutoencoder
@@ -72,7 +72,7 @@ def _growth(axis: str, sizes: Sequence[tuple[int, int]], settings: Settings) -> 
     setups = {f"{K} x {N}": _setup(1, K, N, settings.device) for K, N in sizes}
     forms = {name: (lambda setup=setup: step(*setup)) for name, setup in setups.items()}
     calls = interleaved(forms, settings.rounds(), settings.device)
-    times = {name: min(call.seconds for call in made) for name, made in calls.items()}
+    times = {name: min(measurable(call.seconds) for call in made) for name, made in calls.items()}
     first, *_, last = times
     factor = math.prod(sizes[-1]) / math.prod(sizes[0])
     exponent = math.log(times[last] / times[first]) / math.log(factor)

@@ -12,15 +12,17 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import platformdirs
 
 from data_tools.features import online
 from data_tools.stand_ins import PICTURES, RENDERER
-from data_tools.writing.split_writer import SplitInUseError
+from data_tools.writing.split_writer import SplitInUseError, SplitWriteError
 from slotnorm.data.manifest import SplitError
 from slotnorm.data.splits import Split, open_split
 
@@ -51,8 +53,8 @@ def open_data(data: str | Path, *, image_size: int, scenes: int, seed: int = 0) 
             file of :mod:`data_tools.features.online`; or a name in :data:`STAND_INS`, which is drawn on first use.
         image_size: side of the images in pixels.
         scenes: number of scenes of a stand-in; ignored for other data.
-        seed: seed of a stand-in; for online features, the index in :data:`data_tools.features.online.PARTS`; ignored
-            for other data.
+        seed: seed of a stand-in. For online features and the published TFRecord it is the index of the part in
+            :data:`data_tools.features.online.PARTS`; ignored for other data.
 
     Raises:
         DataError: the file is missing or damaged, or a stand-in cannot be drawn so.
@@ -64,7 +66,7 @@ def open_data(data: str | Path, *, image_size: int, scenes: int, seed: int = 0) 
     if path.name.endswith(online.SUFFIX):
         split = online.open_online(path, online.PARTS[seed])
     else:
-        split = open_split(path) if path.is_dir() else _convert_tfrecord(path, image_size)
+        split = open_split(path) if path.is_dir() else _select_part(_convert_tfrecord(path, image_size), seed)
     split.require("image")
     height, width = split.arrays["image"].shape[1:3]
     if (height, width) != (image_size, image_size):
@@ -118,11 +120,26 @@ def _convert_tfrecord(tfrecord: Path, image_size: int) -> Split:
     return _open_or_make(out, lambda: make()[0])
 
 
+def _select_part(split: Split, part: int) -> Split:
+    """Select the scenes of a part of CLEVR-with-masks, which follow each other; a file of another length has no parts.
+
+    The part's digest differs from those of the others, since their scenes do.
+    """
+    from data_tools.converters.clevr_file import SPLIT_COUNTS
+
+    if len(split) != sum(SPLIT_COUNTS):
+        return split
+    first, count = sum(SPLIT_COUNTS[:part]), SPLIT_COUNTS[part]
+    digest = hashlib.sha256(f"{split.manifest.digest} {first} {count}".encode()).hexdigest()
+    return replace(split.select(np.arange(first, first + count)), manifest=replace(split.manifest, digest=digest))
+
+
 def _open_or_make(out: Path, make: Callable[[], Path]) -> Split:
     """Open a split; if it is not there whole, call ``make``, or wait while another process makes the same.
 
     Raises:
         SplitInUseError: the other process was not done in :data:`MOST_WAIT_S` seconds.
+        SplitWriteError: the cache cannot be written.
     """
     deadline, told = time.monotonic() + MOST_WAIT_S, False
     while True:
@@ -137,6 +154,10 @@ def _open_or_make(out: Path, make: Callable[[], Path]) -> Split:
                 print(f"{error}; waiting for it, at most {MOST_WAIT_S / 3600:g} hours", file=sys.stderr, flush=True)
                 told = True
             time.sleep(POLL_S)
+        except SplitWriteError as error:
+            if not isinstance(error.__cause__, OSError):
+                raise
+            raise SplitWriteError(f"{error}; set SLOTNORM_CACHE to a folder that can be written") from error
 
 
 def _fingerprint(path: Path) -> str:

@@ -4,7 +4,9 @@
 
 writes `data/movi_c/train`, `.../validation` and `.../test`, one row per frame. With `--split test` it writes that
 split only, to `data/movi_c` itself. Any client of the bucket downloads the folders, such as
-`gsutil -m cp -r gs://kubric-public/tfds/movi_c/256x256/1.0.0 DATA_DIR/movi_c/256x256/`.
+
+    mkdir -p DATA_DIR/movi_c/256x256
+    gsutil -m cp -r gs://kubric-public/tfds/movi_c/256x256/1.0.0 DATA_DIR/movi_c/256x256/
 
 | | |
 | --- | --- |

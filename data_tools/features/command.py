@@ -14,6 +14,7 @@ With `--online` no features are stored; the training step computes them. See `da
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,6 +54,7 @@ def features(
     When interrupted, the same command resumes where it stopped.
     """
     from data_tools.features import weights as sources
+    from data_tools.features.architecture import check_name
     from data_tools.features.backbone import ORDERS, PRECISIONS, FrozenBackbone
     from data_tools.features.online import SUFFIX, write_online
     from data_tools.features.writer import write_features
@@ -61,7 +63,10 @@ def features(
     for option, value, known in (("--order", order, ORDERS), ("--precision", precision, PRECISIONS)):
         if value not in known:
             raise DataError(f"{option} must be one of {', '.join(known)}, got {value!r}")
-    out = out or split.with_name(f"{split.name}-{backbone}")
+    if backbone != sources.STAND_IN:
+        check_name(backbone)
+    split = Path(os.path.abspath(split))  # "." has a name, too
+    out = Path(os.path.abspath(out)) if out else split.parent / f"{split.name}-{backbone}"
     source, where = None if online else _open(split), _device(device)
     if weights is None and backbone == sources.STAND_IN:
         weights = sources.STAND_IN_WEIGHTS

@@ -132,7 +132,8 @@ def open_tfds_split(folder: Path, info: dict[str, Any], split: str, most: int) -
     shards = tuple(folder / name for name in names)
     if missing := [shard for shard in shards if not shard.is_file()]:
         count = f"{len(missing)} of the {len(shards)} shards of {split!r}"
-        raise DataError(f"{missing[0]}: missing, with it {count} that {INFO} lists: copy the folder again")
+        hint = "copy the folder again, or name a split that is there with --split"
+        raise DataError(f"{missing[0]}: missing, with it {count} that {INFO} lists: {hint}")
     return TfdsSplit(folder, _config(folder, info), split, shards, lengths, most)
 
 

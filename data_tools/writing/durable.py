@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -33,12 +34,18 @@ def take_lock(path: Path) -> FileLock:
 
     Raises:
         LockedError: Another process holds the lock.
+        DataError: The file system has no locks.
     """
-    lock = FileLock(path, timeout=0)
+    lock = FileLock(path, timeout=0, fallback_to_soft=False)  # a mark in its place would outlive a dead process
     try:
         lock.acquire()
     except Timeout:
         raise LockedError(f"{path}: another process holds this lock") from None
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            raise
+        hint = "mount it with locks (Lustre with `flock`), or take another folder"
+        raise DataError(f"{path}: the file system has no locks; {hint}") from error
     return lock
 
 

@@ -146,11 +146,10 @@ class SplitWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            if error is not None and self.written == 0 and self.partial.exists():
-                shutil.rmtree(self.partial)
-        finally:
-            self._release()
+        self._close_files()  # first: NFS keeps a removed file that is open, and its folder is then not empty
+        if error is not None and self.written == 0:
+            shutil.rmtree(self.partial, ignore_errors=True)  # the error that led here is the one to tell
+        self._release()
 
     def append(self, **arrays: np.ndarray[Any, Any]) -> None:
         """Write the next items of every array and make them durable.
@@ -298,10 +297,13 @@ class SplitWriter:
                 f"{error}: delete {path.parent} if you do not need it, or choose another folder"
             ) from None
 
-    def _release(self) -> None:
+    def _close_files(self) -> None:
         if self._files is not None:
             self._files.close()
             self._files = None
+
+    def _release(self) -> None:
+        self._close_files()
         if self._lock is not None:
             durable.release_lock(self._lock)
             self._lock = None

@@ -1,14 +1,29 @@
 """The benchmark's machinery, never a time: what is counted, compared, told and kept."""
 
 import mmap
+import multiprocessing as mp
+import runpy
 import shutil
+import sys
+import time
 from dataclasses import replace
+from unittest.mock import MagicMock
 
 import pytest
 import torch
 
 from benchmarks import __main__ as command
-from benchmarks import feature_decoder, readers, report, scores, side_by_side, slot_attention, training_step
+from benchmarks import (
+    counting,
+    feature_decoder,
+    measure,
+    readers,
+    report,
+    scores,
+    side_by_side,
+    slot_attention,
+    training_step,
+)
 from benchmarks.counting import Count, Rates, count, measured_rates
 from benchmarks.evaluation import cases, evaluation_spec, noise_split, separately
 from benchmarks.forms import Ours, Plain, make_batch, plain_model
@@ -73,6 +88,23 @@ def test_peak_memory_is_what_a_call_takes_at_most():
     if found is None:
         pytest.skip("this system does not tell a process its peak")
     assert 50 < found < 80
+
+
+def test_peak_memory_is_unknown_where_the_system_does_not_tell_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(measure, "CLEAR", tmp_path / "none" / "clear_refs")
+    assert peak_memory(lambda: None, CPU) is None
+    monkeypatch.setattr(measure, "CLEAR", tmp_path / "clear_refs")
+    monkeypatch.setattr(measure, "STATUS", tmp_path / "status")
+    (tmp_path / "status").write_text("Name:\tpython\nVmRSS:\t  1024 kB\n")
+    assert peak_memory(lambda: None, CPU) is None
+
+
+def test_a_call_that_no_clock_can_measure_is_refused(monkeypatch):
+    with pytest.raises(ValueError, match=r"too short to measure: it took 0\.0 s"):
+        compared(ROW, calls(1.0, 2.0), calls(0.0, 1.0))
+    monkeypatch.setattr(counting, "interleaved", lambda forms, *_: dict.fromkeys(forms, calls(0.0)))
+    with pytest.raises(ValueError, match="too short to measure"):
+        measured_rates.__wrapped__(CPU, quick=True)
 
 
 def test_operations_of_products_and_bytes_of_everything_are_counted():
@@ -163,6 +195,25 @@ def test_runs_side_by_side_turn():
     assert [row.what for row in side_by_side.measure(QUICK)] == ["`--jobs 1`", "`--jobs 2`"]
 
 
+@pytest.mark.slow
+def test_a_run_side_by_side_that_dies_is_told(capfd):
+    with pytest.raises(RuntimeError, match="ended with exit code 1"):
+        side_by_side._run(2, 1, "no such device", quick=True)
+    assert "no such device" in capfd.readouterr().err
+
+
+def test_a_run_side_by_side_that_says_nothing_is_given_up(monkeypatch):
+    monkeypatch.setattr(side_by_side, "PATIENCE_S", 0.01)
+    process, pipe = mp.get_context("spawn").Process(target=time.sleep, args=(600,)), mp.Pipe()
+    process.start()
+    try:
+        with pytest.raises(RuntimeError, match=r"said nothing for 0\.01 seconds"):
+            side_by_side._receive(process, pipe[0])
+    finally:
+        process.terminate()
+        process.join()
+
+
 def test_without_a_gpu_its_rows_say_so(monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     notes = [row.note for row in command.measured(feature_decoder.NAME, QUICK)]
@@ -186,6 +237,22 @@ def test_the_reader_stands_beside_tensorflow_where_there_is_one(monkeypatch):
     assert [row.what for row in found[None]] == [row.what for row in found["python"]]
     assert all(row.ours is None and row.note.startswith("not measured: ") for row in found[None])
     assert [row.ratio for row in found["python"]] == [row.ours / 40 for row in found["python"]]
+
+
+def test_tensorflow_reads_once_untimed_and_then_the_fastest_counts(monkeypatch, capsys):
+    tensorflow, readings = MagicMock(), []
+    scenes = tensorflow.data.TFRecordDataset.return_value.map.return_value
+    scenes.__iter__.side_effect = lambda: readings.append(1) or iter([])
+    monkeypatch.setitem(sys.modules, "tensorflow", tensorflow)
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    monkeypatch.setattr(sys, "argv", ["tensorflow_clevr.py", "file", "3"])
+    clock, processor = iter([0, 9, 10, 13, 20, 22, 30, 35]), iter([0, 9, 10, 12, 20, 21, 30, 34])
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "perf_counter", lambda: next(clock))
+        patch.setattr(time, "process_time", lambda: next(processor))
+        runpy.run_path(str(readers.TENSORFLOW), run_name="__main__")
+    assert len(readings) == 4
+    assert capsys.readouterr().out == "2 1\n"
 
 
 def test_a_rate_too_fast_for_the_clock_is_refused(monkeypatch):

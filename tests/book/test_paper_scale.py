@@ -84,6 +84,13 @@ class Workspace:
                 there = FIXTURES / source.removeprefix("gs://kubric-public/")
                 assert Path(target).is_dir(), "gsutil copies several files into a folder only if it is there"
                 shutil.copytree(there, Path(target) / there.name)
+            case ["gsutil", "-m", "cp", *patterns, target]:
+                for pattern in patterns:
+                    there = list(FIXTURES.glob(pattern.removeprefix("gs://kubric-public/")))
+                    assert there, f"gsutil finds nothing that matches {pattern}"
+                    for file in there:
+                        assert file.is_file(), "gsutil copies a folder only with -r"
+                        shutil.copy(file, Path(target) / file.name)
             case ["python", "-m", "data_tools", name, *_]:
                 return self.prepare(name, line)
             case ["slotnorm-book", *arguments] if "ray" not in arguments:

@@ -120,6 +120,25 @@ def test_a_cached_split_that_lost_an_array_is_made_again(cache, monkeypatch, dat
     np.testing.assert_array_equal(again["image"], image)
 
 
+def test_the_parts_of_the_published_tfrecord_share_no_scene(cache, monkeypatch):
+    monkeypatch.setattr("data_tools.converters.clevr_file.SPLIT_COUNTS", (5, 1, 2))  # of the 8 of the fixture
+    parts = [open_data(FIXTURE, image_size=16, scenes=1, seed=part) for part in range(3)]
+    assert [part["scene_id"].tolist() for part in parts] == [[0, 1, 2, 3, 4], [5], [6, 7]]
+    assert len({part.folder for part in parts}) == 1
+    names = {identity(str(FIXTURE), image_size=16, scenes=1, seed=part) for part in range(3)}
+    assert len(names) == 3
+    assert identity(str(parts[0].folder), image_size=16, scenes=1) not in names
+
+
+@pytest.mark.parametrize("data", ["synth-clevr", "synth-movi-c-features", FIXTURE])
+def test_a_cache_that_cannot_be_written_names_the_variable_that_moves_it(cache, monkeypatch, data):
+    monkeypatch.setattr(stand_in_features, "STAND_IN_WEIGHTS", vit.saved(cache.parent / "vit.safetensors"))
+    cache.write_text("a file, in which no folder can be made")
+    with pytest.raises(DataError, match=r"cannot be written: .*; set SLOTNORM_CACHE to a folder") as error:
+        open_data(data, image_size=32, scenes=2)
+    assert str(error.value).count("SLOTNORM_CACHE") == 1
+
+
 @pytest.mark.parametrize("name", ["CLEVR.TFRECORD", "clevr.tfrecord.gz", "clevr.TFRecords"])
 def test_a_tfrecord_of_any_suffix_is_one(tmp_path, name):
     copy = tmp_path / name

@@ -168,13 +168,17 @@ def assign_roles(
 
     Args:
         segmentation: slot indices.
-        truth: true labels below :data:`MAX_SEGMENTS`, 0 for the background.
+        truth: true labels, 0 for the background. If one is not below :data:`MAX_SEGMENTS`, the objects that are seen
+            are numbered from 1 in the order of their labels.
 
     Returns:
         The roles, shape (H, W).
+
+    Raises:
+        ValueError: there are more objects than roles.
     """
     slots, inverse = np.unique(segmentation.numpy(), return_inverse=True)
-    places = inverse.reshape(-1) * MAX_SEGMENTS + truth.numpy().reshape(-1)
+    places = inverse.reshape(-1) * MAX_SEGMENTS + _number_objects(truth.numpy()).reshape(-1)
     shared = np.bincount(places, minlength=len(slots) * MAX_SEGMENTS).reshape(len(slots), MAX_SEGMENTS)
     home, overlap = shared.argmax(axis=1), shared.max(axis=1)
     holds = (np.arange(len(slots))[:, None] == shared.argmax(axis=0)) & (shared > 0)
@@ -192,6 +196,16 @@ def assign_roles(
             free[home[slot] > 0] += 1
     numbered: npt.NDArray[np.uint8] = role[inverse].reshape(segmentation.shape)
     return numbered
+
+
+def _number_objects(truth: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return labels below :data:`MAX_SEGMENTS`: those of the truth, or numbers of the objects that are seen in it."""
+    if truth.max() < MAX_SEGMENTS:
+        return truth
+    seen = np.union1d(truth, [0])
+    if len(seen) > MAX_SEGMENTS:
+        raise ValueError(f"the explorer colors at most {MAX_SEGMENTS - 1} objects, and a scene has {len(seen) - 1}")
+    return np.searchsorted(seen, truth)
 
 
 def _batch(split: Split, places: list[int], wanted: tuple[str, ...]) -> Batch:

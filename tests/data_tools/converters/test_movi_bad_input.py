@@ -240,7 +240,7 @@ def repeat(shard: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message", "safe"),
     [
-        (remove, "missing, with it 1 of the 1 shards of 'train'", None),
+        (remove, "missing, with it 1 of the 1 shards of 'train' .* or name a split that is there with --split", None),
         (truncate, "record 2: truncated", 2),
         (flip, "record 1: damaged", 1),
         (drop_last, "holds only 2 records, dataset_info.json says 3", 2),

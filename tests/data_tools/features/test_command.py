@@ -1,5 +1,6 @@
 """Prepared splits with a frozen backbone's features."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,22 @@ def test_the_command(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixtur
     features(split=folder, backbone=vit.NAME, weights=weights, batch=3)  # finished: batches make no difference
     with pytest.raises(SplitWriteError, match="made by another request"):
         features(split=folder, backbone=vit.NAME, weights=weights, size=48)
+
+
+@pytest.mark.parametrize("online", [False, True])
+def test_a_split_in_the_current_folder_is_named_by_a_dot(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, online: bool
+) -> None:
+    monkeypatch.chdir(vit.split(tmp_path / "train"))
+    features(split=Path("."), backbone=vit.NAME, weights=weights, online=online)
+    out = tmp_path / "train-vit_tiny_patch16_224"
+    assert (out.with_name(f"{out.name}.online.json") if online else out / "features.npy").is_file()
+
+
+@pytest.mark.parametrize("name", ["timm/vit_base_patch8_224.dino", "hf-hub:timm/vit_base_patch8_224.dino", "..", ""])
+def test_a_name_that_timm_does_not_list_is_named_before_a_folder_is(tmp_path: Path, weights: Path, name: str) -> None:
+    with pytest.raises(DataError, match=f"timm has no model '{re.escape(name)}'"):
+        features(split=vit.split(tmp_path / "train"), backbone=name, weights=weights)
 
 
 def test_the_command_without_weights_never_downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

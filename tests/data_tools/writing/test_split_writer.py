@@ -241,6 +241,46 @@ def test_a_failure_before_the_first_item_leaves_nothing(out: Path):
     assert not out.parent.exists()
 
 
+def test_the_error_is_told_where_open_files_cannot_be_removed(out: Path, monkeypatch: pytest.MonkeyPatch):
+    """As on NFS, where a removed file that is open stays under another name, and its folder is not empty."""
+    real, opened, closed = os.rmdir, os.open, os.close
+    descriptors: set[int] = set()
+
+    def open_(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
+        descriptor = opened(path, flags, *args, **kwargs)
+        descriptors.update({descriptor} if str(path).endswith(".npy") else ())
+        return descriptor
+
+    def close(descriptor: int) -> None:
+        closed(descriptor)
+        descriptors.discard(descriptor)
+
+    def rmdir(*args: Any, **kwargs: Any) -> None:
+        if descriptors:
+            raise OSError(errno.ENOTEMPTY, "Directory not empty")
+        real(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        for name, function in {"open": open_, "close": close, "rmdir": rmdir}.items():
+            patch.setattr(os, name, function)
+        with pytest.raises(RuntimeError, match="cannot start"), writer(out):
+            raise RuntimeError("cannot start")
+    assert not out.parent.exists()
+
+
+def test_an_unfinished_folder_that_cannot_be_removed_does_not_hide_the_error(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def rmdir(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOTEMPTY, "Directory not empty")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rmdir", rmdir)
+        with pytest.raises(RuntimeError, match="cannot start"), writer(out):
+            raise RuntimeError("cannot start")
+    assert make(out) == out
+
+
 def test_folders_of_the_user_stay(tmp_path: Path):
     with pytest.raises(DataError), writer(tmp_path / "split"):
         raise DataError

@@ -1,7 +1,6 @@
 """Batch-norm statistics across ranks: two gloo processes with unequal shares agree with one on the whole batch."""
 
 import json
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -33,9 +32,9 @@ def losses(module, inputs, slots):
     return new_slots.square().sum()
 
 
-def worker(rank: int, port: int, folder: Path) -> None:
+def worker(rank: int, folder: Path) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     module, (inputs, slots) = make(), inputs_and_slots()
     share = SHARES[rank]
     loss = losses(module, inputs[share], slots[share])
@@ -54,10 +53,7 @@ def test_two_ranks_agree_with_one_process(tmp_path):
     module, (inputs, slots) = make(), inputs_and_slots()
     loss = losses(module, inputs, slots)
     loss.backward()
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    mp.spawn(worker, args=(port, tmp_path), nprocs=2)
+    mp.spawn(worker, args=(tmp_path,), nprocs=2)
     results = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
     assert sum(r[0] for r in results) == pytest.approx(loss.item(), rel=1e-12)  # float64
     for _, gradient, mean, var in results:

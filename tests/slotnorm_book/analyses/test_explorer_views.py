@@ -136,6 +136,20 @@ def test_a_slot_takes_the_object_it_holds_although_most_of_it_is_background():
     assert np.array_equal(assign_roles(segmentation, truth), grid("000223", "000223", "000022").numpy())
 
 
+def test_labels_of_any_size_are_numbered_from_one():
+    truth, small = grid("0000", "1122", "1122", "0022"), grid("0009", "5577", "5377", "0977")
+    large = torch.tensor([0, 40, 255])[truth]
+    assert np.array_equal(assign_roles(small, large), assign_roles(small, truth))
+    objects = torch.tensor([[40, 255]])
+    assert np.array_equal(assign_roles(objects, objects), [[1, 2]])
+    assert np.array_equal(assign_roles(torch.arange(31)[None], torch.arange(100, 131)[None]), np.arange(1, 32)[None])
+
+
+def test_more_objects_than_the_explorer_can_color_are_refused():
+    with pytest.raises(ValueError, match="colors at most 31 objects, and a scene has 32"):
+        assign_roles(torch.zeros(1, 32, dtype=torch.int64), torch.arange(1, 33)[None])
+
+
 def test_two_objects_of_one_slot_have_one_role():
     assert set(assign_roles(grid("4444"), grid("1112")).flat) == {1}
 
