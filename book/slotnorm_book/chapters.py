@@ -112,7 +112,12 @@ class ExperimentChapter(ChapterParameters):
     def recipe(self, experiment: str) -> Recipe:
         """Return the recipe of an experiment, changed by the parameters."""
         chosen = recipe(experiment, self.scale).select(self.variants, self.seeds, self.slots)
-        return chosen.with_data(self.data) if self.data else chosen
+        return chosen.with_data(self.data, self.data_of_tests) if self.data else chosen
+
+    @property
+    def data_of_tests(self) -> str | None:
+        """The data of the test sets; ``None`` for those of the training."""
+        return None
 
     def results(self, experiment: str) -> Results:
         """Collect the runs of an experiment; missing ones are trained or listed, as ``missing`` says."""
@@ -129,6 +134,20 @@ class MoviC(ExperimentChapter):
 
 class MoviD(ExperimentChapter):
     """Chapter 4: Transfer from MOVi-C to MOVi-D."""
+
+    test_data: str | None = Field(description="as data, for the scenes of the test; None for the recipe's data")
+
+    @field_validator("test_data")
+    @classmethod
+    def _exists_too(cls, test_data: str | None, info: Any) -> str | None:
+        if (test_data is None) != (info.data.get("data") is None):
+            raise ValueError("data and test_data must be given together, MOVi-C for one and MOVi-D for the other")
+        return cls._exists(test_data, info)
+
+    @property
+    def data_of_tests(self) -> str | None:
+        """The data of the test sets."""
+        return self.test_data
 
 
 class Properties(ExperimentChapter):
@@ -172,6 +191,19 @@ def check_segments_scenes(experiment: str) -> str:
     return experiment
 
 
+class SeveralDataSets(ExperimentChapter):
+    """Parameters of pages about experiments on several data sets, which no single one can replace."""
+
+    @field_validator("data")
+    @classmethod
+    def _replaces_none(cls, data: str | None) -> str | None:
+        if data is not None:
+            raise ValueError(
+                "this page shows experiments on several data sets; give data to the chapter of one of them"
+            )
+        return data
+
+
 class Explorer(ExperimentChapter):
     """Explorer: Scenes at every slot count, all variants side by side."""
 
@@ -180,14 +212,22 @@ class Explorer(ExperimentChapter):
     )
     scenes: int = Field(ge=2, le=24, description="number of scenes of each experiment")
 
+    @field_validator("experiments")
+    @classmethod
+    def _have_one_data_set(cls, experiments: tuple[str, ...], info: Any) -> tuple[str, ...]:
+        trained_on = {recipe(name, "smoke").train.data for name in experiments}
+        if info.data.get("data") is not None and len(trained_on) > 1:
+            raise ValueError("with data, name experiments on one data set, such as clevr-6-7 and clevr-6-11")
+        return experiments
 
-class Claims(ExperimentChapter):
+
+class Claims(SeveralDataSets):
     """Chapter 8: Every claim of the paper, judged on the records of all experiments."""
 
     trials: int = Field(ge=2, le=100_000, description="random instances for each verdict on a mechanism")
 
 
-class Cost(ExperimentChapter):
+class Cost(SeveralDataSets):
     """Chapter 9: The cost of the runs, and of the paper's protocol."""
 
     card: str = Field(description="GPU for which costs are estimated where no run on one is recorded")
@@ -197,7 +237,7 @@ class Cost(ExperimentChapter):
     utilization: float = Field(gt=0, le=1, description="share of the peak that training is assumed to reach")
 
 
-class PaperVersusCode(ExperimentChapter):
+class PaperVersusCode(SeveralDataSets):
     """Appendix: Paper versus code, where they differ and how that changes the results."""
 
     page_scenes: int = Field(

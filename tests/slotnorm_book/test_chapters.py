@@ -1,13 +1,16 @@
 """Chapters: every field is described; those with an experiment find recipe, store and runs."""
 
+import ast
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from slotnorm_book.__main__ import app
-from slotnorm_book.chapters import CHAPTERS, Clevr, ParameterError
+from slotnorm_book.chapters import CHAPTERS, Clevr, Explorer, MoviD, ParameterError
+from slotnorm_book.checkout import NOTEBOOKS
 from slotnorm_book.experiments.recipes import recipe
+from slotnorm_book.notebook_files import default_expressions
 from tests.helpers.command import command
 
 VALID: dict[str, Any] = {
@@ -69,6 +72,34 @@ def test_data_that_are_not_here_can_be_named_where_runs_are_only_shown() -> None
     assert Clevr.parse(VALID | {"missing": "report", "data": "gone"}).data == "gone"
     with pytest.raises(ParameterError, match="parameter data = 'gone': there is no file, folder or stand-in 'gone'"):
         Clevr.parse(VALID | {"missing": "train", "data": "gone"})
+
+
+@pytest.mark.parametrize(("data", "test_data"), [("synth-movi-c-features", None), (None, "synth-movi-d-features")])
+def test_the_transfer_is_given_both_data_sets_or_none(data: str | None, test_data: str | None) -> None:
+    with pytest.raises(ParameterError, match="data and test_data must be given together"):
+        MoviD.parse(VALID | {"data": data, "test_data": test_data})
+
+
+def test_the_transfer_is_tested_on_the_data_given_for_the_test() -> None:
+    given = {"data": "synth-movi-d-features", "test_data": "synth-movi-c-features"}
+    recipe = MoviD.parse(VALID | given).recipe("movi-d-6-7")
+    assert (recipe.train.data, [test.source.data for test in recipe.tests]) == (given["data"], [given["test_data"]])
+
+
+@pytest.mark.parametrize("chapter", ["08_claims", "09_cost", "91_paper_versus_code"])
+def test_a_page_about_several_data_sets_takes_no_data(chapter: str) -> None:
+    defaults = default_expressions(NOTEBOOKS / f"{chapter}.ipynb")
+    values = {name: ast.literal_eval(expression) for name, expression in defaults.items()}
+    assert CHAPTERS[chapter].parse(values)
+    with pytest.raises(ParameterError, match=r"parameter data = 'synth-clevr': .*several data sets"):
+        CHAPTERS[chapter].parse(values | {"data": "synth-clevr"})
+
+
+def test_the_explorer_takes_data_for_experiments_on_one_data_set() -> None:
+    one = VALID | {"scenes": 2, "data": "synth-clevr"}
+    assert Explorer.parse(one | {"experiments": ["clevr-6-7", "clevr-6-11"]})
+    with pytest.raises(ParameterError, match="name experiments on one data set"):
+        Explorer.parse(one | {"experiments": ["clevr-6-7", "movi-c-6-7"]})
 
 
 def test_missing_runs_are_reported(tmp_path) -> None:

@@ -13,7 +13,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from slotnorm.data.manifest import SplitError
 from slotnorm.evaluation import initial_noise
+from slotnorm.training.spec import SpecError
 from slotnorm_book.experiments.results import Results
 from slotnorm_book.experiments.test_sets import TestSet, select
 
@@ -36,7 +38,7 @@ class Examples:
         f_ari: by variant and scene, from the record of the run.
         blind_f_ari: likewise its control, the mean F-ARI of the segmentation on four other scenes; NaN where the run
             has not been evaluated for it.
-        missing: the setting that was not evaluated, if there are no scenes for this reason.
+        missing: why there are no scenes, where there are runs.
     """
 
     names: tuple[str, ...]
@@ -100,11 +102,12 @@ def decompose_examples(
     iterations: int | None = None,
     among: pd.DataFrame | None = None,
     random: int = 0,
-    seed: int = 0,
+    seed: int | None = None,
 ) -> Examples:
     """Decompose the worst, the median and the best scene of a test set, or random ones, with the models of one seed.
 
-    Without a run, and for a slot count that was not evaluated, the result has no scenes.
+    The result has no scenes, and says why, if there is no model with this seed, if a slot count was not evaluated, or
+    if the data are not here.
 
     Args:
         results: runs to use; those without weights are left out.
@@ -113,28 +116,31 @@ def decompose_examples(
         iterations: iterations of Slot Attention, which must have been evaluated; ``None`` for the first of the test.
         among: rows from which to choose the scenes; ``None`` for all rows of the test set.
         random: number of scenes to draw at random instead, see :func:`draw_scenes`; 0 to choose by F-ARI.
-        seed: seed of the runs.
+        seed: seed of the runs; ``None`` for the first of the recipe.
     """
-    if results.scenes.empty or num_slots not in test.slots:
-        nothing = torch.zeros(0, 3, 1, 1)
-        missing = "" if num_slots in test.slots else f"not evaluated with {num_slots} slots"
-        return Examples((), (), nothing, nothing[:, 0].long(), {}, {}, {}, {}, {}, missing)
+    seed = results.recipe.seeds[0] if seed is None else seed
+    runs = [run for run in results.runs if run.spec.seed == seed and run.has_weights]
+    if num_slots not in test.slots:
+        return _no_examples(f"not evaluated with {num_slots} slots")
+    if results.scenes.empty or not runs:
+        return _no_examples(f"no model with seed {seed} is in the store" if results.runs else "")
     task, spec = results.recipe.task, test.spec()
     iterations = iterations or test.iterations[0]
     scenes = results.scenes[results.scenes["test"] == test.label]
     scenes = scenes[(scenes["slots"] == num_slots) & (scenes["iterations"] == iterations)]
     rows = scenes if among is None else among
     chosen = draw_scenes(rows, random) if random else choose_scenes(rows, num_slots)
-    split = select(test.source.open(), spec)
+    try:
+        split = select(test.source.open(), spec)
+    except (SpecError, SplitError) as error:
+        return _no_examples(f"the data are not here: {error}")
     places = [int(np.flatnonzero(split["scene_id"] == scene)[0]) for scene in chosen.values()]
     fields = tuple(dict.fromkeys((*task.evaluation_fields, "image", "segmentation")))
     (batch,) = split.select(places).batches(batch_size=len(places), fields=fields)
     noise = initial_noise(task, len(split), num_slots, spec.seed)[places]
     ids = tuple(chosen.values())
     found, labels, detections, scores, blind = {}, {}, {}, {}, {}
-    for run in results.runs:
-        if run.spec.seed != seed or not run.has_weights:
-            continue
+    for run in runs:
         variant, model = run.spec.variant, cast("Any", run.load_model())
         tokens = task.encode(model, batch)
         slots = model.slot_attention.initial_slots(noise)
@@ -145,3 +151,8 @@ def decompose_examples(
         scores[variant], blind[variant] = own["f_ari"].to_numpy(), own["blind_f_ari"].to_numpy(dtype=float)
     pictures = batch["image"], batch["segmentation"]
     return Examples(tuple(chosen), ids, *pictures, found, labels, detections, scores, blind)
+
+
+def _no_examples(reason: str) -> Examples:
+    nothing = torch.zeros(0, 3, 1, 1)
+    return Examples((), (), nothing, nothing[:, 0].long(), {}, {}, {}, {}, {}, reason)

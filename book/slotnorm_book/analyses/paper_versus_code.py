@@ -78,11 +78,14 @@ def effect_at_inference(results: Results, test: TestSet, *, scenes: int, slots: 
         A row per detail, run and slot count: ``detail``, ``variant``, ``seed``, ``slots``, ``plain`` and ``changed``,
         the mean F-ARI without and with the detail.
     """
+    runs = [run for run in results.runs if run.has_weights]
+    if not runs:
+        return pd.DataFrame(columns=COLUMNS)
     split, spec = first_scenes(test, scenes, slots)
     rows = []
-    for run in results.runs:
+    for run in runs:
         details = [detail for detail in DETAILS if detail.variant == run.spec.variant]
-        if not details or not run.has_weights:
+        if not details:
             continue
         plain = _means(evaluate(run.spec.task, run.load_model(), split, spec, bar=False).scenes)
         for detail in details:
@@ -97,7 +100,8 @@ def effect_of_nearest_scaling(results: Results, test: TestSet, *, scenes: int, s
     """Measure the F-ARI of trained models on pictures scaled to the nearest pixel, as in the paper's code.
 
     The scenes are opened at :data:`ENLARGED` times the side and scaled down in both ways, bilinear and nearest, without
-    antialiasing. The masks are those of the test set.
+    antialiasing. The masks are those of the test set. Prepared scenes have one size, so that of them nothing can be
+    measured.
 
     Args:
         results: runs of object discovery; those without weights are left out.
@@ -108,6 +112,9 @@ def effect_of_nearest_scaling(results: Results, test: TestSet, *, scenes: int, s
     Returns:
         Rows like those of :func:`effect_at_inference`; ``plain`` is bilinear, ``changed`` nearest.
     """
+    runs = [run for run in results.runs if run.has_weights]
+    if not runs or not test.source.is_generated:
+        return pd.DataFrame(columns=COLUMNS)
     small, spec = first_scenes(test, scenes, slots)
     source = replace(test.source, image_size=ENLARGED * test.source.image_size)
     large, _ = first_scenes(replace(test, source=source), scenes, slots)
@@ -116,9 +123,7 @@ def effect_of_nearest_scaling(results: Results, test: TestSet, *, scenes: int, s
     kept = {name: small[name] for name in small.arrays}
     splits = {m: replace(small, arrays={**kept, "image": image}, index=index) for m, image in pictures.items()}
     rows = []
-    for run in results.runs:
-        if not run.has_weights:
-            continue
+    for run in runs:
         model = run.load_model()
         plain, changed = (
             _means(evaluate(run.spec.task, model, split, spec, bar=False).scenes) for split in splits.values()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 
 from slotnorm_book.claims.paper_values import TABLE_1, Spread
+from slotnorm_book.experiments.recipes.movi import TRANSFER_SLOTS
 from slotnorm_book.experiments.recipes.recipe import PAPER_VARIANTS
 from slotnorm_book.markup import MarkdownTable, escape_markdown
 from slotnorm_book.statistics.found_objects import with_found_objects
@@ -41,13 +41,19 @@ def transfer_table(scenes: Mapping[str, pd.DataFrame], labels: Mapping[str, str]
         labels: variant to its name in the table.
 
     Returns:
-        A row per training and variant, with "not run" where there is no run; the paper's numbers are marked by
-        :func:`mark_paper_value`. The last columns, found objects and mBO, are ours alone.
+        A row per training and variant, with "not run" where there is no run with 24 slots; a single run has no
+        deviation. The paper's numbers are marked by :func:`mark_paper_value`. The last columns, found objects and mBO,
+        are ours alone.
     """
     rows = []
-    for experiment, table in scenes.items():
+    for experiment, evaluated in scenes.items():
+        table = evaluated[evaluated["slots"] == TRANSFER_SLOTS] if len(evaluated) else evaluated
         measures = [*COLUMNS, *CONTROLS]
-        means = run_means(with_found_objects(table), measures) if len(table) else pd.DataFrame(columns=["variant"])
+        means = (
+            run_means(with_found_objects(table), measures)
+            if len(table)
+            else pd.DataFrame(columns=["variant", *measures])
+        )
         training = experiment.removeprefix("movi-d-").replace("-", ", ")
         for variant in PAPER_VARIANTS:
             runs = means[means["variant"] == variant]
@@ -56,12 +62,16 @@ def transfer_table(scenes: Mapping[str, pd.DataFrame], labels: Mapping[str, str]
                 "runs": len(runs),
             }
             for measure, name in COLUMNS.items():
-                ours = Spread(*median_and_deviation(runs[measure].to_numpy())) if len(runs) else "not run"
                 paper = mark_paper_value(experiment, variant, measure)
-                row |= {f"{name}, ours": str(ours), f"{name}, paper": paper}
+                row |= {f"{name}, ours": _summarize(runs[measure]), f"{name}, paper": paper}
             for measure, name in CONTROLS.items():
-                known = runs[measure].dropna().to_numpy() if len(runs) else np.empty(0)
-                absent = "not evaluated" if len(runs) else "not run"
-                row[name] = str(Spread(*median_and_deviation(known))) if len(known) else absent
+                row[name] = _summarize(runs[measure].dropna(), "not evaluated" if len(runs) else "not run")
             rows.append(row)
     return MarkdownTable(rows)
+
+
+def _summarize(runs: pd.Series, absent: str = "not run") -> str:
+    """Write median ± largest deviation of the runs' means; of one run its mean, and without any that it is absent."""
+    if len(runs) < 2:
+        return f"{runs.iloc[0]:.3f}" if len(runs) else absent
+    return str(Spread(*median_and_deviation(runs.to_numpy())))

@@ -22,7 +22,7 @@ from slotnorm_book.claims.comparisons import (
 from slotnorm_book.claims.criteria import SPREAD, no_noticeable_loss, noticeable_loss, positive
 from slotnorm_book.claims.evidence import make_panel
 from slotnorm_book.statistics.bootstrap import RESAMPLES
-from slotnorm_book.statistics.found_objects import LEAST_FOUND, found_by_run, with_found_objects
+from slotnorm_book.statistics.found_objects import LEAST_FOUND, RUN, found_by_run, with_found_objects
 from slotnorm_book.statistics.spatial_runs import flag_spatial_runs, without_spatial
 from slotnorm_book.variants import (
     BASELINE,
@@ -54,7 +54,7 @@ def compare_scales(table: pd.DataFrame) -> Quantities:
     others = [name for name in panel.bootstrap.variants if name != WEIGHTED_SUM]
     if not others:
         raise MissingEvidenceError("no run with another C")
-    found = found_by_run(table, TRAIN_SLOTS).groupby("variant")["found_objects"].mean()[others]
+    found = found_by_run(_without_spatial(table), TRAIN_SLOTS).groupby("variant")["found_objects"].mean()[others]
     if found.isna().all():
         raise MissingEvidenceError("no run with another C has been evaluated for blind_f_ari")
     others = list(found.index[found >= LEAST_FOUND])
@@ -251,7 +251,7 @@ def pair_runs(changed: pd.DataFrame, plain: pd.DataFrame, measures: list[str]) -
         measures: columns.
 
     Returns:
-        One row per run, scene and slot count, with the differences.
+        One row per run, scene and slot count, with the differences; ``spatial`` is that of the runs as they are.
 
     Raises:
         MissingEvidenceError: a row of one has no counterpart in the other.
@@ -260,7 +260,8 @@ def pair_runs(changed: pd.DataFrame, plain: pd.DataFrame, measures: list[str]) -
     left, right = (rows.set_index(keys)[measures].sort_index() for rows in (changed, plain))
     if not left.index.equals(right.index):
         raise MissingEvidenceError("runs as they are and changed ones were not evaluated on the same scenes")
-    return (left - right).reset_index()
+    gains = (left - right).reset_index()
+    return gains.merge(plain[[*RUN, "spatial"]].drop_duplicates(), on=RUN) if "spatial" in plain else gains
 
 
 def _code_length(name: str, data: str, experiment: str, test: str) -> Hypothesis:
@@ -309,8 +310,17 @@ HYPOTHESES = (B1, B2, B3, B4, B5, B6, B7)
 """The hypotheses in order; ``"reproduced"`` reads as "holds" here."""
 
 
+def _without_spatial(table: pd.DataFrame) -> pd.DataFrame:
+    return table[~table["spatial"]] if "spatial" in table else table
+
+
 def _panel(table: pd.DataFrame, setting: str, measure: str = "f_ari") -> Panel:
-    return make_panel(table, measure, setting, RESAMPLES)
+    """Arrange a measure of the runs that are not ``spatial``, where the table says which are."""
+    rows = _without_spatial(table)
+    if rows.empty:
+        raise UndecidableError("every run is spatial")
+    panel = make_panel(rows, measure, setting, RESAMPLES)
+    return replace(panel, all_spatial=frozenset(map(str, set(table["variant"]) - set(rows["variant"]))))
 
 
 def _gains_panel(gains: pd.DataFrame, measure: str) -> Panel:

@@ -20,6 +20,8 @@ from slotnorm_book.claims.evidence import Evidence, Findings
 from slotnorm_book.claims.ledger import HYPOTHESES, MECHANISM_CLAIMS, RESULT_CLAIMS
 from slotnorm_book.claims.verdicts import judge_measured, with_false_discovery_rates
 from slotnorm_book.statistics.bootstrap import RESAMPLES
+from slotnorm_book.statistics.found_objects import RUN
+from slotnorm_book.statistics.spatial_runs import flag_spatial_runs
 from slotnorm_book.variants import VARIANTS
 
 
@@ -100,7 +102,7 @@ def judge_otherwise(
 def judge_hypotheses(tables: Mapping[str, pd.DataFrame], models: Mapping[str, Evidence]) -> list[Verdict]:
     """Judge our own hypotheses, each on its table.
 
-    What can be decided at all is decided by the models, as for the paper's claims.
+    What can be decided at all is decided by the models, and spatial runs are left out, as for the paper's claims.
 
     Args:
         tables: by hypothesis, rows as in :attr:`slotnorm_book.experiments.results.Results.scenes`: for B1 of the
@@ -121,10 +123,20 @@ def judge_hypotheses(tables: Mapping[str, pd.DataFrame], models: Mapping[str, Ev
         if table.empty or claim.experiment not in models:
             verdicts.append(Verdict.not_run(claim, "no runs"))
         else:
-            measure = partial(claim.measure, table[table["test"] == claim.test])
+            flagged = _mark_spatial_runs(table, models[claim.experiment])
+            measure = partial(claim.measure, flagged[flagged["test"] == claim.test])
             why_not = partial(_why_no_answer, claim=claim, findings=findings)
             verdicts.append(judge_measured(claim, measure, models[claim.experiment].scale, why_not))
     return with_false_discovery_rates(verdicts)
+
+
+def _mark_spatial_runs(table: pd.DataFrame, models: Evidence) -> pd.DataFrame:
+    """Add whether a row is of a ``spatial`` run, by the models' evaluation; for other variants, by the table itself."""
+    known = flag_spatial_runs(models.scenes, models.train_slots)
+    others = table[~table["variant"].isin(known["variant"])]
+    flags = [known, flag_spatial_runs(others, models.train_slots)] if "agreement" in others else [known]
+    runs = pd.concat([each.loc[each["spatial"], RUN] for each in flags])
+    return table.assign(spatial=pd.MultiIndex.from_frame(table[RUN]).isin(pd.MultiIndex.from_frame(runs)))
 
 
 def _why_no_answer(quantity: Quantity, claim: Hypothesis, findings: Findings) -> str:

@@ -10,6 +10,7 @@ from slotnorm_book.claims.claim import Criterion, ResultClaim
 from slotnorm_book.claims.comparisons import Comparison, Panel, Quantities
 from slotnorm_book.claims.criteria import positive, presumed_negative, presumed_positive
 from slotnorm_book.claims.evidence import Findings
+from slotnorm_book.experiments.recipes.movi import TRANSFER_SLOTS
 from slotnorm_book.variants import BASELINE, BATCH_NORM, OTHERS, VARIANTS, WEIGHTED_SUM
 
 FULL, FEW, MANY = "movi-d-10-11", "movi-d-6-7", "movi-d-6-11"
@@ -19,9 +20,9 @@ MOVI_D = (FULL, FEW, MANY)
 
 def compare_order(findings: Findings) -> Quantities:
     """Estimate the differences between the variants that Table 1 shows, most of them averaged over the trainings."""
-    together = findings.over_slots(MOVI_D, "f_ari", "MOVi-D")
-    ari = findings.over_slots(MOVI_D, "ari", "MOVi-D")
-    panels = [findings.over_slots(experiment, "f_ari", "MOVi-D") for experiment in MOVI_D]
+    together = _at_24_slots(findings, MOVI_D, "f_ari")
+    ari = _at_24_slots(findings, MOVI_D, "ari")
+    panels = [_at_24_slots(findings, experiment, "f_ari") for experiment in MOVI_D]
     names = [f"{experiment}/{variant}" for experiment in MOVI_D for variant in VARIANTS]
     nearness = [*_of(WEIGHTED_SUM), *_of(BATCH_NORM), *_of(BASELINE)]
     return {
@@ -31,6 +32,10 @@ def compare_order(findings: Findings) -> Quantities:
         "only_slightly_behind": [together.estimate(nearer_to_the_best, *nearness)],
         "consistent_lead": [ari.estimate(consistent_lead, *names)],
     }
+
+
+def _at_24_slots(findings: Findings, experiment: str | Sequence[str], measure: str) -> Panel:
+    return findings.over_slots(experiment, measure, "MOVi-D").restrict(TRANSFER_SLOTS, TRANSFER_SLOTS)
 
 
 def _of(variant: str) -> list[str]:
@@ -93,7 +98,7 @@ def compare_trainings(findings: Findings) -> Quantities:
     """Estimate each variant's F-ARI on MOVi-D trained as (6, 7) less trained as (10, 11) and as (6, 11)."""
     return {
         f"over_{rival.removeprefix('movi-d-').replace('-', '_')}": _training_leads(
-            findings.over_slots((FEW, rival), "f_ari", "MOVi-D"), FEW, rival, VARIANTS
+            _at_24_slots(findings, (FEW, rival), "f_ari"), FEW, rival, VARIANTS
         )
         for rival in (FULL, MANY)
     }

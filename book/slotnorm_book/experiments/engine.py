@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 
 from slotnorm.data.splits import Split
-from slotnorm.evaluation import SETTING, Evaluation
+from slotnorm.evaluation import Evaluation
 from slotnorm.models import SlotModel
 from slotnorm.normalization import GROUP, NORMALIZATIONS
 from slotnorm.training.build import build_model
@@ -26,15 +26,18 @@ from slotnorm.training.spec import RunSpec, SpecError
 from slotnorm_book.experiments.data_sources import Source
 from slotnorm_book.experiments.missing_settings import (
     RETRAIN_HINT,
+    UNDEFINED,
     Setting,
     describe_missing,
     find_missing_settings,
     list_missing,
+    list_undefined,
 )
 from slotnorm_book.experiments.probe import Probe
 from slotnorm_book.experiments.provenance import collect_provenance
 from slotnorm_book.experiments.recipes.recipe import Recipe
-from slotnorm_book.experiments.run_store import BusyError, Run, RunError, RunStore
+from slotnorm_book.experiments.run_store import Run, RunError, RunStore
+from slotnorm_book.experiments.run_tables import merge_evaluations
 from slotnorm_book.experiments.test_sets import TestSet, evaluate, select
 
 
@@ -57,7 +60,9 @@ def _ignore_progress(step: int, loss: float) -> None:
 
 @dataclass(frozen=True)
 class Execution:
-    """How runs are executed. None of it changes a result on one machine, except that ``compile`` rounds differently.
+    """How runs are executed. None of it changes a result of one CPU, except that ``compile`` rounds differently.
+
+    On a GPU some kernels add in an order of their own, so that two runs may differ by rounding.
 
     Args:
         device: of training and evaluation.
@@ -85,12 +90,18 @@ def list_jobs(recipe: Recipe) -> list[Job]:
     """List the runs of a recipe, after checking that its models can be built. Nothing is computed.
 
     Raises:
-        SpecError: a setting is impossible, or the entry point of a normalization cannot be used.
+        SpecError: a setting is impossible, the models would be tested on the scenes of their training, or the entry
+            point of a normalization cannot be used.
         SplitError: the data cannot be opened.
     """
     wanted = [Job(spec, recipe.train, recipe.tests) for spec in recipe.runs()]
     for test in recipe.tests:
-        test.spec()
+        data = test.spec().data
+        if recipe.scale != "smoke" and wanted and data.identity == wanted[0].spec.data.identity:
+            raise SpecError(
+                f"{recipe.experiment} at {recipe.scale} scale: {test.label} would be scenes of the training, as both "
+                f"are {data.name}; give a folder with the splits train and test, or other scenes for the test"
+            )
     for job in {job.spec.variant: job for job in wanted}.values():
         try:
             build_model(job.spec)
@@ -128,33 +139,44 @@ def load_or_train(job: Job, store: RunStore, execution: Execution = DEFAULT) -> 
         RunError: the stored run cannot be used, or was not evaluated in a setting and has no weights.
         TrainingDivergedError, CheckpointError, SplitError, SpecError: from training and from opening the data.
     """
-    rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     with ExitStack() as stack:
-        _lock(job, store, execution, stack)
-        if (run := store.find(job.spec)) is None:
-            trained, digest = _train(job, store, execution, rank, ranks)
-            if rank == 0:
-                run = _record(job, store, execution, trained, digest, ranks)
-        elif rank == 0:
-            store.remove_leftovers(job.spec)
-            run = evaluate_missing(run, job.tests, store, execution)
-        if ranks > 1:
-            dist.barrier()
-    return run or store.get(job.spec)
+        if (device := torch.device(execution.device)).type == "cuda":
+            stack.enter_context(torch.cuda.device(device))
+        if _in_first_process(lambda: _lock_and_find(job, store, stack), device):
+            _in_first_process(lambda: _complete(job, store, execution), device)
+        else:
+            trained, digest = _train(job, store, execution)
+            _in_first_process(lambda: _record(job, store, execution, trained, digest), device)
+    return store.get(job.spec)
 
 
-def _lock(job: Job, store: RunStore, execution: Execution, stack: ExitStack) -> None:
-    """Lock the run until the stack is left; of several processes the first locks it, and all fail if it is locked."""
-    reason = [""]
-    if not dist.is_initialized() or dist.get_rank() == 0:
+def _in_first_process(work: Callable[[], bool], device: torch.device) -> bool:
+    """Do this in the first of several processes, while the others wait; all return its answer, or raise its error."""
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return work()
+    told: list[Any] = [None]
+    if dist.get_rank() == 0:
         try:
-            stack.enter_context(store.lock(job.spec))
-        except BusyError as error:
-            reason = [str(error)]
-    if dist.is_initialized() and dist.get_world_size() > 1:
-        dist.broadcast_object_list(reason, device=torch.device(execution.device))
-    if reason[0]:
-        raise BusyError(reason[0])
+            told = [work()]
+        except Exception as error:
+            told = [error]
+    dist.broadcast_object_list(told, device=device)
+    if isinstance(told[0], Exception):
+        raise told[0]
+    return bool(told[0])
+
+
+def _lock_and_find(job: Job, store: RunStore, stack: ExitStack) -> bool:
+    """Lock the run until the stack is left, and return whether the store has it."""
+    stack.enter_context(store.lock(job.spec))
+    return store.find(job.spec) is not None
+
+
+def _complete(job: Job, store: RunStore, execution: Execution) -> bool:
+    """Evaluate a run of the store in what it was not evaluated in."""
+    store.remove_leftovers(job.spec)
+    evaluate_missing(store.get(job.spec), job.tests, store, execution)
+    return True
 
 
 def evaluate_missing(run: Run, tests: Sequence[TestSet], store: RunStore, execution: Execution = DEFAULT) -> Run:
@@ -171,10 +193,13 @@ def evaluate_missing(run: Run, tests: Sequence[TestSet], store: RunStore, execut
     model = run.load_model().to(execution.device)
     evaluation, about = _evaluate(run.spec, model, missing, execution)
     evaluations = {**run.evaluations, **about}
-    return store.replace_evaluation(run, _merge(run.evaluation, evaluation), evaluations)
+    return store.replace_evaluation(run, merge_evaluations(run.evaluation, evaluation), evaluations)
 
 
-def _train(job: Job, store: RunStore, execution: Execution, rank: int, ranks: int) -> tuple[Trained, str]:
+def _train(job: Job, store: RunStore, execution: Execution) -> tuple[Trained, str]:
+    rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    if torch.device(execution.device).type == "cuda":
+        torch.cuda.reset_peak_memory_stats()  # of the runs before in this process
     for test in job.tests:  # impossible test sets are refused before the training
         select(test.source.open(), test.spec())
     split = job.train.open().filter(max_objects=job.spec.data.max_objects)
@@ -200,17 +225,18 @@ def _train(job: Job, store: RunStore, execution: Execution, rank: int, ranks: in
     return train(job.spec, loader, execution.device, watch, execution.compile), split.manifest.digest
 
 
-def _record(job: Job, store: RunStore, execution: Execution, trained: Trained, digest: str, ranks: int) -> Run:
+def _record(job: Job, store: RunStore, execution: Execution, trained: Trained, digest: str) -> bool:
+    """Evaluate a trained model, and write the run."""
     about = collect_provenance(
         torch.device(execution.device),
         seconds=trained.seconds,
         steps=job.spec.schedule.steps,
         data_digest=digest,
-        ranks=ranks,
+        ranks=dist.get_world_size() if dist.is_initialized() else 1,
         compiled=execution.compile,
     )
     evaluation, evaluations = _evaluate(job.spec, trained.model, list_missing(job.tests, set()), execution)
-    return store.write(
+    store.write(
         job.spec,
         model=trained.model,
         curve=trained.curve,
@@ -218,6 +244,7 @@ def _record(job: Job, store: RunStore, execution: Execution, trained: Trained, d
         evaluations=evaluations,
         provenance=about,
     )
+    return True
 
 
 def _evaluate(
@@ -233,19 +260,9 @@ def _evaluate(
         split = splits[test.source]
         parts.append(evaluate(spec.task, model, split, wanted, bar=execution.bar))
         chosen = {"scenes": wanted.scenes, "draw": wanted.draw, "seed": wanted.seed}
-        about[wanted.key] = {"label": wanted.label, **vars(wanted.data), **chosen}
+        undefined = list_undefined(parts[-1].scenes)
+        about[wanted.key] = {"label": wanted.label, **vars(wanted.data), **chosen} | (
+            {UNDEFINED: undefined} if undefined else {}
+        )
     scenes, sets = ([getattr(part, name) for part in parts] for name in ("scenes", "sets"))
     return Evaluation(pd.concat(scenes, ignore_index=True), pd.concat(sets, ignore_index=True)), about
-
-
-def _merge(before: Evaluation, new: Evaluation) -> Evaluation:
-    """Join two evaluations of a run; where both have a setting, the new rows replace those from before."""
-    return Evaluation(_replace_rows(before.scenes, new.scenes), _replace_rows(before.sets, new.sets))
-
-
-def _replace_rows(before: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
-    settings = pd.MultiIndex.from_frame(before[SETTING])
-    kept = before[~settings.isin(pd.MultiIndex.from_frame(new[SETTING]))]
-    tables = [table for table in (kept, new) if len(table)]
-    columns = list(dict.fromkeys([*new.columns, *before.columns]))
-    return pd.concat(tables or [new], ignore_index=True)[columns]

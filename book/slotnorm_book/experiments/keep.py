@@ -9,7 +9,10 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from slotnorm.evaluation import SETTING
+from slotnorm_book.experiments.record import CURVE, SCENES
 from slotnorm_book.experiments.run_store import Run, RunError, RunStore
+from slotnorm_book.experiments.run_tables import merge_evaluations
 from slotnorm_book.variants import BASELINE
 
 MOST_MB = 60.0
@@ -24,6 +27,8 @@ trained baselines (:mod:`slotnorm_book.claims.beyond`) need several."""
 def keep_runs(source: str, records: Path, *, commit: bool = False, most: float = MOST_MB) -> list[str]:
     """Copy the finished runs of a store into the book's records, except those that are there.
 
+    Of a run that is there, what the store's has been evaluated in since is added, if both are the same training.
+
     Args:
         source: the store, which stays as it is.
         records: folder of the records, of which there may be none.
@@ -32,7 +37,7 @@ def keep_runs(source: str, records: Path, *, commit: bool = False, most: float =
         most: megabytes that the records may take in all.
 
     Returns:
-        The names of the runs that were copied or, with ``commit``, committed.
+        The names of the runs that were copied or added to or, with ``commit``, committed.
 
     Raises:
         RunError: a store cannot be used, the runs would take more than ``most`` together with those that are there, of
@@ -47,9 +52,10 @@ def keep_runs(source: str, records: Path, *, commit: bool = False, most: float =
             f"{records}: would take {size / 1e6:.0f} MB with {len(new)} new runs, {most:g} MB are the most; remove "
             "runs of recipes that are no longer used, or set another limit with --most"
         )
+    added = [run for run in runs if run not in new and _add_settings(run, store)]
     for run in new:
         store.add(run, weights=_has_weights(run))
-    names = [run.spec.name for run in new]
+    names = [run.spec.name for run in (*new, *added)]
     return _commit(records, [run.spec.name for run in runs]) if commit else names
 
 
@@ -60,6 +66,23 @@ def keeps_weights(variant: str, seed: int, num_slots: int) -> bool:
 
 def _has_weights(run: Run) -> bool:
     return keeps_weights(run.spec.variant, run.spec.seed, run.spec.task.num_slots)
+
+
+def _add_settings(run: Run, records: RunStore) -> bool:
+    """Add the settings and columns to a kept run that only the store's has, and return whether there are any.
+
+    A run with another curve was trained again elsewhere, where rounding differs: nothing is mixed with it.
+    """
+    kept = records.get(run.spec)
+    if kept.files[SCENES] == run.files[SCENES] or kept.files[CURVE] != run.files[CURVE]:
+        return False
+    here, there = kept.evaluation, run.evaluation
+    new_columns, old_columns = set(there.scenes) - set(here.scenes), set(here.scenes) - set(there.scenes)
+    new_settings = set(there.scenes.groupby(SETTING).groups) - set(here.scenes.groupby(SETTING).groups)
+    if old_columns or not (new_columns or new_settings):
+        return False
+    records.replace_evaluation(kept, merge_evaluations(here, there), {**kept.evaluations, **run.evaluations})
+    return True
 
 
 def _size(run: Run) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 
@@ -13,6 +14,8 @@ from slotnorm_book.experiments.test_sets import EvaluationSpec, TestSet
 
 Setting = tuple[EvaluationSpec, TestSet]
 """A part of a test set's evaluation: slot counts at one number of iterations, and the test set."""
+UNDEFINED = "undefined"
+"""What the record of a run says about an evaluation: the measures that no scene has a value of."""
 RETRAIN_HINT = "it has no weights, so it must be trained again; remove its folder first"
 
 
@@ -22,7 +25,7 @@ def find_missing_settings(run: Run, tests: Sequence[TestSet]) -> list[Setting]:
     A setting without values of a measure, which was added after the evaluation, counts as missing.
     """
     evaluation, measures = run.evaluation, set(run.spec.task.set_measures)
-    evaluated = _evaluated_settings(evaluation.scenes)
+    evaluated = _evaluated_settings(evaluation.scenes, run.evaluations)
     if measures:
         measured = evaluation.sets.groupby(SETTING)["measure"].agg(lambda names: measures <= set(names))
         evaluated &= set(measured.index[measured])
@@ -53,16 +56,25 @@ def describe_missing(run: Run, missing: Sequence[Setting]) -> str:
     return f"not evaluated on {'; '.join(places)}{measures}"
 
 
-def _evaluated_settings(table: pd.DataFrame) -> set[tuple[str, int, int]]:
+def list_undefined(scenes: pd.DataFrame) -> list[str]:
+    """List the measures that no scene of an evaluation has a value of, such as the background's where there is none."""
+    return [column for column in COLUMNS if column not in SETTING and scenes[column].isna().all()]
+
+
+def _evaluated_settings(table: pd.DataFrame, about: Mapping[str, Any]) -> set[tuple[str, int, int]]:
     """Return the settings (key, slots, iterations) that have rows with a value in every column of an evaluation.
 
     The single value of a row may be NaN. A column that is NaN in all rows of a setting, but not in the whole table,
-    was added to the table later, when only other settings were evaluated again.
+    was added to the table later, when only other settings were evaluated again; unless the record says ``about`` the
+    evaluation that the measure is undefined there.
     """
     measures = [column for column in COLUMNS if column not in SETTING]
     if not set(measures) <= set(table.columns):
         return set()
     has_values = table.groupby(SETTING)[measures].count() > 0
+    for key, said in about.items():
+        undefined = [name for name in said.get(UNDEFINED, []) if name in measures]
+        has_values.loc[has_values.index.get_level_values(0) == key, undefined] = True
     complete = has_values.loc[:, has_values.any()].all(axis=1)
     return set(complete.index[complete])
 

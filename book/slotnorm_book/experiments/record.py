@@ -95,6 +95,7 @@ class _Evaluation(_Checked):
     scenes: int
     draw: int | None
     seed: int
+    undefined: list[str] = []
 
 
 class _Content(_Checked):

@@ -6,10 +6,13 @@ import os
 import platform
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
+from errno import ENOSYS
 from pathlib import Path
 from types import TracebackType
 
 from filelock import FileLock, Timeout
+
+from slotnorm_book.experiments.store_files import RunError
 
 
 class BusyError(RuntimeError):
@@ -30,15 +33,21 @@ class RunLock(AbstractContextManager["RunLock"]):
 
     Raises:
         BusyError: another process holds it.
+        RunError: the file system has no locks, so that two processes could work on one run.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        self._lock = FileLock(folder / f"{name}.lock", timeout=0)
+        self._lock = FileLock(folder / f"{name}.lock", timeout=0, fallback_to_soft=False)
         self._holder = folder / f"{name}.holder"
         try:
             self._lock.acquire()
         except Timeout:
             raise BusyError(f"{name}: {self._describe_holder()} is working on this run in {folder.parent}") from None
+        except OSError as error:
+            if error.errno != ENOSYS:
+                raise
+            hint = "mount it with locks (Lustre with `flock`), or take another folder as the store"
+            raise RunError(f"{folder.parent}: the file system has no locks; {hint}") from error
         now = datetime.now(UTC).isoformat(timespec="seconds")
         with suppress(OSError):  # a note only: without it the lock holds as well
             self._holder.write_text(f"process {os.getpid()} on {platform.node()}, since {now}", encoding="utf-8")

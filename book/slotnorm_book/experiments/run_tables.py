@@ -81,3 +81,16 @@ def _check_columns(table: pd.DataFrame, needed: Sequence[str]) -> None:
         fits = is_string_dtype if name in TEXT else is_integer_dtype if name in WHOLE else is_numeric_dtype
         if not fits(column):
             raise TableError(f"is not the table of a run: column {str(name)[:40]!r} holds {column.dtype}")
+
+
+def merge_evaluations(before: Evaluation, new: Evaluation) -> Evaluation:
+    """Join two evaluations of a run; where both have a setting, the new rows replace those from before."""
+    return Evaluation(_replace_rows(before.scenes, new.scenes), _replace_rows(before.sets, new.sets))
+
+
+def _replace_rows(before: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
+    settings = pd.MultiIndex.from_frame(before[SETTING])
+    kept = before[~settings.isin(pd.MultiIndex.from_frame(new[SETTING]))]
+    tables = [table for table in (kept, new) if len(table)]
+    columns = list(dict.fromkeys([*new.columns, *before.columns]))
+    return pd.concat(tables or [new], ignore_index=True)[columns]

@@ -15,6 +15,8 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
+from slotnorm.data.manifest import SplitError
+from slotnorm.training.checkpoint import CheckpointError
 from slotnorm.training.loop import Interrupted, TrainingDivergedError
 from slotnorm.training.spec import SpecError
 from slotnorm_book.experiments.engine import Execution, Job, check_data, load_or_train
@@ -24,7 +26,7 @@ from slotnorm_book.experiments.launch.ray_cluster import run_on_cluster
 from slotnorm_book.experiments.launch.stop import EXIT_RESUMABLE, Stop
 from slotnorm_book.experiments.recipes import EXPERIMENTS, recipe
 from slotnorm_book.experiments.recipes.recipe import SCALES, Recipe
-from slotnorm_book.experiments.run_store import BusyError, RunStore
+from slotnorm_book.experiments.run_store import BusyError, RunError, RunStore
 from slotnorm_book.experiments.sweep_plan import make_plan
 from slotnorm_book.process_memory import keep_freed_memory
 from slotnorm_book.suggestions import describe_unknown
@@ -106,17 +108,20 @@ def run_sweep(chosen: Sequence[Recipe], request: Request) -> int:
     """
     if request.executor not in EXECUTORS:
         raise SpecError(describe_unknown("executor", request.executor, EXECUTORS))
+    together = "RANK" in os.environ and "WORLD_SIZE" in os.environ
+    if together:
+        _check_together(chosen, request)
     device = choose_device(request.device, request.executor)
     todo = make_plan(chosen, request.store, device)
     if os.environ.get("RANK", "0") == "0":
         print(todo.text, flush=True)
-    if request.dry_run or not todo.jobs:
+    if request.dry_run or not (todo.jobs or together):
         return 0
     RunStore(request.store).check_writable()
     for each in chosen:
         check_data(each)
     execution = Execution(device, request.compile)
-    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
+    if together:
         return _train_together(todo.jobs, request, execution)
     return _run_side_by_side(todo.jobs, request, execution)
 
@@ -142,26 +147,50 @@ def _exit_status(outcome: JobOutcome) -> int:
     return 1 if outcome.failed else EXIT_RESUMABLE if outcome.stopped else 0
 
 
+def _check_together(chosen: Sequence[Recipe], request: Request) -> None:
+    """Check that the processes of ``torchrun`` can carry out the sweep together.
+
+    Raises:
+        SpecError: they cannot; the message says which option or setting is in the way.
+    """
+    ranks = os.environ["WORLD_SIZE"]
+    if not os.environ.get("LOCAL_RANK"):
+        raise SpecError(
+            "RANK and WORLD_SIZE are set and LOCAL_RANK is not; start the command by torchrun, or unset them"
+        )
+    if request.executor != "local" or request.workers:
+        raise SpecError("under torchrun all processes train one run at a time; leave out --executor and --jobs")
+    if request.device.startswith("cuda:"):
+        raise SpecError(f"under torchrun each process has a GPU of its own; give --device cuda, not {request.device}")
+    for each in chosen:
+        if each.batch_size % int(ranks):
+            raise SpecError(f"{each.experiment}: {ranks} processes cannot share batches of {each.batch_size} equally")
+
+
 def _train_together(jobs: Sequence[Job], request: Request, execution: Execution) -> int:
     """Carry out one run after the other; each process of ``torchrun`` takes its share of each run's batches."""
     keep_freed_memory()
     cuda = str(execution.device).startswith("cuda")
     where = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if cuda else torch.device(execution.device)
+    if cuda:
+        torch.cuda.set_device(where)
     dist.init_process_group("nccl" if cuda else "gloo", timeout=LONGEST_WAIT)
     outcome = JobOutcome()
     try:
+        plans = [jobs]  # a run may end between the looks of two processes: all do what the first has seen
+        dist.broadcast_object_list(plans, device=where)
         with Stop(request.time_budget) as stop:
-            for place, job in enumerate(jobs):
+            for place, job in enumerate(jobs := plans[0]):
                 try:
                     load_or_train(job, RunStore(request.store), replace(execution, device=where, stop=stop))
                     outcome.done.append(job)
                 except Interrupted:
                     outcome.stopped += jobs[place:]
                     break
-                except BusyError as error:  # these two are raised by all processes alike
+                except BusyError as error:  # this and the next are raised by all processes alike
                     outcome.stopped.append(job)
                     outcome.busy[job.spec.name] = str(error)
-                except TrainingDivergedError as error:
+                except (TrainingDivergedError, RunError, CheckpointError, SplitError, SpecError) as error:
                     outcome.failed[job.spec.name] = str(error)
         if dist.get_rank() == 0:
             _tell(outcome)
@@ -176,6 +205,8 @@ def choose_device(name: str, executor: str = "local") -> str:
     Raises:
         SpecError: there is no such device.
     """
+    if name == "auto" and executor == "ray":
+        raise SpecError("with --executor ray, give --device cuda or cpu: auto knows of this machine alone")
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 
 from slotnorm import evaluation
 from slotnorm.data.splits import Split
@@ -139,14 +141,15 @@ def evaluate(
         model: put in evaluation mode; its device is used.
         split: the data that the test set is a part of.
         spec: the test set.
-        batch_size: scenes at a time.
+        batch_size: scenes at a time; halved as often as the GPU's memory asks for, which changes no row.
         bar: whether to show a progress bar.
 
     Raises:
         SpecError: the data has too few scenes.
     """
     scenes = select(split, spec)
-    found = evaluation.evaluate(
+    measure = partial(
+        evaluation.evaluate,
         task,
         model,
         scenes,
@@ -154,9 +157,16 @@ def evaluate(
         iterations=spec.iterations,
         seed=spec.seed,
         label=spec.label,
-        batch_size=batch_size,
         bar=bar,
     )
+    try:
+        found = measure(batch_size=batch_size)
+    except torch.OutOfMemoryError:
+        if batch_size == 1:
+            raise
+        found = None
+    if found is None:  # only here is the memory free, to which the error refers
+        return evaluate(task, model, split, spec, batch_size=batch_size // 2, bar=bar)
     for table in (found.scenes, found.sets):
         table.insert(0, "evaluation", spec.key)
     return found

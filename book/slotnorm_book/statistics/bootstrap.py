@@ -60,6 +60,10 @@ def samples(
     return arrays
 
 
+ALIKE = 1e-12
+"""Scores that are nearer to each other differ by rounding."""
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A statistic with its resampled values.
@@ -107,8 +111,8 @@ class Estimate:
         )
         if not np.isfinite(room):
             return 1.0
-        if room == 0:
-            return float(gap < 0)
+        if abs(room) < ALIKE:  # as is common for ranks: less than one in so many is all that is known
+            return 1.0 if gap < -ALIKE else 1 / (1 + len(self.replicates))
         return float(stats.t.sf(gap / room * self._quantile(LEVEL), self.degrees))
 
     def _quantile(self, level: float) -> float:

@@ -1,6 +1,7 @@
 """Scenes that are chosen by rule, and the figures of what models make of them."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -114,6 +115,17 @@ def test_a_slot_count_that_was_not_evaluated_is_named() -> None:
     results.__dict__["scenes"] = rows({3: 0.1}, slots=5)  # where cached_property keeps it
     shown = decompose_examples(results, results.recipe.tests[-1], 7)
     assert (shown.names, shown.missing) == ((), "not evaluated with 7 slots")
+
+
+def test_scenes_that_cannot_be_shown_say_why(trained: dict[str, Results]) -> None:
+    whole = trained["properties"]
+    test = whole.recipe.tests[-1]
+    first = decompose_examples(whole, test, 7)
+    others = replace(whole, recipe=replace(whole.recipe, seeds=(3,)))
+    assert decompose_examples(others, test, 7).missing == "no model with seed 3 is in the store"
+    away = replace(test, source=test.source.with_data("gone"))
+    assert decompose_examples(whole, away, 7).missing.startswith("the data are not here: data = 'gone': no such folder")
+    assert (first.missing, len(first.names)) == ("", 3)
 
 
 def test_the_camera_is_below_and_what_is_not_real_cannot_be_seen() -> None:

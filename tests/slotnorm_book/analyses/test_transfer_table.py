@@ -25,7 +25,20 @@ def test_median_and_largest_deviation_stand_beside_the_paper_s():
 
 def test_scenes_of_a_run_are_averaged_first():
     table = transfer_table(scenes([("weighted_mean", 0, 0.2, 0.0, 1.0), ("weighted_mean", 0, 0.4, 0.0, 1.0)]))
-    assert table.iloc[0]["F-ARI, ours"] == "0.300 ±\N{NO-BREAK SPACE}0.000"
+    assert table.iloc[0]["F-ARI, ours"] == "0.300"
+
+
+def test_a_single_run_has_no_deviation():
+    row = transfer_table(scenes([("weighted_mean", 0, 0.5, 0.25, 1.5)])).iloc[0]
+    assert [row[name] for name in ("F-ARI, ours", "ℓ2, ours", "found objects")] == ["0.500", "1.500", "0.300"]
+
+
+def test_only_24_slots_are_the_paper_s_table():
+    ((name, table),) = scenes([("weighted_mean", seed, 0.8, 0.25, 1.5) for seed in range(3)]).items()
+    with_seven = pd.concat([table, table.assign(slots=7, f_ari=0.2)])
+    row = transfer_table({name: with_seven}).iloc[0]
+    assert (row["runs"], row["F-ARI, ours"]) == (3, "0.800 ±\N{NO-BREAK SPACE}0.000")
+    assert transfer_table({name: table.assign(slots=7)}).iloc[0]["F-ARI, ours"] == "not run"
 
 
 def test_found_objects_are_the_part_of_f_ari_above_that_on_other_scenes():

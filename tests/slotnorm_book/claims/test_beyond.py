@@ -192,6 +192,32 @@ def test_a_hypothesis_about_a_variant_that_finds_nothing_is_not_answered() -> No
     assert [one.outcome for one in answered[:2]] == ["reproduced", "reproduced"]
 
 
+def with_spatial_runs(variant: str, seeds: int) -> Evidence:
+    """The models, of which the first runs of a variant are spatial."""
+    scenes = MODELS.scenes
+    spatial = (scenes["variant"] == variant) & (scenes["seed"] < seeds)
+    changed = scenes["agreement"].mask(spatial, 0.9), scenes["blind_f_ari"].mask(spatial, scenes["f_ari"])
+    return replace(MODELS, scenes=scenes.assign(agreement=changed[0], blind_f_ari=changed[1]))
+
+
+def test_spatial_runs_have_no_say_in_any_hypothesis() -> None:
+    holds, breaks = world(1), world(-1)
+    models, first = with_spatial_runs("weighted_sum", 1), {}
+    for name in ("B2", "B3", "B4", "B5"):
+        spatial = (holds[name]["variant"] == "weighted_sum") & (holds[name]["seed"] == 0)
+        first[name] = pd.concat([holds[name][~spatial], breaks[name][spatial]])
+    verdicts = {one.claim.id: one for one in judge(first, models)}
+    assert [verdicts[name].outcome for name in first] == ["reproduced"] * 4
+    assert {one.outcome for one in judge(first) if one.claim.id in first} != {"reproduced"}  # were they not left out
+
+
+def test_a_hypothesis_is_not_answered_for_a_variant_whose_every_run_is_spatial() -> None:
+    only_first = {name: rows[rows["seed"] == 0] for name, rows in world(1).items()}
+    verdict = {one.claim.id: one for one in judge(only_first, with_spatial_runs("weighted_sum", 1))}["B3"]
+    assert set(verdict.undecidable) == {"weighted_sum_loss", "gain"}
+    assert verdict.outcome == "not decidable"
+
+
 def test_a_scale_whose_models_find_nothing_is_not_the_best() -> None:
     rows = world(1)["B1"]
     blind = rows["variant"].map({"weighted_sum@4": 1.0}).mul(rows["f_ari"]).fillna(0.1)

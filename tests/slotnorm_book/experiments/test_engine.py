@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from slotnorm import normalization
+from slotnorm import evaluation, normalization
 from slotnorm.data.manifest import SplitError
 from slotnorm.tasks import PropertyPrediction
 from slotnorm.training.loop import Interrupted
 from slotnorm.training.spec import SpecError
-from slotnorm_book.experiments import engine
+from slotnorm_book.experiments import engine, test_sets
 from slotnorm_book.experiments.data_sources import Source
 from slotnorm_book.experiments.engine import Job, check_data, list_jobs, load_or_train
 from slotnorm_book.experiments.missing_settings import find_missing_columns, find_missing_settings
@@ -189,6 +190,25 @@ def test_a_measure_that_is_nan_everywhere_is_not_evaluated_again(tried, store):
     assert find_missing_settings(store.get(job.spec), job.tests) == []
 
 
+def test_a_measure_that_one_test_set_does_not_have_is_not_evaluated_again(tried, store, work, monkeypatch):
+    whole = engine.evaluate
+
+    def without_background(task, model, split, spec, **options):
+        found = whole(task, model, split, spec, **options)
+        return replace(found, scenes=found.scenes.assign(background_share=np.nan)) if spec.label == "few" else found
+
+    monkeypatch.setattr(engine, "evaluate", without_background)
+    job = list_jobs(tried)[0]
+    run = load_or_train(job, store, tiny.QUIET)
+    assert [about.get("undefined") for about in run.evaluations.values()] == [["background_share"], None]
+    assert find_missing_settings(store.get(job.spec), job.tests) == []
+    work.clear()
+    load_or_train(job, store, tiny.QUIET)
+    assert work == []
+    lose_column(store, job, "ari")
+    assert [spec.label for spec, _ in find_missing_settings(store.get(job.spec), job.tests)] == ["few", "all"]
+
+
 def test_a_report_shows_the_rows_of_a_table_without_a_column(tried, store, work):
     complete = collect(tried, store, "train", tiny.QUIET).scenes
     jobs = list_jobs(tried)
@@ -301,6 +321,45 @@ def test_data_without_an_array_that_the_task_needs_are_refused_before_any_work(t
     path.write_text(json.dumps(manifest | {"format_version": 1}))  # which has no checksum of itself
     with pytest.raises(SplitError, match=f"{tmp_path / part}: has no array '{array}'"):
         check_data(own)
+
+
+@pytest.mark.parametrize("scale", ["cpu", "gpu", "paper"])
+def test_models_are_not_tested_on_the_scenes_of_their_training(tmp_path, scale):
+    whole = tiny.recipe(tiny.make_data(tmp_path))
+    one_split = whole.with_data(str(tmp_path / "train"))
+    assert len(list_jobs(one_split)) == 2  # at the smoke scale, whose results nobody reads
+    assert len(list_jobs(replace(whole, scale=scale))) == 2
+    with pytest.raises(SpecError, match="few would be scenes of the training, as both are noise; give a folder"):
+        list_jobs(replace(one_split, scale=scale))
+
+
+def test_a_recipe_tested_on_another_data_set_needs_data_for_both(tmp_path):
+    whole = tiny.recipe(tiny.make_data(tmp_path))
+    tests = tuple(replace(test, source=replace(test.source, data="other")) for test in whole.tests)
+    transfer = replace(whole, tests=tests)
+    with pytest.raises(SpecError, match="is tested on other; name other data for both or for none"):
+        transfer.with_data("new")
+    changed = transfer.with_data("new", "far")
+    assert (changed.train.data, {test.source.data for test in changed.tests}) == ("new", {"far"})
+
+
+def test_an_evaluation_that_does_not_fit_the_memory_is_done_in_smaller_batches(tried, store, monkeypatch):
+    (job, *_), whole, sizes = list_jobs(tried), evaluation.evaluate, []
+    expected = load_or_train(job, store, tiny.QUIET).evaluation
+
+    def needs_much(*arguments, batch_size, **rest):
+        sizes.append(batch_size)
+        if batch_size > 2:
+            raise torch.OutOfMemoryError
+        return whole(*arguments, batch_size=batch_size, **rest)
+
+    monkeypatch.setattr(evaluation, "evaluate", needs_much)
+    (test, *_) = job.tests
+    model = store.get(job.spec).load_model()
+    found = test_sets.evaluate(job.spec.task, model, test.source.open(), test.spec(), bar=False)
+    assert sizes == [64, 32, 16, 8, 4, 2]
+    own = expected.scenes[expected.scenes["evaluation"] == test.spec().key].reset_index(drop=True)
+    pd.testing.assert_series_equal(found.scenes["f_ari"].astype("float32"), own["f_ari"].astype("float32"))
 
 
 def test_training_data_without_a_suitable_scene_are_refused_before_any_work(tried):

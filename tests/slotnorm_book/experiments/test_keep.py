@@ -1,5 +1,6 @@
 """Finished runs are copied into the book's records: once, few with weights, never more than fit."""
 
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -82,6 +83,33 @@ def test_runs_that_were_copied_before_are_committed_too(source: str, records: Pa
     assert keep_runs(source, records, commit=True) == names
     assert git(records, "status", "--porcelain") == ""
     assert keep_runs(source, records, commit=True) == []
+
+
+def test_what_a_kept_run_was_evaluated_in_since_is_added_and_its_weights_stay_away(
+    source: str, records: Path, tmp_path: Path
+) -> None:
+    names = keep_runs(source, records)
+    grown = tmp_path / "grown"
+    shutil.copytree(source, grown)
+    recipe = replace(tiny.recipe(Path(source).parent / "data"), seeds=(1,), variants=("weighted_mean",))
+    (job,) = list_jobs(recipe.select(slots=(2, 3, 5)))
+    more = load_or_train(job, RunStore(grown), tiny.QUIET).evaluation
+    assert keep_runs(str(grown), records) == [job.spec.name]
+    kept = RunStore(records).get(job.spec)
+    assert job.spec.name in names
+    assert set(kept.evaluation.scenes["slots"]) == {2, 3, 5}
+    assert len(kept.evaluation.scenes) == len(more.scenes)
+    assert not kept.has_weights
+    assert keep_runs(str(grown), records) == keep_runs(source, records) == []
+
+
+def test_evaluations_of_another_training_are_not_mixed_into_a_kept_run(source: str, records: Path) -> None:
+    keep_runs(source, records)
+    run = next(iter(RunStore(source)))
+    RunStore(records)._rewrite(run, {**run.read_files(), "curve.parquet": b"another"}, run.evaluations)
+    before = RunStore(records).get(run.spec).files
+    assert keep_runs(source, records) == []
+    assert RunStore(records).get(run.spec).files == before
 
 
 def test_runs_that_do_not_fit_are_not_copied_at_all(source: str, records: Path) -> None:

@@ -1,5 +1,7 @@
 """The run store: what is written comes back, what is damaged is named, and the rest of the store goes on."""
 
+import errno
+import fcntl
 import hashlib
 import itertools
 import json
@@ -347,6 +349,15 @@ def test_a_full_disk_leaves_the_run_that_was_to_be_extended(store, wanted):
     with full_disk(size=3000), pytest.raises(OSError, match=job.spec.name):
         evaluate_missing(store.get(job.spec), wider, store, tiny.QUIET)
     assert content(store.local / job.spec.name) == before
+
+
+def test_a_file_system_without_locks_is_refused_instead_of_leaving_marks_for_ever(tmp_path, monkeypatch):
+    def no_locks(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(RunError, match=r"store: the file system has no locks; mount it with locks"):
+        RunStore(tmp_path / "store").lock(tiny.spec())
 
 
 @pytest.mark.slow

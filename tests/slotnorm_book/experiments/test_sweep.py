@@ -18,7 +18,8 @@ import pandas as pd
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
-from slotnorm.training.checkpoint import read_curve, read_progress
+from slotnorm.data.manifest import SplitError
+from slotnorm.training.checkpoint import CheckpointError, read_curve, read_progress
 from slotnorm.training.loop import TrainingDivergedError
 from slotnorm.training.spec import Schedule
 from slotnorm_book.experiments import recipes, sweep
@@ -324,6 +325,9 @@ def test_processes_of_torchrun_wait_longer_than_an_evaluation_takes(monkeypatch,
     [
         (BusyError("is locked"), EXIT_RESUMABLE, "is locked; when that has ended, the same command goes on"),
         (TrainingDivergedError("loss is nan"), 1, "failed: loss is nan"),
+        (RunError("it has no weights"), 1, "failed: it has no weights"),
+        (CheckpointError("damaged"), 1, "failed: damaged"),
+        (SplitError("damaged"), 1, "failed: damaged"),
     ],
 )
 def test_under_torchrun_a_run_that_cannot_be_trained_holds_up_no_other(
@@ -347,6 +351,56 @@ def test_under_torchrun_a_run_that_cannot_be_trained_holds_up_no_other(
     said = capsys.readouterr()
     assert told in said.err
     assert f"1 done, {int(status == EXIT_RESUMABLE)} to continue, {int(status == 1)} failed" in said.out
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "told"),
+    [
+        (("--executor", "ray"), {}, "leave out --executor and --jobs"),
+        (("--jobs", "2"), {}, "leave out --executor and --jobs"),
+        (("--device", "cuda:1"), {}, "give --device cuda, not cuda:1"),
+        ((), {"WORLD_SIZE": "3"}, "tiny: 3 processes cannot share batches of 4 equally"),
+        ((), {"LOCAL_RANK": ""}, "LOCAL_RANK is not; start the command by torchrun"),
+    ],
+)
+def test_what_processes_of_torchrun_cannot_do_is_refused(monkeypatch, capsys, root, options, environment, told):
+    for name, value in ({"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"} | environment).items():
+        monkeypatch.setenv(name, value)
+    assert command(monkeypatch, "tiny", "--scale", "smoke", "--store", root, *options) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_cluster_s_device_is_named(monkeypatch, capsys, root):
+    assert command(monkeypatch, "tiny", "--scale", "smoke", "--store", root, "--executor", "ray") == 2
+    assert "with --executor ray, give --device cuda or cpu" in capsys.readouterr().err
+
+
+TOGETHER = """
+import os
+import sys
+from pathlib import Path
+from slotnorm_book.experiments import recipes, sweep
+from tests.helpers import tiny
+recipe = tiny.recipe(Path(sys.argv[1]))
+plan, rank = sweep.make_plan, int(os.environ["RANK"])
+def make_plan(*arguments):
+    found = plan(*arguments)
+    return type(found)(found.jobs[rank:], found.text)
+sweep.make_plan = make_plan
+sys.exit(sweep.run_sweep([recipe], sweep.Request(sys.argv[2], device="cpu")))
+"""
+"""One of two processes of ``torchrun``; a run ended between their looks at the store, so that the second misses one."""
+
+
+@pytest.mark.slow
+def test_processes_of_torchrun_do_the_runs_that_the_first_has_seen(data, root, tmp_path, tried):
+    program = tmp_path / "together.py"
+    program.write_text(TOGETHER)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([*torchrun, program, data, root], cwd=ROOT, env=environment, check=True, timeout=300)
+    assert {run.spec for run in RunStore(root)} == {job.spec for job in list_jobs(tried)}
+    assert [run.provenance["processes"] for run in RunStore(root)] == [2, 2]
 
 
 def test_compile_reaches_the_workers(monkeypatch, root):

@@ -85,7 +85,16 @@ class Recipe:
         Args:
             data: data for training.
             test_data: data for evaluation, by default the same.
+
+        Raises:
+            SpecError: the recipe is tested on another data set than it trains on, and ``test_data`` is not given.
         """
+        others = {test.source.data for test in self.tests} - {self.train.data}
+        if others and not test_data:
+            raise SpecError(
+                f"{self.experiment} trains on {self.train.data} and is tested on {', '.join(sorted(others))}; "
+                "name other data for both or for none"
+            )
         tests = tuple(replace(test, source=test.source.with_data(test_data or data)) for test in self.tests)
         return replace(self, train=self.train.with_data(data), tests=tests)
 
