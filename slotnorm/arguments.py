@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import torch
@@ -19,9 +20,17 @@ def require_positive(**sizes: int) -> None:
 def require_whole(**numbers: Any) -> None:
     """Check that every number is whole, NumPy's included; raise a ValueError that names the first that is not."""
     for name, value in numbers.items():
-        # int comes first: torch.compile cannot ask a symbolic one for an attribute
-        if isinstance(value, bool) or not (isinstance(value, int) or hasattr(value, "__index__")):
+        # int comes first: torch.compile cannot ask a symbolic one for its index
+        if isinstance(value, bool) or not (isinstance(value, int) or _is_index(value)):
             raise ValueError(f"{name} must be a whole number, got {value!r}")
+
+
+def _is_index(value: Any) -> bool:
+    try:
+        operator.index(value)
+    except TypeError:  # also of a tensor of another type than whole numbers
+        return False
+    return True
 
 
 def require_mask(mask: Tensor, tokens: Tensor) -> None:

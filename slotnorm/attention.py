@@ -71,7 +71,8 @@ class SlotAttention(nn.Module):
         self.to_q = nn.Linear(slot_dim, slot_dim, bias=bias)
         self.to_k = nn.Linear(input_dim, slot_dim, bias=bias)
         self.to_v = nn.Linear(input_dim, slot_dim, bias=bias)
-        self.normalization = make_normalization(normalization, slot_dim, num_slots)
+        with torch.random.fork_rng(devices=[]):  # whatever it draws, the weights below stay the same
+            self.normalization = make_normalization(normalization, slot_dim, num_slots)
         self.gru = nn.GRUCell(slot_dim, slot_dim)
         self.mlp = nn.Sequential(nn.Linear(slot_dim, hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, slot_dim))
         learned = initial_slots == "learned"

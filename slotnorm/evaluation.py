@@ -35,10 +35,17 @@ from slotnorm.numerics import matmul_precision
 from slotnorm.tasks import Batch, Measured, Task
 
 
-def _agreement(truth: Tensor, segmentation: Tensor) -> Tensor:
-    """Compare each segmentation with that of the scene before it; NaN for the very first scene."""
-    agreement = adjusted_rand_index(segmentation.roll(1, dims=0), segmentation)
-    agreement[0] = torch.nan
+def _blind(truth: Tensor, segmentation: Tensor, clips: Tensor) -> Tensor:
+    return blind_foreground_adjusted_rand_index(truth, segmentation, clips=clips)
+
+
+def _agreement(truth: Tensor, segmentation: Tensor, clips: Tensor) -> Tensor:
+    """Compare each segmentation with the nearest before it that is of another clip; NaN for those of the first clip."""
+    places = torch.arange(len(clips), device=clips.device)
+    begins = clips != clips.roll(1)
+    before = torch.where(begins, places, 0).cummax(dim=0).values - 1  # the last scene before the frames of this clip
+    agreement = adjusted_rand_index(segmentation[before], segmentation)
+    agreement[before < 0] = torch.nan
     return agreement
 
 
@@ -56,11 +63,11 @@ SCENE_MEASURES: dict[str, Callable[[Batch, Measured], Tensor]] = {
     "loss": lambda batch, measured: measured.loss,
 }
 """Column to what computes it from a batch and its measurements."""
-NEIGHBOR_MEASURES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "blind_f_ari": blind_foreground_adjusted_rand_index,
+NEIGHBOR_MEASURES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "blind_f_ari": _blind,
     "agreement": _agreement,
 }
-"""Column to what computes it from the ground truth and the segmentations of all scenes, each compared with others."""
+"""Column to what computes it from ground truth, segmentations and clips of all scenes, each compared with others."""
 
 SETTING = ["evaluation", "slots", "iterations"]
 COLUMNS = [*SETTING, *SCENE_MEASURES, *NEIGHBOR_MEASURES]
@@ -79,7 +86,8 @@ class Evaluation:
             ``miou``, matched one to one; ``slots_in_use``; and ``background_share``, of the slot that has most of it.
             ``loss`` is the scene's own. Two controls tell a model that ignores its input: ``blind_f_ari`` is the F-ARI
             of this segmentation on other scenes, and ``agreement`` the ARI between it and the segmentation of the scene
-            before, over all pixels, near 1 if every scene is segmented alike.
+            before, over all pixels, near 1 if every scene is segmented alike. Neither compares two frames of one clip:
+            where a split has ``clip_id``, the scene before is the nearest one before that is of another clip.
         sets: one row per setting and measure of all scenes together, such as average precision: ``measure``, ``value``.
     """
 
@@ -131,6 +139,7 @@ def evaluate(
     device = next(model.parameters()).device
     noise = {count: initial_noise(task, len(split), count, seed) for count in slots}
     tables = {(count, steps): _Table() for count, steps in product(slots, iterations)}
+    truths: list[Tensor] = []
     fields = (*task.evaluation_fields, "num_objects", "scene_id")
     total, done, hidden = len(split) * len(tables), 0, {} if bar else {"disable": True}
     with tqdm(total=total, desc=f"evaluating on {label}", unit="scene", **hidden) as progress:
@@ -138,10 +147,22 @@ def evaluate(
             tokens = task.encode(model, batch)
             for (count, steps), table in tables.items():
                 start = noise[count][done : done + len(tokens)].to(device)
-                table.add(batch, task.measure(model, batch, tokens, start, steps))
+                measured = task.measure(model, batch, tokens, start, steps)
+                table.add(batch, measured)
                 progress.update(len(tokens))
+            truths.append(_compact(measured.truth))  # that of every setting
             done += len(tokens)
-    return Evaluation(_scene_table(tables), _set_table(task, tables))
+    return Evaluation(_scene_table(tables, torch.cat(truths), _clips(split)), _set_table(task, tables))
+
+
+def _compact(labels: Tensor) -> Tensor:
+    """Move labels to the host in two bytes a pixel, which hold any label, also where a whole test set is large."""
+    return labels.short().cpu()
+
+
+def _clips(split: Split) -> Tensor:
+    """Number the clips that the scenes are frames of; without ``clip_id`` every scene is a clip of its own."""
+    return torch.from_numpy(split["clip_id"]) if "clip_id" in split.arrays else torch.arange(len(split), device="cpu")
 
 
 class _Table:
@@ -150,23 +171,24 @@ class _Table:
     def __init__(self) -> None:
         self.rows: list[dict[str, Tensor]] = []
         self.detections: list[tuple[Tensor, ...]] = []
-        self.labels: list[tuple[Tensor, Tensor]] = []
+        self.segmentations: list[Tensor] = []
 
     def add(self, batch: Batch, measured: Measured) -> None:
         self.rows.append({name: measure(batch, measured).cpu() for name, measure in SCENE_MEASURES.items()})
         self.detections.append(measured.detections)
-        # two bytes a pixel on the host hold any label, also where a whole test set is large
-        self.labels.append((measured.truth.short().cpu(), measured.segmentation.short().cpu()))
+        self.segmentations.append(_compact(measured.segmentation))
 
-    def columns(self) -> dict[str, npt.NDArray[Any]]:
+    def columns(self, truth: Tensor, clips: Tensor) -> dict[str, npt.NDArray[Any]]:
         columns = {name: torch.cat([row[name] for row in self.rows]) for name in SCENE_MEASURES}
-        labels = tuple(map(torch.cat, zip(*self.labels, strict=True)))
-        columns |= {name: measure(*labels) for name, measure in NEIGHBOR_MEASURES.items()}
+        segmentation = torch.cat(self.segmentations)
+        columns |= {name: measure(truth, segmentation, clips) for name, measure in NEIGHBOR_MEASURES.items()}
         return {name: values.numpy() for name, values in columns.items()}
 
 
-def _scene_table(tables: Mapping[tuple[int, int], _Table]) -> pd.DataFrame:
-    columns = ({"slots": slots, "iterations": steps, **table.columns()} for (slots, steps), table in tables.items())
+def _scene_table(tables: Mapping[tuple[int, int], _Table], truth: Tensor, clips: Tensor) -> pd.DataFrame:
+    columns = (
+        {"slots": slots, "iterations": steps, **table.columns(truth, clips)} for (slots, steps), table in tables.items()
+    )
     return pd.concat(map(pd.DataFrame, columns), ignore_index=True)
 
 

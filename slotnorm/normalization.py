@@ -15,12 +15,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, cast, final
+from typing import Any, final
 
 import torch
 import torch.distributed as dist
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn.functional import layer_norm
 
 from slotnorm.arguments import require_mask
 from slotnorm.initialization import reset_submodules
@@ -159,7 +160,9 @@ class LayerNorm(Normalization):
         self, values: Tensor, attention: Tensor, statistics: Statistics | None, tokens: int | Tensor
     ) -> tuple[Tensor, None]:
         """Apply layer normalization (Sec. 2.1)."""
-        return self.norm(aggregate(values, attention).to(self.norm.weight.dtype)), None
+        codes_BKD = aggregate(values, attention)  # a sum over many tokens may be too large for half precision
+        weight, bias = self.norm.weight.to(codes_BKD.dtype), self.norm.bias.to(codes_BKD.dtype)
+        return layer_norm(codes_BKD, self.norm.normalized_shape, weight, bias, self.norm.eps), None
 
 
 @final
@@ -442,7 +445,8 @@ def scale_factor(name: str) -> float | None:
 @cache
 def _installed() -> dict[str, EntryPoint]:
     """Find other packages' normalizations, without loading them; none can take a name of this package's."""
-    return {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in NORMALIZATIONS | RIVALS}
+    found = {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in NORMALIZATIONS | RIVALS}
+    return {name: entry for name, entry in found.items() if scale_factor(name) is None}
 
 
 def known_names() -> list[str]:
@@ -479,8 +483,8 @@ def make_normalization(normalization: str | Normalization, dim: int, num_slots: 
     ``num_slots`` is the number of slots in training, which only ``scaled_mean`` needs.
 
     Raises:
-        ValueError: for an unknown name (the message lists the known ones) or an object of another class, and without
-            ``num_slots`` for ``scaled_mean``.
+        ValueError: for an unknown name (the message lists the known ones) or an object of another class, also if
+            another package's entry point makes it, and without ``num_slots`` for ``scaled_mean``.
 
     Example:
         >>> make_normalization("weighted_sum", dim=64), make_normalization("weighted_sum@0.25", dim=64)
@@ -495,8 +499,15 @@ def make_normalization(normalization: str | Normalization, dim: int, num_slots: 
     if normalization in RIVALS:
         return RIVALS[normalization](dim, num_slots)
     if normalization in _installed():
-        return cast(Normalization, _installed()[normalization].load()(dim))
+        return _make_installed(_installed()[normalization], dim)
     factor = scale_factor(normalization)
     if factor is None:
         raise ValueError(describe_unknown("normalization", normalization))
     return WeightedSum(dim, factor=factor)
+
+
+def _make_installed(entry: EntryPoint, dim: int) -> Normalization:
+    made = entry.load()(dim)
+    if not isinstance(made, Normalization):
+        raise ValueError(f"{entry.name!r}: its entry point {entry.value} makes no slotnorm.Normalization, but {made!r}")
+    return made

@@ -159,11 +159,15 @@ def hungarian_huber_loss(
         predictions, targets: shapes (B, K, F) and (B, M, F).
 
     Raises:
-        ValueError: if the shapes do not fit or the batch is empty.
+        ValueError: if the shapes do not fit, or there is no scene, slot or object.
 
     Example:
         >>> objects = torch.eye(19)[None, :3]
         >>> hungarian_huber_loss(objects.flip(1), objects).item()
         0.0
     """
+    require_objects(predictions, targets)
+    if not predictions.shape[1] or not targets.shape[1]:
+        shapes = f"{tuple(predictions.shape)} and {tuple(targets.shape)}"
+        raise ValueError(f"predictions and targets must have at least one slot and one object, got {shapes}")
     return hungarian_huber_losses(predictions, targets).mean()

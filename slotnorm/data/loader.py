@@ -80,7 +80,8 @@ class RowGatherer:
         rows: indices of the rows that belong to the data.
         device: where batches go.
         resident: whether to keep the rows in the device's memory; ``None``: on a GPU if they fit.
-        computed: further entries of a batch by name: functions of the delivered ``image``, called on the device.
+        computed: further entries of a batch by name: functions of the delivered ``image``, called on the device without
+            gradients; a module is put into evaluation mode.
         fields: names of the arrays and computed entries in a batch; by default all.
     """
 
@@ -96,7 +97,7 @@ class RowGatherer:
             self.resident = _fits(self.arrays, len(self.rows), self.device)
         for compute in self.computed.values():
             if isinstance(compute, nn.Module):
-                compute.to(self.device)
+                compute.to(self.device).eval()
         self.fields = tuple(self.fields or (*self.arrays, *self.computed))
         uploaded = self.arrays if self.resident else {}
         self._stored = {key: _upload(array, self.rows, self.device) for key, array in uploaded.items()}
@@ -124,7 +125,8 @@ class RowGatherer:
             flipped = flips.to(self.device, non_blocking=True)
             moved = {key: _flipped(tensor, flipped) for key, tensor in moved.items()}
         batch = {key: as_input(key, tensor) for key, tensor in moved.items()}
-        batch |= {key: compute(batch["image"]) for key, compute in self.computed.items()}
+        with torch.no_grad():
+            batch |= {key: compute(batch["image"]) for key, compute in self.computed.items()}
         return {key: batch[key] for key in self.fields}
 
 

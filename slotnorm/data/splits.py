@@ -107,7 +107,8 @@ class Split(Dataset[dict[str, Tensor]]):
         """Add ``features`` that are computed from a batch's images instead of being stored.
 
         Args:
-            backbone: maps images in [-1, 1], (B, 3, H, W), to features; a module is moved to the batches' device.
+            backbone: maps images in [-1, 1], (B, 3, H, W), to features, without gradients; a module is moved to the
+                batches' device and put into evaluation mode.
             about: everything that determines the features; it becomes part of the digest that names the data.
         """
         canonical = json.dumps([self.manifest.digest, dict(about)], sort_keys=True, separators=(",", ":"))

@@ -12,6 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from slotnorm.metrics.segmentation import contingency
+from slotnorm.numerics import in_double_precision, move_result
 
 __all__ = ["mean_best_overlap", "matched_mean_iou", "slots_in_use", "largest_share_of_background"]
 
@@ -38,7 +39,7 @@ def mean_best_overlap(
         [0.667]
     """
     iou_BMC, objects_B = _intersection_over_union(true, pred)
-    return iou_BMC.amax(dim=2).sum(dim=1) / objects_B
+    return move_result(iou_BMC.amax(dim=2).sum(dim=1) / objects_B, true.device)
 
 
 def matched_mean_iou(
@@ -65,7 +66,8 @@ def matched_mean_iou(
     iou_BMC, objects_B = _intersection_over_union(true, pred)
     costs = (-iou_BMC).cpu().numpy()
     matched = [-cost[linear_sum_assignment(cost)].sum() for cost in costs]
-    return torch.tensor(matched, dtype=iou_BMC.dtype, device=iou_BMC.device) / objects_B
+    matched_B = torch.tensor(matched, dtype=iou_BMC.dtype, device=iou_BMC.device)
+    return move_result(matched_B / objects_B, true.device)
 
 
 def slots_in_use(pred: Integer[Tensor, "batch *pixels"]) -> Int[Tensor, " batch"]:
@@ -105,13 +107,14 @@ def largest_share_of_background(
         >>> largest_share_of_background(torch.tensor([[0, 0, 0, 0, 1]]), torch.tensor([[2, 2, 2, 4, 4]])).item()
         0.75
     """
-    background_BC = contingency(true, pred)[:, 0].double()
-    return background_BC.amax(dim=1) / background_BC.sum(dim=1)
+    counts_BC = contingency(true, pred)[:, 0]
+    background_BC = in_double_precision(counts_BC)
+    return move_result(background_BC.amax(dim=1) / background_BC.sum(dim=1), counts_BC.device)
 
 
 def _intersection_over_union(true: Tensor, pred: Tensor) -> tuple[Tensor, Tensor]:
     """Return the IoU of every object and segment, shape (B, M, C), and the number of objects, shape (B,)."""
-    counts_BRC = contingency(true, pred).double()
+    counts_BRC = in_double_precision(contingency(true, pred))
     area_BRC = counts_BRC.sum(dim=2, keepdim=True)
     union_BRC = area_BRC + counts_BRC.sum(dim=1, keepdim=True) - counts_BRC
     iou_BRC = counts_BRC / union_BRC.clamp(min=1)  # labels that do not occur have no pixel, so 0

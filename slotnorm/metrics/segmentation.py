@@ -13,6 +13,8 @@ from jaxtyping import Float, Int, Integer
 from torch import Tensor
 from torch.nn.functional import pad
 
+from slotnorm.numerics import in_double_precision, move_result
+
 __all__ = [
     "adjusted_rand_index",
     "foreground_adjusted_rand_index",
@@ -86,8 +88,7 @@ def _label_count(name: str, labels: Tensor) -> int:
 
 def _pairs(counts_BRC: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Count pairs of pixels that are together in both partitions, only in the true, only in the other, in none."""
-    on_mps = counts_BRC.device.type == "mps"  # which has no double precision
-    counts_BRC = (counts_BRC.cpu() if on_mps else counts_BRC).double()
+    counts_BRC = in_double_precision(counts_BRC)
     total_B = counts_BRC.sum(dim=(1, 2))
     same_both_B = counts_BRC.square().sum(dim=(1, 2))
     same_true_B = counts_BRC.sum(dim=2).square().sum(dim=1)
@@ -96,15 +97,11 @@ def _pairs(counts_BRC: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return tp, fn, fp, total_B.square() - same_true_B - fp
 
 
-def _result(values: Tensor, device: torch.device) -> Tensor:
-    return values.to(device, torch.float32 if device.type == "mps" else torch.float64)
-
-
 def _adjusted_rand_index(counts_BRC: Tensor) -> Tensor:
     """Compute Hubert & Arabie (1985) from contingency counts by the pair confusion matrix, in double precision."""
     tp, fn, fp, tn = _pairs(counts_BRC)
     ari_B = 2 * (tp * tn - fn * fp) / ((tp + fn) * (fn + tn) + (tp + fp) * (fp + tn))
-    return _result(torch.where((fn == 0) & (fp == 0), 1.0, ari_B), counts_BRC.device)
+    return move_result(torch.where((fn == 0) & (fp == 0), 1.0, ari_B), counts_BRC.device)
 
 
 def adjusted_rand_index(
@@ -177,11 +174,14 @@ def adjusted_precision_and_recall(
     product = tp * tn - fn * fp
     precision_B = torch.where(fp == 0, 1.0, product / ((tp + fp) * (fp + tn)))
     recall_B = torch.where(fn == 0, 1.0, product / ((tp + fn) * (fn + tn)))
-    return _result(precision_B, counts_BRC.device), _result(recall_B, counts_BRC.device)
+    return move_result(precision_B, counts_BRC.device), move_result(recall_B, counts_BRC.device)
 
 
 def blind_foreground_adjusted_rand_index(
-    true: Integer[Tensor, "scenes *pixels"], pred: Integer[Tensor, "scenes *pixels"], others: int = 4
+    true: Integer[Tensor, "scenes *pixels"],
+    pred: Integer[Tensor, "scenes *pixels"],
+    others: int = 4,
+    clips: Integer[Tensor, " scenes"] | None = None,
 ) -> Float[Tensor, " scenes"]:
     """Compute the control of the F-ARI: each segmentation against the ground truth of other scenes.
 
@@ -192,12 +192,14 @@ def blind_foreground_adjusted_rand_index(
         true, pred: labels of all scenes of a test set, as in :func:`foreground_adjusted_rand_index`, shape (S, ...).
         others: number of other scenes. They lie S / (others + 1), 2 S / (others + 1), … places further on in the test
             set, which begins again after its end; a set with fewer scenes has fewer of them.
+        clips: number of the clip that each scene is a frame of, shape (S,); if one of those other scenes is of the same
+            clip, the next one of another clip takes its place. By default every scene is a clip of its own.
 
     Returns:
         float64, shape (S,): the mean over the other scenes; NaN if there is none.
 
     Raises:
-        ValueError: see :func:`contingency`.
+        ValueError: see :func:`contingency`; and if ``clips`` has another shape.
 
     Example:
         >>> true = torch.tensor([[1, 1, 2, 2], [1, 2, 1, 2]])
@@ -205,6 +207,20 @@ def blind_foreground_adjusted_rand_index(
         [-0.5, -0.5]
     """
     scenes = len(true)
+    if clips is None:
+        clips = torch.arange(scenes, device=true.device)
+    if clips.shape != (scenes,):
+        raise ValueError(f"clips must have shape ({scenes},), got {tuple(clips.shape)}")
     places = sorted({place * scenes // (others + 1) for place in range(1, others + 1)} - {0})
-    blind = [foreground_adjusted_rand_index(true.roll(-place, dims=0), pred) for place in places]
-    return torch.stack(blind).mean(dim=0) if blind else foreground_adjusted_rand_index(true, pred) * torch.nan
+    if not places or bool((clips == clips[0]).all()):
+        return foreground_adjusted_rand_index(true, pred) * torch.nan
+    blind = [foreground_adjusted_rand_index(true[_scenes_further_on(clips, place)], pred) for place in places]
+    return torch.stack(blind).mean(dim=0)
+
+
+def _scenes_further_on(clips: Tensor, place: int) -> Tensor:
+    """Find for each scene the first one of another clip that lies ``place`` or more places further on."""
+    found = torch.arange(len(clips), device=clips.device).roll(-place)
+    while (same := clips[found] == clips).any():
+        found = found.where(~same, (found + 1) % len(clips))
+    return found

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from slotnorm.models import ConvAutoencoder, Decomposition, FeatureAutoencoder, FeatureDecomposition
+from slotnorm.numerics import in_double_precision
 from slotnorm.tasks.task import Batch, Measured, Task
 
 
@@ -89,7 +90,7 @@ class FeatureDiscovery(Task):
 
 def _errors(reconstruction: Tensor, target: Tensor) -> Tensor:
     _require_fit(reconstruction, target)
-    return (reconstruction - target).double().square().flatten(1).mean(dim=1)
+    return in_double_precision(reconstruction - target).square().flatten(1).mean(dim=1)
 
 
 def _require_fit(reconstruction: Tensor, target: Tensor) -> None:

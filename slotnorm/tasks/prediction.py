@@ -11,6 +11,7 @@ from torch import Tensor
 
 from slotnorm.metrics.detection import THRESHOLDS, average_precision
 from slotnorm.models import SetPrediction, SetPredictor
+from slotnorm.numerics import in_double_precision
 from slotnorm.object_properties import (
     COORDINATE_SCALINGS,
     PROPERTY_FIELDS,
@@ -69,7 +70,7 @@ class PropertyPrediction(Task):
         """Segment by the attention on the grid of tokens; the detections are predicted and true objects."""
         targets, stride = property_targets(batch, self.coordinates), math.prod(self.strides)
         truth = batch["segmentation"][:, ::stride, ::stride]
-        losses = hungarian_huber_losses(output.predictions, targets).double()
+        losses = in_double_precision(hungarian_huber_losses(output.predictions, targets))
         return Measured(truth, output.segmentation, losses, (output.predictions, targets))
 
     def summarize(self, detections: tuple[Tensor, ...]) -> dict[str, float]:

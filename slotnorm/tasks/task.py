@@ -24,11 +24,12 @@ class Measured(NamedTuple):
     """
 
     truth: Int[Tensor, "batch height width"]
-    """Ground-truth labels at the resolution at which the task compares; 0 is the background."""
+    """Ground-truth labels at the resolution at which the task compares; 0 is the background. Neither the number of
+    slots nor that of iterations changes them."""
     segmentation: Int[Tensor, "batch height width"]
     """The slot that owns each place."""
     loss: Float[Tensor, " batch"]
-    """Loss of each scene, in double precision."""
+    """Loss of each scene, in double precision, so on the CPU if the device has none."""
     detections: tuple[Tensor, ...] = ()
     """Input of :meth:`Task.summarize`, scenes first."""
 

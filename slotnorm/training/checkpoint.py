@@ -82,25 +82,17 @@ def load_checkpoint(
         The number of updates done, the curve so far and the seconds of training so far.
 
     Raises:
-        CheckpointError: if the file is damaged, has another format version, belongs to another run, or was written on
-            another kind of device.
+        CheckpointError: if the file is damaged, has another format version, or belongs to another run.
     """
     about, content = _read(path)
     if about["run"] != run:
         raise CheckpointError(f"{path}: belongs to the run {about['run']}, not to {run}; {REMEDY}")
     try:
         tensors = safetensors.torch.load(content)
-        if len(tensors["generator"]) != len(generator.get_state()):
-            raise CheckpointError(
-                f"{path}: was written on another kind of device than {generator.device.type}; continue it on one of "
-                "that kind"
-            )
         model.load_state_dict(_below("model.", tensors))
         optimizer.load_state_dict({**optimizer.state_dict(), "state": _states(_below("optimizer.", tensors))})
         generator.set_state(tensors["generator"])
         curve = Curve(**_below("curve.", tensors))
-    except CheckpointError:
-        raise
     except (KeyError, TypeError, RuntimeError, ValueError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{path}: does not fit this run: {str(error).splitlines()[0]}; {REMEDY}") from None
     return int(about["step"]), curve, float(about["elapsed"])

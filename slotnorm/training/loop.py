@@ -29,6 +29,8 @@ from slotnorm.training.spec import RunSpec
 
 FLUSH_EVERY = 50
 """Steps between two transfers of the loss from the device; a GPU has to wait for each."""
+VOTE_EVERY = 10
+"""Steps between two votes of several processes on whether to stop; a GPU has to wait for each."""
 
 
 class TrainingDivergedError(RuntimeError):
@@ -54,10 +56,11 @@ class Watch:
     Args:
         checkpoint: file to resume from and to write to; ``None`` for no checkpoint.
         checkpoint_seconds: time between two checkpoints.
-        stop: called before every step; ``True`` interrupts the run.
+        stop: called before every step; ``True`` interrupts the run, one of several processes within
+            :data:`VOTE_EVERY` steps.
         probe: computes F-ARI of the model on a few scenes and its control, for the progress bar and the curve.
         probe_every: steps between two probes.
-        report: called every :data:`FLUSH_EVERY` steps with the number of steps done and the loss.
+        report: called every :data:`FLUSH_EVERY` steps and at every probe with the number of steps done and the loss.
         label: name of the run in the progress bar and in messages.
         bar: whether to show a progress bar.
     """
@@ -108,6 +111,7 @@ def train(
         Interrupted: if ``watch.stop`` returns ``True``.
         TrainingDivergedError: naming the step at which the loss stopped being finite, and the last good checkpoint.
         CheckpointError: see :func:`slotnorm.training.checkpoint.load_checkpoint`.
+        ValueError: if the processes cannot share a batch equally.
     """
     return _Loop(spec, batches, torch.device(device), watch, compile).run()
 
@@ -117,13 +121,16 @@ class _Loop:
         self.spec, self.batches, self.device, self.watch = spec, batches, device, watch
         distributed = dist.is_available() and dist.is_initialized()
         self.rank, self.ranks = (dist.get_rank(), dist.get_world_size()) if distributed else (0, 1)
+        if spec.batch_size % self.ranks:
+            raise ValueError(f"batch_size must be a multiple of {self.ranks} processes, got {spec.batch_size}")
         self.model = build_model(spec, device)
         self.compile = compile
-        self.generator = torch.Generator(device).manual_seed(stream(spec.seed, SLOT_SEED))
+        self.generator = torch.Generator("cpu").manual_seed(stream(spec.seed, SLOT_SEED))
         self.optimizer = build_optimizer(self.model)
         self.step, self.curve, self.before = 0, Curve.empty(), 0.0
         self.pending: list[tuple[Tensor, Tensor]] = []
         self.saved = self.started = time.monotonic()
+        self.asked_to_stop = False
 
     def run(self) -> Trained:
         path = self.watch.checkpoint
@@ -139,7 +146,7 @@ class _Loop:
                     raise Interrupted(f"{self.watch.label}: stopped at step {self.step}")
                 self.update(objective)
                 bar.update()
-                if self.step % FLUSH_EVERY == 0 or self.step == self.spec.schedule.steps:
+                if self.step % FLUSH_EVERY == 0 or self.step == self.spec.schedule.steps or self.time_to_probe():
                     self.flush(bar)
         self.save()  # so that a later failure costs no training
         return Trained(self.model, self.curve, self.elapsed())
@@ -163,16 +170,22 @@ class _Loop:
         self.step += 1
 
     def noise(self) -> Tensor:
-        """Draw the global batch's noise and return this process's share; so the number of processes changes nothing."""
+        """Draw the global batch's noise and return this process's share.
+
+        So the number of processes changes nothing, nor does the device, since the noise is drawn on the CPU.
+        """
         task, share = self.spec.task, self.spec.batch_size // self.ranks
         shape = (self.spec.batch_size, task.num_slots, task.slot_dim)
-        noise = torch.randn(shape, generator=self.generator, device=self.device, dtype=torch.float32)
-        return noise[self.rank * share : (self.rank + 1) * share]
+        whole = torch.randn(shape, generator=self.generator, device="cpu", dtype=torch.float32)
+        noise = whole[self.rank * share : (self.rank + 1) * share]
+        if self.device.type == "cuda":
+            noise = noise.pin_memory()  # so that sending it need not wait
+        return noise.to(self.device, non_blocking=True)
 
     def flush(self, bar: tqdm) -> None:
         """Fetch the losses and report them; probe and save if it is time."""
         self.fetch()
-        if self.watch.probe and (self.step % self.watch.probe_every == 0 or self.step == self.spec.schedule.steps):
+        if self.time_to_probe():
             self.probe()
         last = {"loss": f"{self.curve.loss[-1]:.4f}"}
         if len(self.curve.probe_f_ari):
@@ -211,6 +224,10 @@ class _Loop:
             + "a lower learning rate or clip_norm=1.0 usually helps"
         )
 
+    def time_to_probe(self) -> bool:
+        due = self.watch.probe and (self.step % self.watch.probe_every == 0 or self.step == self.spec.schedule.steps)
+        return bool(due)
+
     def probe(self) -> None:
         assert self.watch.probe is not None
         if self.rank == 0:
@@ -221,10 +238,12 @@ class _Loop:
         self.model.train()
 
     def interrupted(self) -> bool:
-        stop = self.watch.stop()
+        self.asked_to_stop = self.asked_to_stop or self.watch.stop()
         if self.ranks == 1:
-            return stop
-        votes = torch.tensor([float(stop)], device=self.device)
+            return self.asked_to_stop
+        if self.step % VOTE_EVERY:  # all processes are at one step, so they all vote or none does
+            return False
+        votes = torch.tensor([float(self.asked_to_stop)], device=self.device)
         dist.all_reduce(votes)
         return bool(votes.item())
 

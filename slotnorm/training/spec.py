@@ -1,7 +1,8 @@
 """The specification of a training run: frozen, complete, and named by a hash of its content.
 
 A :class:`RunSpec` holds everything that determines the result of a training: equal specs give equal results on one
-machine. Device, number of processes, versions and wall time do not determine the result and are not part of it.
+machine. Device, number of processes and versions change the result by no more than rounding, wall time does not change
+it at all, and none of them is part of it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from slotnorm.normalization import describe_unknown, is_known
@@ -23,6 +24,9 @@ PRECISIONS = ("fp32", "tf32", "bf16")
 ID_LENGTH = 12
 LEAST = {"steps": 1, "warmup": 0, "max_objects": 1, "seed": 0, "batch_size": 1}
 POSITIVE = ("peak", "half_life", "epsilon", "clip_norm")
+TEXT = ("name", "identity", "variant")
+SWITCHES = ("epsilon_hat",)
+OPTIONAL = ("max_objects", "clip_norm")
 
 
 class SpecError(ValueError):
@@ -36,16 +40,24 @@ class SpecError(ValueError):
 
 
 class _InRange:
-    """Base class of the specifications: compares their fields with :data:`LEAST` and :data:`POSITIVE`."""
+    """Base class of the specifications: compares their fields with the constants above; only some may be ``None``."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if name in LEAST and value is not None and type(value) is not int:  # JSON holds no other whole number
+            if value is None and name in OPTIONAL:
+                continue
+            if name in LEAST and type(value) is not int:  # JSON holds no other whole number
                 raise SpecError(f"{name} must be an int, got {value!r}")
-            if name in LEAST and value is not None and value < LEAST[name]:
+            if name in LEAST and value < LEAST[name]:
                 raise SpecError(f"{name} must be at least {LEAST[name]}, got {value}")
-            if name in POSITIVE and value is not None and not 0 < value < math.inf:
+            if name in POSITIVE and (isinstance(value, bool) or not isinstance(value, int | float)):
+                raise SpecError(f"{name} must be a number, got {value!r}")
+            if name in POSITIVE and not 0 < value < math.inf:
                 raise SpecError(f"{name} must be positive and finite, got {value}")
+            if name in TEXT and not isinstance(value, str):
+                raise SpecError(f"{name} must be text, got {value!r}")
+            if name in SWITCHES and type(value) is not bool:
+                raise SpecError(f"{name} must be true or false, got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -115,7 +127,7 @@ class Data(_InRange):
         max_objects: scenes with more objects are left out; ``None`` keeps all.
 
     Raises:
-        SpecError: if ``max_objects`` is below 1.
+        SpecError: if ``max_objects`` is below 1, or ``name`` or ``identity`` is no text.
 
     Example:
         >>> Data("synth-clevr", identity="fa8e", max_objects=6).name
@@ -186,6 +198,8 @@ class RunSpec(_InRange):
             SpecError: if the content is not the specification of a run.
         """
         try:
+            if unknown := sorted(set(content) - {field.name for field in fields(cls)}):
+                raise SpecError(f"is not the specification of a run: it has no setting {unknown[0]!r}")
             task = dict(content["task"])
             return cls(
                 **{key: content[key] for key in ("variant", "seed", "batch_size", "precision")},
@@ -194,7 +208,9 @@ class RunSpec(_InRange):
                 schedule=Schedule(**content["schedule"]),
                 optimizer=Optimizer(**content["optimizer"]),
             )
-        except (KeyError, TypeError) as error:
+        except SpecError:
+            raise
+        except (KeyError, TypeError, ValueError) as error:
             raise SpecError(f"is not the specification of a run: {type(error).__name__} {error}") from None
 
 

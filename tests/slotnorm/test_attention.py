@@ -11,7 +11,7 @@ import torch
 
 from slotnorm import NORMALIZATIONS, SlotAttention, make_normalization
 from slotnorm.arguments import require_positive
-from slotnorm.normalization import BatchNorm, WeightedSum
+from slotnorm.normalization import BatchNorm, LayerNorm, WeightedSum
 from slotnorm.testing.compilation import assert_compiles, assert_exports, made_without_memory
 from slotnorm.testing.references import scalar_statistics, unnormalized_codes
 from tests.helpers.defaults import other_defaults
@@ -254,3 +254,12 @@ def test_batch_norm_variance_as_equation_12_prints_it():
 def test_representations_tell_the_settings():
     assert repr(make_normalization("unnormalized", 4)) == "WeightedSum(scale=1.0)"
     assert repr(make_normalization("batch_norm", 4)) == "BatchNorm(eps=1e-05, momentum=0.1, correction=0)"
+
+
+@pytest.mark.parametrize(("tokens", "value"), [(65_536, 1.0), (16_384, 6.0)])
+def test_layer_norm_in_half_precision_bears_sums_of_many_tokens(tokens, value):
+    """The sum, in single precision, is larger than half precision can hold."""
+    values = torch.linspace(value, value + 0.5, 4).half().expand(1, tokens, 4)
+    attention = torch.ones(1, 1, tokens, dtype=torch.float16)
+    codes, _ = LayerNorm(4).half()(values, attention)
+    torch.testing.assert_close(codes, LayerNorm(4)(values.float(), attention.float())[0])  # float32

@@ -1,5 +1,7 @@
 """Evaluation over slot counts: one row per scene and setting, equal to doing it scene by scene."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,8 +11,9 @@ from sklearn.metrics import adjusted_rand_score, jaccard_score
 
 from slotnorm import evaluation
 from slotnorm.data.splits import Split
-from slotnorm.evaluation import COLUMNS, _Table, initial_noise
+from slotnorm.evaluation import COLUMNS, NEIGHBOR_MEASURES, _Table, initial_noise
 from slotnorm.models import ConvAutoencoder
+from slotnorm.numerics import matmul_precision
 from slotnorm.tasks import Measured
 from slotnorm.training.build import build_model
 from slotnorm.training.spec import Data, SpecError
@@ -151,13 +154,9 @@ def test_evaluation_is_in_single_precision_whatever_the_settings(model, split, m
         return measure(*arguments)
 
     monkeypatch.setattr(type(tiny.TASK), "measure", spy)
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = True
-    try:
+    with matmul_precision("tf32"):
         table(model, split, asked(3))
         assert torch.backends.cudnn.allow_tf32
-    finally:
-        torch.backends.cudnn.allow_tf32 = before
     assert set(found) == {("highest", False)}
 
 
@@ -228,9 +227,45 @@ def test_found_objects_tell_the_truth_from_a_blind_partition(answer, found):
         chosen = slice(first, first + 100)
         batch = {"scene_id": torch.arange(400)[chosen], "num_objects": torch.full((100,), 6)}
         table.add(batch, Measured(truth[chosen], segmentation[chosen], torch.zeros(100)))
-    columns = table.columns()
+    columns = table.columns(truth, torch.arange(400))
     low, high = found
     assert low <= (columns["f_ari"] - columns["blind_f_ari"]).mean() <= high
+
+
+def with_clips(split: Split, clips: list[int]) -> Split:
+    return replace(split, arrays={**split.arrays, "clip_id": np.array(clips)})
+
+
+def test_frames_of_one_clip_are_not_compared_with_each_other(model, split):
+    clips = [3, 3, 7, 7, 7, 1, 1, 2]
+    spec = asked(5, scenes=8)
+    rows = table(model, with_clips(split, clips), spec)
+    (batch,) = split.batches(batch_size=8)
+    with torch.no_grad():
+        slots = model.slot_attention.initial_slots(initial_noise(tiny.TASK, 8, 5, seed=0))
+        segmentation = model.eval()(batch["image"], iterations=2, slots=slots).segmentation
+    before = [None, None, 1, 1, 1, 4, 4, 6]
+    for scene, other in enumerate(before):
+        if other is None:
+            assert np.isnan(rows["agreement"][scene])
+        else:
+            expected = adjusted_rand_score(segmentation[other].flatten(), segmentation[scene].flatten())
+            assert rows["agreement"][scene] == pytest.approx(expected, rel=1e-12, abs=1e-12)  # float64
+    assert not rows["blind_f_ari"].equals(table(model, split, spec)["blind_f_ari"])
+
+
+def test_clips_of_one_frame_change_no_row(model, split):
+    rows = [table(model, scenes, asked(5, scenes=8)) for scenes in (split, with_clips(split, list(range(8, 0, -1))))]
+    pd.testing.assert_frame_equal(*rows, check_exact=True)
+
+
+def test_the_ground_truth_is_kept_once_for_all_settings(model, split, monkeypatch):
+    seen = []
+    blind = NEIGHBOR_MEASURES["blind_f_ari"]
+    monkeypatch.setitem(NEIGHBOR_MEASURES, "blind_f_ari", lambda *given: seen.append(given[0]) or blind(*given))
+    table(model, split, asked(2, 3, iterations=(1, 2)), batch_size=2)
+    assert len(seen) == 4
+    assert len({truth.data_ptr() for truth in seen}) == 1
 
 
 def test_a_probe_is_the_evaluation_of_the_first_scenes_at_the_own_slot_count(model, split):

@@ -6,7 +6,7 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from slotnorm import NORMALIZATIONS, make_normalization, normalization
-from slotnorm.normalization import RIVALS, KDLayerNorm, WeightedMean, known_names
+from slotnorm.normalization import RIVALS, KDLayerNorm, WeightedMean, WeightedSum, known_names
 from slotnorm.tasks import ObjectDiscovery
 from slotnorm.training.spec import Data, RunSpec, Schedule, SpecError
 from slotnorm_book.experiments.recipes import recipe
@@ -19,7 +19,9 @@ def _two_installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     entries = [
         EntryPoint("renamed", "slotnorm.normalization:KDLayerNorm", GROUP),
         EntryPoint("weighted_mean", "slotnorm.normalization:KDLayerNorm", GROUP),
+        EntryPoint("weighted_sum@0.5", "slotnorm.normalization:KDLayerNorm", GROUP),
         EntryPoint("lost", "no_such_module:Lost", GROUP),
+        EntryPoint("other", "torch.nn:Identity", GROUP),
     ]
     monkeypatch.setattr(normalization, "entry_points", lambda group: entries if group == GROUP else [])
     normalization._installed.cache_clear()
@@ -28,12 +30,18 @@ def _two_installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_a_name_is_known_and_made() -> None:
-    assert known_names() == [*NORMALIZATIONS, *RIVALS, "renamed", "lost"]
+    assert known_names() == [*NORMALIZATIONS, *RIVALS, "renamed", "lost", "other"]
     assert isinstance(make_normalization("renamed", 4), KDLayerNorm)
 
 
 def test_the_papers_names_are_not_given_away() -> None:
     assert isinstance(make_normalization("weighted_mean", 4), WeightedMean)
+    assert isinstance(make_normalization("weighted_sum@0.5", 4), WeightedSum)
+
+
+def test_an_entry_point_that_makes_no_normalization_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"'other': its entry point torch.nn:Identity makes no slotnorm.Normalization"):
+        make_normalization("other", 4)
 
 
 def test_what_cannot_be_loaded_says_so_when_it_is_made() -> None:

@@ -172,6 +172,12 @@ def test_a_diverged_model_gives_a_loss_that_is_not_finite():
     assert losses.isfinite().tolist() == [False, True, True]
 
 
+@pytest.mark.parametrize(("slots", "objects"), [(0, 2), (2, 0)])
+def test_a_loss_without_slots_or_objects_is_refused(slots, objects):
+    with pytest.raises(ValueError, match="must have at least one slot and one object"):
+        hungarian_huber_loss(torch.zeros(1, slots, 19), torch.zeros(1, objects, 19))
+
+
 @pytest.mark.parametrize(
     ("predictions", "targets"), [((0, 2, 19), (0, 2, 19)), ((1, 2, 19), (3, 2, 19)), ((2, 5), (2, 5))]
 )

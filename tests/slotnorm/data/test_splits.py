@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from slotnorm.data.manifest import SplitError
 from slotnorm.data.splits import Split, open_split
+from tests.helpers import tiny
 from tests.helpers.toy_split import COUNT, items, make, writer
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -438,3 +439,12 @@ def test_pytorchs_loader_makes_the_batches_of_the_splits_own(split):
     assert len([*DataLoader(split)]) == len(split)
     with pytest.raises(IndexError):
         split[len(split)]
+
+
+def test_features_are_those_of_evaluation_without_gradients(tmp_path):
+    backbone = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * tiny.SIZE**2, 5), torch.nn.Dropout(0.5))
+    split = tiny.make_split(tmp_path / "split").with_features(backbone, {"name": "dropout"})
+    loader = split.loader(batch_size=4, seed=0, fields=("features",))
+    first, again = loader[0]["features"], loader[0]["features"]
+    assert torch.equal(first, again)
+    assert not first.requires_grad

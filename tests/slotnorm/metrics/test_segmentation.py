@@ -214,3 +214,21 @@ def _foreground(true, pred):
 
 def test_a_single_scene_has_no_control():
     assert blind_foreground_adjusted_rand_index(*torch.ones(2, 1, 9, dtype=torch.long)).isnan().all()
+
+
+def test_the_blind_value_skips_frames_of_the_own_clip(monkeypatch):
+    """Of 6 scenes the others are 1, 2, 3 and 4 places further on; the next of another clip replaces one's own."""
+    true, pred = torch.randint(0, 3, (2, 6, 30))
+    others = [[2, 2, 3, 4], [2, 3, 4, 5], [5, 5, 5, 0], [5, 5, 0, 1], [5, 0, 1, 5], [0, 1, 2, 3]]
+    expected = [
+        foreground_adjusted_rand_index(true[chosen], pred[[scene] * 4]).mean().item()
+        for scene, chosen in enumerate(others)
+    ]
+    found = blind_foreground_adjusted_rand_index(true, pred, clips=torch.tensor([4, 4, 9, 9, 9, 0]))
+    assert found.tolist() == pytest.approx(expected, **EXACT)
+    assert blind_foreground_adjusted_rand_index(true, pred, clips=torch.zeros(6, dtype=torch.int64)).isnan().all()
+    alone = blind_foreground_adjusted_rand_index(true, pred, clips=torch.arange(6))
+    assert torch.equal(alone, blind_foreground_adjusted_rand_index(true, pred))
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(ValueError, match=r"clips must have shape \(6,\), got \(5,\)"):
+        blind_foreground_adjusted_rand_index(true, pred, clips=torch.arange(5))

@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 
 from slotnorm.models import SlotModel
+from slotnorm.normalization import NORMALIZATIONS, Normalization, aggregate
+from slotnorm.numerics import PLACES
 from slotnorm.tasks import ObjectDiscovery
 from slotnorm.training.build import MODEL_SEED, SLOT_SEED, build_model, stream
-from slotnorm.training.loop import TrainingDivergedError, Watch, train
+from slotnorm.training.loop import TrainingDivergedError, Watch, _Loop, train
 from slotnorm.training.spec import Optimizer, RunSpec, Schedule, SpecError
 from slotnorm_book.experiments.probe import Probe
 from tests.helpers import tiny
@@ -128,6 +131,29 @@ def test_variants_begin_with_the_same_weights_where_they_share_them():
     assert all(torch.equal(mean[key], norm[key]) for key in mean)
 
 
+class Drawing(Normalization):
+    """Draws weights of its own."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.map = nn.Linear(dim, dim)
+
+    def normalize(self, values: Any, attention: Any, statistics: Any, tokens: Any) -> Any:
+        return self.map(aggregate(values, attention) / tokens), None
+
+
+def test_a_normalization_that_draws_weights_moves_no_other(monkeypatch):
+    monkeypatch.setitem(NORMALIZATIONS, "drawing", Drawing)
+    mean, drawn, again, other = (
+        dict(build_model(tiny.spec(variant=name, seed=seed)).named_parameters())
+        for name, seed in (("weighted_mean", 0), ("drawing", 0), ("drawing", 0), ("drawing", 1))
+    )
+    own = {"slot_attention.normalization.map.weight", "slot_attention.normalization.map.bias"}
+    assert drawn.keys() - mean.keys() == own
+    assert all(torch.equal(mean[key], drawn[key]) for key in mean)
+    assert all(torch.equal(drawn[key], again[key]) and not torch.equal(drawn[key], other[key]) for key in own)
+
+
 def first_loss(run: RunSpec, model: nn.Module) -> torch.Tensor:
     generator = torch.Generator().manual_seed(stream(run.seed, SLOT_SEED))
     noise = torch.randn(run.batch_size, run.task.num_slots, run.task.slot_dim, generator=generator)
@@ -217,9 +243,9 @@ def test_lower_precision_runs_and_keeps_weights_and_curve_in_single_precision(pr
 
 
 def test_a_run_leaves_the_precision_of_products_as_it_was():
-    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    before = [place.fp32_precision for place in PLACES]
     train(tiny.spec(precision="tf32"), Batches(), watch=QUIET)
-    assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == before
+    assert [place.fp32_precision for place in PLACES] == before
 
 
 @pytest.mark.parametrize("variant", ["weighted_mean", "batch_norm"])
@@ -235,6 +261,39 @@ def test_a_probe_is_recorded_and_changes_nothing(tmp_path: Path, monkeypatch, va
     assert probed.curve.probe_f_ari.isfinite().all()
     assert probed.curve.probe_blind_f_ari.isfinite().all()
     assert len(bare.curve.probe_step) == 0
+
+
+def test_a_probe_is_made_at_every_step_that_is_asked_for():
+    run = tiny.spec(schedule=Schedule(steps=8, peak=1e-2, warmup=2))
+    done = train(run, Batches(), watch=Watch(probe=lambda model: (0.5, 0.25), probe_every=3, bar=False))
+    assert done.curve.probe_step.tolist() == [3, 6, 8]
+
+
+def in_group(monkeypatch: pytest.MonkeyPatch, ranks: int) -> list[torch.Tensor]:
+    """Pretend to be the first of several processes; returns what they add up."""
+    summed: list[torch.Tensor] = []
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_rank", lambda: 0)
+    monkeypatch.setattr(dist, "get_world_size", lambda: ranks)
+    monkeypatch.setattr(dist, "all_reduce", summed.append)
+    return summed
+
+
+def test_a_batch_that_processes_cannot_share_is_refused(monkeypatch):
+    in_group(monkeypatch, 3)
+    with pytest.raises(ValueError, match="batch_size must be a multiple of 3 processes, got 4"):
+        train(tiny.spec(), Batches(), watch=QUIET)
+
+
+def test_several_processes_vote_every_few_steps_and_forget_no_wish_to_stop(monkeypatch):
+    votes, wishes = in_group(monkeypatch, 2), iter([False, False, True])
+    watch = Watch(bar=False, stop=lambda: next(wishes, False))
+    loop = _Loop(tiny.spec(), Batches(), torch.device("cpu"), watch, compile=False)
+    stopped = []
+    for loop.step in range(11):
+        stopped.append(loop.interrupted())
+    assert stopped == [False] * 10 + [True]
+    assert [vote.item() for vote in votes] == [0, 1]
 
 
 def test_the_report_tells_the_steps_done_and_the_loss(monkeypatch):

@@ -5,6 +5,7 @@ import math
 from dataclasses import fields, replace
 from typing import Any
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -189,6 +190,36 @@ def test_a_count_that_is_no_int_is_refused(steps):
         RunSpec.from_json(content)
 
 
+NO_SETTINGS: list[tuple[str, Any]] = [
+    ("variant", None),
+    ("seed", None),
+    ("batch_size", None),
+    ("data.name", None),
+    ("data.identity", None),
+    ("schedule.steps", None),
+    ("schedule.peak", None),
+    ("schedule.peak", "0.1"),
+    ("schedule.peak", True),
+    ("schedule.warmup", None),
+    ("schedule.half_life", None),
+    ("optimizer.epsilon", None),
+    ("optimizer.epsilon_hat", "false"),
+    ("optimizer.epsilon_hat", None),
+    ("optimizer.epsilon_hat", 1),
+    ("optimizer.clip_norm", "1"),
+]
+
+
+@pytest.mark.parametrize(("setting", "value"), NO_SETTINGS)
+def test_a_setting_of_another_type_is_refused_by_name(setting, value, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    content = json.loads(json.dumps(BASE.to_json()))
+    *parts, name = setting.split(".")
+    (content[parts[0]] if parts else content)[name] = value
+    with pytest.raises(SpecError, match=rf"^{name} must be .*, got {value!r}$"):
+        RunSpec.from_json(content)
+
+
 def test_an_unknown_precision_is_refused():
     content = BASE.to_json() | {"precision": "fp8"}
     with pytest.raises((SpecError, TypeError), match="precision"):  # the shape checker of the tests may be first
@@ -215,6 +246,9 @@ def test_a_setting_that_is_no_number_is_refused():
         lambda content: content["task"].update(kind="Guess"),
         lambda content: content["task"].update(width=3),
         lambda content: content.update(data=None),
+        lambda content: content.update(speed=1),
+        lambda content: content.update(task="ObjectDiscovery"),
+        lambda content: content.update(task={"kind": "PropertyPrediction", "coordinates": "x"}),
     ],
 )
 def test_json_that_is_no_spec_is_refused(spoil):
