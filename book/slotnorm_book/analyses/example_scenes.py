@@ -124,13 +124,14 @@ def decompose_examples(
         return _no_examples(f"not evaluated with {num_slots} slots")
     if results.scenes.empty or not runs:
         return _no_examples(f"no model with seed {seed} is in the store" if results.runs else "")
-    task, spec = results.recipe.task, test.spec()
+    task = results.recipe.task
     iterations = iterations or test.iterations[0]
     scenes = results.scenes[results.scenes["test"] == test.label]
     scenes = scenes[(scenes["slots"] == num_slots) & (scenes["iterations"] == iterations)]
     rows = scenes if among is None else among
     chosen = draw_scenes(rows, random) if random else choose_scenes(rows, num_slots)
     try:
+        spec = test.spec()
         split = select(test.source.open(), spec)
     except (SpecError, SplitError) as error:
         return _no_examples(f"the data are not here: {error}")
