@@ -152,7 +152,7 @@ def evaluate(
                 progress.update(len(tokens))
             truths.append(_compact(measured.truth))  # that of every setting
             done += len(tokens)
-    return Evaluation(_scene_table(tables, torch.cat(truths), _clips(split)), _set_table(task, tables))
+    return Evaluation(_scene_table(tables, torch.cat(truths), number_clips(split)), _set_table(task, tables))
 
 
 def _compact(labels: Tensor) -> Tensor:
@@ -160,7 +160,7 @@ def _compact(labels: Tensor) -> Tensor:
     return labels.short().cpu()
 
 
-def _clips(split: Split) -> Tensor:
+def number_clips(split: Split) -> Tensor:
     """Number the clips that the scenes are frames of; without ``clip_id`` every scene is a clip of its own."""
     return torch.from_numpy(split["clip_id"]) if "clip_id" in split.arrays else torch.arange(len(split), device="cpu")
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, layer_norm, normalize
 
 from slotnorm.data.splits import Split
+from slotnorm.evaluation import number_clips
 from slotnorm.metrics.segmentation import (
     adjusted_rand_index,
     blind_foreground_adjusted_rand_index,
@@ -215,6 +216,6 @@ def _rows(split: Split, count: int, seed: int, temperature: float, variant: str)
             "objects": batch["num_objects"].numpy(),
             "f_ari": foreground_adjusted_rand_index(truth, labels).numpy(),
             "ari": adjusted_rand_index(truth, labels).numpy(),
-            "blind_f_ari": blind_foreground_adjusted_rand_index(truth, labels).numpy(),
+            "blind_f_ari": blind_foreground_adjusted_rand_index(truth, labels, clips=number_clips(split)).numpy(),
         }
     )

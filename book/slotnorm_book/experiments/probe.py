@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from slotnorm.data.splits import Split
-from slotnorm.evaluation import initial_noise
+from slotnorm.evaluation import initial_noise, number_clips
 from slotnorm.metrics import blind_foreground_adjusted_rand_index, foreground_adjusted_rand_index
 from slotnorm.models import SlotModel
 from slotnorm.tasks import Task
@@ -28,6 +28,7 @@ class Probe:
         self.task = task
         few = split.select(np.arange(min(scenes, len(split))))
         (self.batch,) = few.batches(batch_size=len(few), device=device, fields=task.evaluation_fields)
+        self.clips = number_clips(few).to(device)
         self.noise = initial_noise(task, len(few), task.num_slots, seed=0).to(device)
 
     @torch.inference_mode()
@@ -37,5 +38,6 @@ class Probe:
         tokens = self.task.encode(model, self.batch)
         measured = self.task.measure(model, self.batch, tokens, self.noise, self.task.iterations)
         labels = measured.truth, measured.segmentation
-        f_ari, blind = foreground_adjusted_rand_index(*labels), blind_foreground_adjusted_rand_index(*labels)
+        f_ari = foreground_adjusted_rand_index(*labels)
+        blind = blind_foreground_adjusted_rand_index(*labels, clips=self.clips)
         return float(f_ari.mean()), float(blind.mean())

@@ -4,9 +4,9 @@ Sec. 5.1 omits runs that "decompose the input spatially instead of object-wise" 
 spatial if, at the evaluated slot count nearest to that of its training and over its experiment's own test sets, its
 segmentations
 
-- agree between consecutive test scenes by an adjusted Rand index of at least :data:`SPATIAL_AGREEMENT`, which is
-  half-way between a fixed grid, whose index is 1 whatever is in the scenes, and segmentations that follow unrelated
-  scenes, whose index is 0; and
+- agree between consecutive test scenes, of different clips, by an adjusted Rand index of at least
+  :data:`SPATIAL_AGREEMENT`, which is half-way between a fixed grid, whose index is 1 whatever is in the scenes, and
+  segmentations that follow unrelated scenes, whose index is 0; and
 - find no objects: their found objects are below :data:`slotnorm_book.statistics.found_objects.LEAST_FOUND`. A run that
   finds the objects and divides the background by place may reach an index of 0.7 too, and is not spatial.
 
