@@ -169,5 +169,5 @@ def test_other_data_take_the_place_of_all_data():
     moved = whole.with_data("here", "there")
     assert moved.train.data == "here"
     assert {test.source.data for test in moved.tests} == {"there"}
-    assert {test.source.data for test in whole.with_data("here").tests} == {"here"}
+    assert {test.source.data for test in recipe("movi-c-6-7", "smoke").with_data("here").tests} == {"here"}
     assert {name for name, value in settings(moved).items() if value != settings(whole)[name]} == {"train", "tests"}
