@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 import torch
 
+from slotnorm import SlotAttention
 from slotnorm.arguments import require_whole
 
 
 @pytest.mark.parametrize("number", [3, np.int64(3), torch.tensor(3)])
 def test_a_whole_number_is_taken(number):
     require_whole(slots=number)
+    assert SlotAttention(4, 4, num_slots=number).num_slots == 3
 
 
 @pytest.mark.parametrize(

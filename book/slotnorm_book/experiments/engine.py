@@ -150,10 +150,10 @@ def load_or_train(job: Job, store: RunStore, execution: Execution = DEFAULT) -> 
     return store.get(job.spec)
 
 
-def _in_first_process(work: Callable[[], bool], device: torch.device) -> bool:
+def _in_first_process(work: Callable[[], bool | None], device: torch.device) -> bool:
     """Do this in the first of several processes, while the others wait; all return its answer, or raise its error."""
     if not dist.is_initialized() or dist.get_world_size() == 1:
-        return work()
+        return bool(work())
     told: list[Any] = [None]
     if dist.get_rank() == 0:
         try:
@@ -172,11 +172,10 @@ def _lock_and_find(job: Job, store: RunStore, stack: ExitStack) -> bool:
     return store.find(job.spec) is not None
 
 
-def _complete(job: Job, store: RunStore, execution: Execution) -> bool:
+def _complete(job: Job, store: RunStore, execution: Execution) -> None:
     """Evaluate a run of the store in what it was not evaluated in."""
     store.remove_leftovers(job.spec)
     evaluate_missing(store.get(job.spec), job.tests, store, execution)
-    return True
 
 
 def evaluate_missing(run: Run, tests: Sequence[TestSet], store: RunStore, execution: Execution = DEFAULT) -> Run:
@@ -225,7 +224,7 @@ def _train(job: Job, store: RunStore, execution: Execution) -> tuple[Trained, st
     return train(job.spec, loader, execution.device, watch, execution.compile), split.manifest.digest
 
 
-def _record(job: Job, store: RunStore, execution: Execution, trained: Trained, digest: str) -> bool:
+def _record(job: Job, store: RunStore, execution: Execution, trained: Trained, digest: str) -> None:
     """Evaluate a trained model, and write the run."""
     about = collect_provenance(
         torch.device(execution.device),
@@ -244,7 +243,6 @@ def _record(job: Job, store: RunStore, execution: Execution, trained: Trained, d
         evaluations=evaluations,
         provenance=about,
     )
-    return True
 
 
 def _evaluate(
