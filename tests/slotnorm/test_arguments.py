@@ -4,14 +4,20 @@ import numpy as np
 import pytest
 import torch
 
-from slotnorm import SlotAttention
 from slotnorm.arguments import require_whole
+
+
+def is_taken(number: object) -> bool:
+    try:
+        require_whole(slots=number)
+    except ValueError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("number", [3, np.int64(3), torch.tensor(3)])
 def test_a_whole_number_is_taken(number):
-    require_whole(slots=number)
-    assert SlotAttention(4, 4, num_slots=number).num_slots == 3
+    assert is_taken(number)
 
 
 @pytest.mark.parametrize(
