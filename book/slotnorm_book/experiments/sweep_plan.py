@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
@@ -81,17 +81,17 @@ def make_plan(recipes: Sequence[Recipe], root: str, device: str) -> Plan:
     if len(recipes) == 1:
         lines = [f"  {name:<40} {state.text}" for name, (_, state) in states.items()]
     else:
-        lines = [_count_done(recipe, states) for recipe in recipes]
+        lines = [_count_done(recipe, store) for recipe in recipes]
     others = [f"  damaged, but not of this sweep: {error}" for error in _find_others(store, list(states))]
     estimate = [_estimate_time(todo, store, device)] if todo else []
     return Plan(tuple(job for job, _ in todo), "\n".join([head, *lines, *others, *estimate]))
 
 
-def _count_done(recipe: Recipe, states: Mapping[str, tuple[Job, _State]]) -> str:
-    """Return a line on an experiment: how many of its runs are done, and what is wrong with others."""
-    own = {spec.name: states[spec.name][1] for spec in recipe.runs()}
-    wrong = [f"; {name}: {state.text}" for name, state in own.items() if state.wrong]
-    return f"  {recipe.experiment:<16} {sum(state.done for state in own.values())} of {len(own)}{''.join(wrong)}"
+def _count_done(recipe: Recipe, store: RunStore) -> str:
+    """Return a line on an experiment: how many of its runs have all that it asks for, and what is wrong with others."""
+    states = {job.spec.name: _find_state(job, store) for job in list_jobs(recipe)}
+    wrong = [f"; {name}: {state.text}" for name, state in states.items() if state.wrong]
+    return f"  {recipe.experiment:<16} {sum(state.done for state in states.values())} of {len(states)}{''.join(wrong)}"
 
 
 def _estimate_time(todo: Sequence[tuple[Job, _State]], store: RunStore, device: str) -> str:

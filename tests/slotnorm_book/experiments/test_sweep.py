@@ -32,7 +32,7 @@ from slotnorm_book.experiments.recipes.recipe import SCALES, Recipe
 from slotnorm_book.experiments.results import collect
 from slotnorm_book.experiments.run_store import BusyError, RunError, RunStore
 from slotnorm_book.experiments.store_files import UnreadableError
-from slotnorm_book.experiments.sweep_plan import list_all_jobs
+from slotnorm_book.experiments.sweep_plan import list_all_jobs, make_plan
 from tests.helpers import hostile_store, tiny
 from tests.helpers.command import command as run_command
 from tests.helpers.paths import FIXTURES, ROOT
@@ -553,6 +553,15 @@ def test_all_experiments_have_their_runs_with_a_seed_before_any_has_the_next(two
     assert shared[first.variants[0]] == (*first.tests, *second.tests)
     assert shared["layer_norm"] == second.tests
     assert shared[first.variants[1]] == first.tests
+
+
+def test_a_run_of_two_experiments_counts_as_done_for_the_one_that_misses_nothing(root, two_experiments):
+    first, second = two_experiments
+    tables(first, root, "train")
+    text = make_plan(two_experiments, root, "cpu").text
+    assert f"  {first.experiment:<16} 4 of 4" in text
+    assert f"  {second.experiment:<16} 0 of 4" in text
+    assert ": 2 of 6 runs done" in text
 
 
 @pytest.mark.slow
