@@ -47,7 +47,8 @@ lint: $(INSTALLED) ## ruff, mypy, import contract
 
 pytest: $(INSTALLED)
 	$(BIN)/pytest -n 2 --dist loadscope slotnorm data_tools tests notebooks --nbval --nbval-current-env \
-	  --nbval-cell-timeout $(TIMEOUT) --nbval-sanitize-with tests/book/nbval_sanitize.cfg
+	  --nbval-cell-timeout $(TIMEOUT) --nbval-sanitize-with tests/book/nbval_sanitize.cfg \
+	  --durations 30 --durations-min 10
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || \
 	  echo "The pages were NOT tested in a browser: chromium and chromedriver are not installed. \`make test-browser\` installs them."
 
