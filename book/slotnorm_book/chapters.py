@@ -61,8 +61,8 @@ class VmfEm(ChapterParameters):
     mixtures: int = Field(ge=1, le=1000, description="mixtures that EM is run on for each component count")
 
 
-class ExperimentChapter(ChapterParameters):
-    """Parameters shared by all experiment chapters: which runs to show, from where, whether to train missing ones."""
+class RunsChapter(ChapterParameters):
+    """Parameters shared by all chapters on runs: which runs to show, from where, whether to train missing ones."""
 
     scale: Literal["smoke", "cpu", "gpu", "paper"] = Field(
         description="size of the runs: seconds, minutes on one core, minutes on a GPU, or the paper's protocol"
@@ -78,15 +78,6 @@ class ExperimentChapter(ChapterParameters):
         description="seeds, one run each; None for those of the recipe"
     )
     slots: ListOf[SlotCount] | None = Field(description="slot counts at evaluation; None for those of the recipe")
-    data: str | None = Field(
-        description="folder of prepared splits, TFRecord file or name of a stand-in; None for the recipe's data"
-    )
-
-    @field_validator("data")
-    @classmethod
-    def _exists(cls, data: str | None, info: Any) -> str | None:
-        """Check that the data are here, unless runs are only shown, which are found by what their records say."""
-        return data if data is None or info.data.get("missing") == "report" else check_data_exists(data)
 
     @field_validator("store")
     @classmethod
@@ -111,17 +102,35 @@ class ExperimentChapter(ChapterParameters):
 
     def recipe(self, experiment: str) -> Recipe:
         """Return the recipe of an experiment, changed by the parameters."""
-        chosen = recipe(experiment, self.scale).select(self.variants, self.seeds, self.slots)
+        return recipe(experiment, self.scale).select(self.variants, self.seeds, self.slots)
+
+    def results(self, experiment: str) -> Results:
+        """Collect the runs of an experiment; missing ones are trained or listed, as ``missing`` says."""
+        return collect(self.recipe(experiment), self.run_store, self.missing, Execution(self.torch_device))
+
+
+class ExperimentChapter(RunsChapter):
+    """Parameters shared by all chapters whose experiments have the same data, which others can replace."""
+
+    data: str | None = Field(
+        description="folder of prepared splits, TFRecord file or name of a stand-in; None for the recipe's data"
+    )
+
+    @field_validator("data")
+    @classmethod
+    def _exists(cls, data: str | None, info: Any) -> str | None:
+        """Check that the data are here, unless runs are only shown, which are found by what their records say."""
+        return data if data is None or info.data.get("missing") == "report" else check_data_exists(data)
+
+    def recipe(self, experiment: str) -> Recipe:
+        """Return the recipe of an experiment, changed by the parameters."""
+        chosen = super().recipe(experiment)
         return chosen.with_data(self.data, self.data_of_tests) if self.data else chosen
 
     @property
     def data_of_tests(self) -> str | None:
         """The data of the test sets; ``None`` for those of the training."""
         return None
-
-    def results(self, experiment: str) -> Results:
-        """Collect the runs of an experiment; missing ones are trained or listed, as ``missing`` says."""
-        return collect(self.recipe(experiment), self.run_store, self.missing, Execution(self.torch_device))
 
 
 class Clevr(ExperimentChapter):
@@ -191,19 +200,6 @@ def check_segments_scenes(experiment: str) -> str:
     return experiment
 
 
-class SeveralDataSets(ExperimentChapter):
-    """Parameters of pages about experiments on several data sets, which no single one can replace."""
-
-    @field_validator("data")
-    @classmethod
-    def _replaces_none(cls, data: str | None) -> str | None:
-        if data is not None:
-            raise ValueError(
-                "this page shows experiments on several data sets; give data to the chapter of one of them"
-            )
-        return data
-
-
 class Explorer(ExperimentChapter):
     """Explorer: Scenes at every slot count, all variants side by side."""
 
@@ -215,19 +211,20 @@ class Explorer(ExperimentChapter):
     @field_validator("experiments")
     @classmethod
     def _have_one_data_set(cls, experiments: tuple[str, ...], info: Any) -> tuple[str, ...]:
-        trained_on = {recipe(name, "smoke").train.data for name in experiments}
-        if info.data.get("data") is not None and len(trained_on) > 1:
+        chosen = [recipe(name, "smoke") for name in experiments]
+        used = {source.data for each in chosen for source in (each.train, *(test.source for test in each.tests))}
+        if info.data.get("data") is not None and len(used) > 1:
             raise ValueError("with data, name experiments on one data set, such as clevr-6-7 and clevr-6-11")
         return experiments
 
 
-class Claims(SeveralDataSets):
-    """Chapter 8: Every claim of the paper, judged on the records of all experiments."""
+class Claims(RunsChapter):
+    """Chapter 8: The paper's claims, judged on the records of all experiments."""
 
     trials: int = Field(ge=2, le=100_000, description="random instances for each verdict on a mechanism")
 
 
-class Cost(SeveralDataSets):
+class Cost(RunsChapter):
     """Chapter 9: The cost of the runs, and of the paper's protocol."""
 
     card: str = Field(description="GPU for which costs are estimated where no run on one is recorded")
@@ -237,7 +234,7 @@ class Cost(SeveralDataSets):
     utilization: float = Field(gt=0, le=1, description="share of the peak that training is assumed to reach")
 
 
-class PaperVersusCode(SeveralDataSets):
+class PaperVersusCode(RunsChapter):
     """Appendix: Paper versus code, where they differ and how that changes the results."""
 
     page_scenes: int = Field(

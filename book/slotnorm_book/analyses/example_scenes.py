@@ -134,7 +134,7 @@ def decompose_examples(
         spec = test.spec()
         split = select(test.source.open(), spec)
     except (SpecError, SplitError) as error:
-        return _no_examples(f"the data are not here: {error}")
+        return _no_examples(f"the data cannot be used: {error}")
     places = [int(np.flatnonzero(split["scene_id"] == scene)[0]) for scene in chosen.values()]
     fields = tuple(dict.fromkeys((*task.evaluation_fields, "image", "segmentation")))
     (batch,) = split.select(places).batches(batch_size=len(places), fields=fields)

@@ -61,6 +61,7 @@ class Criterion:
         side: whether the bound is an upper or a lower one.
         bound: the threshold.
         reason: why this threshold.
+        strict: whether a difference that is the bound itself, without any spread, is not enough.
         presumed: whether the criterion holds until the whole interval says otherwise. For a statement that nothing is
             there, such as "no consistent winner", which no interval could prove.
     """
@@ -70,6 +71,7 @@ class Criterion:
     side: Side
     bound: float
     reason: str
+    strict: bool = False
     presumed: bool = False
 
     def judge(self, measurement: Measurement) -> Outcome:
@@ -86,7 +88,7 @@ class Criterion:
         """
         sign = 1.0 if self.side == "at most" else -1.0
         worst, best = sorted((sign * measurement.low, sign * measurement.high), reverse=True)
-        if worst <= sign * self.bound:
+        if worst < sign * self.bound or (worst == sign * self.bound and not (self.strict and best == worst)):
             return "reproduced"
         if best > sign * self.bound:
             return "contradicted"

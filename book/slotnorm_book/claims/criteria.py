@@ -39,13 +39,13 @@ PRECISION = (
 
 
 def positive(statistic: str, meaning: str) -> Criterion:
-    """Return the criterion that a difference is not negative."""
-    return Criterion(statistic=statistic, meaning=meaning, side="at least", bound=0.0, reason=SIGN)
+    """Return the criterion that a difference is positive."""
+    return Criterion(statistic=statistic, meaning=meaning, side="at least", bound=0.0, strict=True, reason=SIGN)
 
 
 def negative(statistic: str, meaning: str) -> Criterion:
-    """Return the criterion that a difference is not positive."""
-    return Criterion(statistic=statistic, meaning=meaning, side="at most", bound=0.0, reason=SIGN)
+    """Return the criterion that a difference is negative."""
+    return Criterion(statistic=statistic, meaning=meaning, side="at most", bound=0.0, strict=True, reason=SIGN)
 
 
 def presumed_negative(statistic: str, meaning: str) -> Criterion:

@@ -26,7 +26,7 @@ from slotnorm_book.variants import VARIANTS
 
 
 def judge_all(evidence: Mapping[str, Evidence], seed: int, trials: int) -> list[Verdict]:
-    """Judge every claim of the paper, mechanism claims first.
+    """Judge the claims of the paper, mechanism claims first.
 
     False discovery rates are over all result claims that were run and can be decided. Mechanism claims are computed on
     instances that can be drawn at will; they have no p-value, and leaving them out makes the others' rates larger, if

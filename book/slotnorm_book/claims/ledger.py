@@ -1,4 +1,4 @@
-"""The ledger: every claim of the paper, and our own hypotheses beside them.
+"""The ledger: the claims of the paper, and our own hypotheses beside them.
 
 A claim carries its criteria, fixed before anything is measured, and the function that measures it. Its verdict follows
 from the measurements alone and is never typed in. See :mod:`slotnorm_book.claims.judge`.
@@ -22,7 +22,7 @@ RESULT_CLAIMS: dict[str, ResultClaim] = _by_id(
     (*clevr.CLAIMS, *movi_c.CLAIMS, *movi_d.CLAIMS, *losses.CLAIMS, *properties.CLAIMS)
 )
 CLAIMS: dict[str, Claim] = {**MECHANISM_CLAIMS, **RESULT_CLAIMS}
-"""Every claim of the paper by its id."""
+"""The claims of the paper that this book judges, by their ids."""
 HYPOTHESES: dict[str, Hypothesis] = _by_id(beyond.HYPOTHESES)
 CLAIMED_EXPERIMENTS = tuple(dict.fromkeys(name for claim in RESULT_CLAIMS.values() for name in claim.experiments))
 """The experiments that the paper's claims are about."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from slotnorm.evaluation import SETTING
-from slotnorm_book.experiments.record import CURVE, SCENES
+from slotnorm.evaluation import SETTING, Evaluation
+from slotnorm_book.experiments.record import CURVE, SCENES, SETS
 from slotnorm_book.experiments.run_store import Run, RunError, RunStore
-from slotnorm_book.experiments.run_tables import merge_evaluations
+from slotnorm_book.experiments.run_tables import make_evaluation_files, merge_evaluations
 from slotnorm_book.variants import BASELINE
 
+TABLES = (SCENES, SETS)
+"""The files of an evaluation."""
 MOST_MB = 60.0
 """Megabytes that the records may take in the repository, if no other limit is given."""
 SEED_WITH_WEIGHTS = 0
@@ -40,22 +42,27 @@ def keep_runs(source: str, records: Path, *, commit: bool = False, most: float =
         The names of the runs that were copied or added to or, with ``commit``, committed.
 
     Raises:
-        RunError: a store cannot be used, the runs would take more than ``most`` together with those that are there, of
-            which then nothing is copied, or git cannot commit.
+        RunError: a store cannot be used, the records would take more than ``most``, of which then nothing is copied, or
+            git cannot commit.
     """
     store = RunStore(records)
     runs = list(RunStore(source))
     new = [run for run in runs if store.find(run.spec) is None]
+    grown = [(run, merged) for run in runs if run not in new and (merged := _merge(run, store))]
     size = sum(path.stat().st_size for path in records.rglob("*") if path.is_file()) + sum(map(_size, new))
+    size += sum(_growth(store.get(run.spec), merged) for run, merged in grown)
     if size > most * 1e6:
         raise RunError(
-            f"{records}: would take {size / 1e6:.0f} MB with {len(new)} new runs, {most:g} MB are the most; remove "
-            "runs of recipes that are no longer used, or set another limit with --most"
+            f"{records}: would take {size / 1e6:.0f} MB with {len(new)} new runs and {len(grown)} with more "
+            f"evaluations, {most:g} MB are the most; remove runs of recipes that are no longer used, or set another "
+            "limit with --most"
         )
-    added = [run for run in runs if run not in new and _add_settings(run, store)]
+    for run, merged in grown:
+        kept = store.get(run.spec)
+        store.replace_evaluation(kept, merged, {**kept.evaluations, **run.evaluations})
     for run in new:
         store.add(run, weights=_has_weights(run))
-    names = [run.spec.name for run in (*new, *added)]
+    names = [run.spec.name for run in (*new, *(run for run, _ in grown))]
     return _commit(records, [run.spec.name for run in runs]) if commit else names
 
 
@@ -68,26 +75,32 @@ def _has_weights(run: Run) -> bool:
     return keeps_weights(run.spec.variant, run.spec.seed, run.spec.task.num_slots)
 
 
-def _add_settings(run: Run, records: RunStore) -> bool:
-    """Add the settings and columns to a kept run that only the store's has, and return whether there are any.
+def _merge(run: Run, records: RunStore) -> Evaluation | None:
+    """Return a kept run's evaluation with what only the store's has, or ``None`` if nothing is gained or some is lost.
 
     A run with another curve was trained again elsewhere, where rounding differs: nothing is mixed with it.
     """
     kept = records.get(run.spec)
-    if kept.files[SCENES] == run.files[SCENES] or kept.files[CURVE] != run.files[CURVE]:
-        return False
-    here, there = kept.evaluation, run.evaluation
-    new_columns, old_columns = set(there.scenes) - set(here.scenes), set(here.scenes) - set(there.scenes)
-    new_settings = set(there.scenes.groupby(SETTING).groups) - set(here.scenes.groupby(SETTING).groups)
-    if old_columns or not (new_columns or new_settings):
-        return False
-    records.replace_evaluation(kept, merge_evaluations(here, there), {**kept.evaluations, **run.evaluations})
-    return True
+    if kept.files[CURVE] != run.files[CURVE] or all(kept.files.get(name) == run.files.get(name) for name in TABLES):
+        return None
+    merged = merge_evaluations(kept.evaluation, run.evaluation)
+    return merged if _list_values(merged) > _list_values(kept.evaluation) else None
+
+
+def _list_values(evaluation: Evaluation) -> set[tuple[object, ...]]:
+    """Return the settings and measures that an evaluation has values of."""
+    counts = evaluation.scenes.groupby(SETTING).count().stack()
+    return {*counts.index[counts > 0], *evaluation.sets.groupby([*SETTING, "measure"]).groups}
 
 
 def _size(run: Run) -> int:
     files = run.read_files(weights=_has_weights(run))
     return sum(map(len, files.values()))
+
+
+def _growth(kept: Run, merged: Evaluation) -> int:
+    files = kept.read_files()
+    return sum(len(content) - len(files.get(name, b"")) for name, content in make_evaluation_files(merged).items())
 
 
 def _commit(records: Path, names: list[str]) -> list[str]:

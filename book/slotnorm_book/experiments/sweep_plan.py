@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
@@ -81,15 +81,24 @@ def make_plan(recipes: Sequence[Recipe], root: str, device: str) -> Plan:
     if len(recipes) == 1:
         lines = [f"  {name:<40} {state.text}" for name, (_, state) in states.items()]
     else:
-        lines = [_count_done(recipe, store) for recipe in recipes]
+        lines = [_count_done(recipe, states, store) for recipe in recipes]
     others = [f"  damaged, but not of this sweep: {error}" for error in _find_others(store, list(states))]
     estimate = [_estimate_time(todo, store, device)] if todo else []
     return Plan(tuple(job for job, _ in todo), "\n".join([head, *lines, *others, *estimate]))
 
 
-def _count_done(recipe: Recipe, store: RunStore) -> str:
-    """Return a line on an experiment: how many of its runs have all that it asks for, and what is wrong with others."""
-    states = {job.spec.name: _find_state(job, store) for job in list_jobs(recipe)}
+def _count_done(recipe: Recipe, joint: Mapping[str, tuple[Job, _State]], store: RunStore) -> str:
+    """Return a line on an experiment: how many of its runs have all that it asks for, and what is wrong with others.
+
+    Args:
+        recipe: the experiment.
+        joint: the runs of all experiments with their states; those that others need more of are looked at again.
+        store: where the runs are.
+    """
+    states = dict[str, _State]()
+    for job in list_jobs(recipe):
+        whole, state = joint[job.spec.name]
+        states[job.spec.name] = state if state.done or whole.tests == job.tests else _find_state(job, store)
     wrong = [f"; {name}: {state.text}" for name, state in states.items() if state.wrong]
     return f"  {recipe.experiment:<16} {sum(state.done for state in states.values())} of {len(states)}{''.join(wrong)}"
 

@@ -93,7 +93,8 @@ def draw_growth(growth: Mapping[int, Examples], name: str = "median") -> Figure:
     """
     whole = {count: examples for count, examples in growth.items() if examples.segmentations}
     if not whole:
-        return placeholder_figure("no model of this experiment is in the store")
+        why = next((examples.missing for examples in growth.values() if examples.missing), "")
+        return placeholder_figure(why or "no model of this experiment is in the store")
     first = next(iter(whole.values()))
     scene, columns = first.names.index(name), 1 + len(first.segmentations)
     side = PHONE_WIDTH / max(columns, 4)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from textwrap import fill
 from typing import Any, final
 
 import matplotlib as mpl
@@ -115,5 +116,5 @@ def _scaled_look(factor: float) -> Look:
 def placeholder_figure(text: str) -> Figure:
     """Return a figure that only shows a text, which says why there is nothing to draw."""
     fig = plt.figure(figsize=(PHONE_WIDTH, 1.2))
-    fig.text(0.5, 0.5, text, ha="center", va="center", color="0.3")
+    fig.text(0.5, 0.5, fill(text, 60), ha="center", va="center", color="0.3")
     return fig

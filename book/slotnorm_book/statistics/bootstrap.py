@@ -100,7 +100,8 @@ class Estimate:
         """Return the one-sided p-value of the hypothesis that the bound does not hold; unknown replicates support it.
 
         It is the share of resamples for which the bound does not hold. Over runs, it is that of Student's t whose 95 %
-        end lies where that of the interval does.
+        end lies where that of the interval does. Where all resamples agree, as those of ranks often do, it is one over
+        their number if they are beyond the bound, and 1 if they are not.
         """
         if np.isinf(self.degrees):
             held = self.replicates <= bound if side == "at most" else self.replicates >= bound
@@ -111,8 +112,8 @@ class Estimate:
         )
         if not np.isfinite(room):
             return 1.0
-        if abs(room) < ALIKE:  # as is common for ranks: less than one in so many is all that is known
-            return 1.0 if gap < -ALIKE else 1 / (1 + len(self.replicates))
+        if abs(room) < ALIKE:
+            return 1.0 if gap < ALIKE else 1 / (1 + len(self.replicates))
         return float(stats.t.sf(gap / room * self._quantile(LEVEL), self.degrees))
 
     def _quantile(self, level: float) -> float:

@@ -17,6 +17,8 @@ never evaluated for ``blind_f_ari`` cannot be judged and counts as not spatial; 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from slotnorm_book.statistics.found_objects import LEAST_FOUND, RUN, nearest_slots, with_found_objects
@@ -41,6 +43,23 @@ def flag_spatial_runs(scenes: pd.DataFrame, slots: int) -> pd.DataFrame:
     trained = with_found_objects(scenes[scenes["slots"] == nearest_slots(scenes["slots"], slots)])
     runs = trained.groupby(RUN, sort=False, as_index=False)[measures].mean()
     return runs.assign(spatial=(runs["agreement"] >= SPATIAL_AGREEMENT) & (runs["found_objects"] < LEAST_FOUND))
+
+
+def flag_by_training(trainings: Mapping[str, tuple[pd.DataFrame, int]]) -> pd.DataFrame:
+    """Decide for every run of several trainings whether it is spatial.
+
+    Args:
+        trainings: name to the scenes and the slot count that :func:`flag_spatial_runs` takes.
+
+    Returns:
+        What that function returns, after a first column ``training``.
+    """
+    tables = []
+    for name, (scenes, slots) in trainings.items():
+        runs = flag_spatial_runs(scenes, slots)
+        runs.insert(0, "training", name)
+        tables.append(runs)
+    return pd.concat(tables, ignore_index=True)
 
 
 def without_spatial(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:

@@ -124,7 +124,8 @@ def test_scenes_that_cannot_be_shown_say_why(trained: dict[str, Results]) -> Non
     others = replace(whole, recipe=replace(whole.recipe, seeds=(3,)))
     assert decompose_examples(others, test, 7).missing == "no model with seed 3 is in the store"
     away = replace(test, source=test.source.with_data("gone"))
-    assert decompose_examples(whole, away, 7).missing.startswith("the data are not here: data = 'gone': no such folder")
+    said = decompose_examples(whole, away, 7).missing
+    assert said.startswith("the data cannot be used: data = 'gone': no such folder")
     assert (first.missing, len(first.names)) == ("", 3)
 
 

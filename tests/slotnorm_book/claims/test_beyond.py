@@ -229,6 +229,15 @@ def test_a_scale_whose_models_find_nothing_is_not_the_best() -> None:
         compare_scales(rows.drop(columns="blind_f_ari"))
 
 
+def test_scales_of_which_every_run_is_spatial_are_not_said_to_be_missing() -> None:
+    rows = world(1)["B1"]
+    others = rows["variant"] != "weighted_sum"
+    table = rows.assign(agreement=np.where(others, 0.9, 0.1), blind_f_ari=rows["f_ari"].where(others, 0.1))
+    verdict = {one.claim.id: one for one in judge({"B1": table})}["B1"]
+    assert verdict.outcome == "not decidable"
+    assert verdict.undecidable == {"best_gain": "every run with another C is spatial"}
+
+
 def test_models_without_the_control_leave_every_hypothesis_open() -> None:
     old, clevr = (replace(one, scenes=one.scenes.drop(columns="blind_f_ari")) for one in (MODELS, CLEVR))
     assert {verdict.outcome for verdict in judge(world(1), old, clevr)} == {"not run"}
@@ -262,13 +271,12 @@ def test_the_mixture_weight_is_compared_within_each_run() -> None:
 def test_spatial_runs_have_no_say_about_code_lengths() -> None:
     rows = lengths(0.1)
     spatial = rows["seed"] == 0
-    blind = rows["f_ari"].where(spatial, 0.1)
     scores = rows["f_ari"].where(~spatial | (rows["variant"] == BASELINE), 0.0)
-    mixed = rows.assign(blind_f_ari=blind, f_ari=scores, agreement=np.where(spatial, 0.9, 0.1))
+    mixed = rows.assign(f_ari=scores, spatial=spatial)
     (gain,) = compare_code_lengths(mixed)["surplus_f_ari_gain"]
     assert gain.runs == (SEEDS - 1,)
     assert gain.value == pytest.approx(0.1 * 8 / 14, abs=0.002)  # 15 slots on average; the table's noise
-    with pytest.raises(UndecidableError, match="every run of weighted_mean is spatial"):
+    with pytest.raises(UndecidableError, match="every run is spatial"):
         compare_code_lengths(mixed[spatial])
 
 

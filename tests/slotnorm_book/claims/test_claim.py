@@ -8,7 +8,7 @@ import torch
 
 from slotnorm_book.claims.claim import Criterion, Measurement, ResultClaim
 from slotnorm_book.claims.clevr import WHOLE_BACKGROUND
-from slotnorm_book.claims.criteria import F_ARI_MARGIN
+from slotnorm_book.claims.criteria import F_ARI_MARGIN, negative, positive
 from slotnorm_book.claims.ledger import CLAIMS
 from slotnorm_book.claims.paper_values import REPORTED, SPATIAL_RUNS, TABLE_1
 from slotnorm_book.experiments.recipes import EXPERIMENTS
@@ -41,6 +41,10 @@ def claim_of(*criteria: Criterion) -> ResultClaim:
         (LOWER, math.nan, math.nan, "inconclusive"),
         (UPPER, math.nan, math.nan, "inconclusive"),
         (UPPER, math.inf, math.inf, "contradicted"),
+        (positive("gain", ""), 0.0, 0.0, "inconclusive"),
+        (positive("gain", ""), 0.0, 0.5, "reproduced"),
+        (negative("gain", ""), 0.0, 0.0, "inconclusive"),
+        (negative("gain", ""), -0.5, 0.0, "reproduced"),
     ],
 )
 def test_an_interval_that_holds_the_bound_is_inconclusive(

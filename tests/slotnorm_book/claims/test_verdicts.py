@@ -62,6 +62,16 @@ def test_shares_of_spatial_runs(proposed: Share, others: Share, outcome: str) ->
     assert judge_quantities(RESULT_CLAIMS["R17"], shares, "cpu").outcome == outcome
 
 
+@pytest.mark.parametrize(
+    ("spatial", "runs", "outcome"), [(1, 3, "reproduced"), (1, 6, "reproduced"), (0, 6, "inconclusive")]
+)
+def test_one_spatial_run_shows_that_it_happens(spatial: int, runs: int, outcome: str) -> None:
+    (criterion, _) = RESULT_CLAIMS["R27"].criteria
+    shares = {"batch_norm_share": [Share(spatial, runs)], "others_share": [Share(0, 3 * runs)]}
+    verdict = judge_quantities(RESULT_CLAIMS["R27"], shares, "cpu")
+    assert criterion.judge(verdict.measurements["batch_norm_share"]) == verdict.outcome == outcome
+
+
 def test_spatial_runs_are_counted_and_left_out() -> None:
     assert judged(1)["R17"].measurements["proposed_share"].value == 0.4
     world = evidence(1)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from slotnorm.evaluation import Evaluation
 from slotnorm_book import checkout
 from slotnorm_book.experiments import keep
 from slotnorm_book.experiments.engine import list_jobs, load_or_train
 from slotnorm_book.experiments.keep import keep_runs
-from slotnorm_book.experiments.run_store import RunError, RunStore
+from slotnorm_book.experiments.run_store import Run, RunError, RunStore
 from tests.helpers import tiny
 from tests.helpers.command import command
 
@@ -85,35 +86,68 @@ def test_runs_that_were_copied_before_are_committed_too(source: str, records: Pa
     assert keep_runs(source, records, commit=True) == []
 
 
-def test_what_a_kept_run_was_evaluated_in_since_is_added_and_its_weights_stay_away(
-    source: str, records: Path, tmp_path: Path
-) -> None:
-    names = keep_runs(source, records)
-    grown = tmp_path / "grown"
-    shutil.copytree(source, grown)
+@pytest.fixture(scope="module")
+def grown(source: str, tmp_path_factory: pytest.TempPathFactory) -> RunStore:
+    """The store after its run with seed 1 was evaluated with five slots too."""
+    folder = tmp_path_factory.mktemp("more") / "grown"
+    shutil.copytree(source, folder)
     recipe = replace(tiny.recipe(Path(source).parent / "data"), seeds=(1,), variants=("weighted_mean",))
     (job,) = list_jobs(recipe.select(slots=(2, 3, 5)))
-    more = load_or_train(job, RunStore(grown), tiny.QUIET).evaluation
-    assert keep_runs(str(grown), records) == [job.spec.name]
-    kept = RunStore(records).get(job.spec)
-    assert job.spec.name in names
-    assert set(kept.evaluation.scenes["slots"]) == {2, 3, 5}
-    assert len(kept.evaluation.scenes) == len(more.scenes)
-    assert not kept.has_weights
-    assert keep_runs(str(grown), records) == keep_runs(source, records) == []
+    load_or_train(job, RunStore(folder), tiny.QUIET)
+    return RunStore(folder)
 
 
-def test_evaluations_of_another_training_are_not_mixed_into_a_kept_run(source: str, records: Path) -> None:
+def run_with_seed_1(store: RunStore) -> Run:
+    return next(run for run in store if run.spec.seed == 1)
+
+
+def test_what_a_kept_run_was_evaluated_in_since_is_added_and_its_weights_stay_away(
+    source: str, grown: RunStore, records: Path
+) -> None:
     keep_runs(source, records)
-    run = next(iter(RunStore(source)))
+    more = run_with_seed_1(grown)
+    assert keep_runs(grown.root, records) == [more.spec.name]
+    kept = run_with_seed_1(RunStore(records))
+    assert set(kept.evaluation.scenes["slots"]) == {2, 3, 5}
+    assert len(kept.evaluation.scenes) == len(more.evaluation.scenes)
+    assert not kept.has_weights
+    assert keep_runs(grown.root, records) == keep_runs(source, records) == []
+
+
+def test_values_that_only_the_store_has_are_added_and_none_is_lost(source: str, grown: RunStore, records: Path) -> None:
+    keep_runs(grown.root, records)
+    kept = run_with_seed_1(RunStore(records))
+    scenes = kept.evaluation.scenes
+    lacking = scenes.assign(f_ari=scenes["f_ari"].where(scenes["slots"] != 5))
+    RunStore(records).replace_evaluation(kept, Evaluation(lacking, kept.evaluation.sets), kept.evaluations)
+    assert keep_runs(source, records) == []  # nothing is gained
+    assert keep_runs(grown.root, records) == [kept.spec.name]
+    assert run_with_seed_1(RunStore(records)).evaluation.scenes["f_ari"].notna().all()
+
+
+def test_evaluations_of_another_training_are_not_mixed_into_a_kept_run(
+    source: str, grown: RunStore, records: Path
+) -> None:
+    keep_runs(source, records)
+    run = run_with_seed_1(RunStore(source))
     RunStore(records)._rewrite(run, {**run.read_files(), "curve.parquet": b"another"}, run.evaluations)
     before = RunStore(records).get(run.spec).files
-    assert keep_runs(source, records) == []
+    assert keep_runs(grown.root, records) == []
     assert RunStore(records).get(run.spec).files == before
 
 
+def test_added_evaluations_that_do_not_fit_are_not_added(source: str, grown: RunStore, records: Path) -> None:
+    keep_runs(source, records)
+    taken = sum(path.stat().st_size for path in records.rglob("*") if path.is_file())
+    with pytest.raises(RunError, match=r"with 0 new runs and 1 with more evaluations"):
+        keep_runs(grown.root, records, most=(taken + 10) / 1e6)
+    assert set(run_with_seed_1(RunStore(records)).evaluation.scenes["slots"]) == {2, 3}
+
+
 def test_runs_that_do_not_fit_are_not_copied_at_all(source: str, records: Path) -> None:
-    with pytest.raises(RunError, match=r"would take 0 MB with 2 new runs, 0\.01 MB are the most; .*--most"):
+    with pytest.raises(
+        RunError, match=r"would take 0 MB with 2 new runs and 0 with more evaluations, 0\.01 MB are the most; .*--most"
+    ):
         keep_runs(source, records, most=0.01)
     assert not list(records.iterdir())
 

@@ -9,6 +9,7 @@ from slotnorm.metrics.segmentation import adjusted_rand_index, foreground_adjust
 from slotnorm_book.statistics.found_objects import LEAST_FOUND
 from slotnorm_book.statistics.spatial_runs import (
     SPATIAL_AGREEMENT,
+    flag_by_training,
     flag_spatial_runs,
     split_spatial_runs,
     without_spatial,
@@ -59,6 +60,12 @@ def test_leaving_out_takes_whole_runs() -> None:
     left = without_spatial(RUNS, flag_spatial_runs(RUNS, slots=7))
     assert set(zip(left["variant"], left["seed"], strict=True)) == {("batch_norm", 1)}
     assert len(left) == 2
+
+
+def test_runs_of_several_trainings_are_judged_by_the_slots_of_each() -> None:
+    runs = flag_by_training({"few": (RUNS, 7), "many": (RUNS, 5)})
+    assert list(runs["training"]) == ["few"] * 3 + ["many"] * 3
+    assert list(runs["spatial"]) == [True, False, True, False, True, True]
 
 
 def test_nothing_to_judge_leaves_everything() -> None:
