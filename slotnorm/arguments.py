@@ -26,6 +26,8 @@ def require_whole(**numbers: Any) -> None:
 
 
 def _is_index(value: Any) -> bool:
+    if isinstance(value, Tensor) and (value.ndim or value.dtype == torch.bool):
+        return False
     try:
         operator.index(value)
     except TypeError:  # also of a tensor of another type than whole numbers

@@ -140,8 +140,15 @@ def match_objects(
 def hungarian_huber_losses(
     predictions: Float[Tensor, "batch slots entries"], targets: Float[Tensor, "batch objects entries"]
 ) -> Float[Tensor, " batch"]:
-    """Compute the loss of every scene, shape (B,); see :func:`hungarian_huber_loss`."""
+    """Compute the loss of every scene, shape (B,); see :func:`hungarian_huber_loss`.
+
+    Raises:
+        ValueError: if the shapes do not fit, or there is no scene, slot or object.
+    """
     require_objects(predictions, targets)
+    if not predictions.shape[1] or not targets.shape[1]:
+        shapes = f"{tuple(predictions.shape)} and {tuple(targets.shape)}"
+        raise ValueError(f"predictions and targets must have at least one slot and one object, got {shapes}")
     slot_BP, object_BP = match_objects(predictions, targets)
     matched_BPF = predictions.take_along_dim(slot_BP.unsqueeze(-1), dim=1)
     wanted_BPF = targets.take_along_dim(object_BP.unsqueeze(-1), dim=1)
@@ -159,15 +166,11 @@ def hungarian_huber_loss(
         predictions, targets: shapes (B, K, F) and (B, M, F).
 
     Raises:
-        ValueError: if the shapes do not fit, or there is no scene, slot or object.
+        ValueError: see :func:`hungarian_huber_losses`.
 
     Example:
         >>> objects = torch.eye(19)[None, :3]
         >>> hungarian_huber_loss(objects.flip(1), objects).item()
         0.0
     """
-    require_objects(predictions, targets)
-    if not predictions.shape[1] or not targets.shape[1]:
-        shapes = f"{tuple(predictions.shape)} and {tuple(targets.shape)}"
-        raise ValueError(f"predictions and targets must have at least one slot and one object, got {shapes}")
     return hungarian_huber_losses(predictions, targets).mean()

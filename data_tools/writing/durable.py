@@ -14,6 +14,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 MAX_JSON_BYTES = 1 << 24
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP)
+"""What a file system without locks says, such as Lustre without `flock` or NFS without its lock service."""
 
 
 class DataError(ValueError):
@@ -42,7 +44,7 @@ def take_lock(path: Path) -> FileLock:
     except Timeout:
         raise LockedError(f"{path}: another process holds this lock") from None
     except OSError as error:
-        if error.errno != errno.ENOSYS:
+        if error.errno not in NO_LOCKS:
             raise
         hint = "mount it with locks (Lustre with `flock`), or take another folder"
         raise DataError(f"{path}: the file system has no locks; {hint}") from error
@@ -95,10 +97,13 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make the names in a folder durable, such as after a rename in it."""
+    """Make the names in a folder durable, such as after a rename in it, where the file system can do so."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(descriptor)
 

@@ -1,8 +1,8 @@
 """The specification of a training run: frozen, complete, and named by a hash of its content.
 
 A :class:`RunSpec` holds everything that determines the result of a training: equal specs give equal results on one
-machine. Device, number of processes and versions change the result by no more than rounding, wall time does not change
-it at all, and none of them is part of it.
+machine with one version of torch. Device and number of processes change a step by rounding alone, which training can
+amplify; another version may draw other random numbers; wall time changes nothing. None of these is part of it.
 """
 
 from __future__ import annotations

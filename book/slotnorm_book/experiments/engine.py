@@ -10,17 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import pandas as pd
 import torch
 import torch.distributed as dist
 
+from slotnorm.data.loader import Loader
 from slotnorm.data.splits import Split
 from slotnorm.evaluation import Evaluation
 from slotnorm.models import SlotModel
 from slotnorm.normalization import GROUP, NORMALIZATIONS
 from slotnorm.training.build import build_model
+from slotnorm.training.checkpoint import read_progress
 from slotnorm.training.loop import Trained, Watch, train
 from slotnorm.training.spec import RunSpec, SpecError
 from slotnorm_book.experiments.data_sources import Source
@@ -30,6 +32,7 @@ from slotnorm_book.experiments.missing_settings import (
     Setting,
     describe_missing,
     find_missing_settings,
+    join_notes,
     list_missing,
     list_undefined,
 )
@@ -39,6 +42,8 @@ from slotnorm_book.experiments.recipes.recipe import Recipe
 from slotnorm_book.experiments.run_store import Run, RunError, RunStore
 from slotnorm_book.experiments.run_tables import merge_evaluations
 from slotnorm_book.experiments.test_sets import TestSet, evaluate, select
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,8 @@ def _ignore_progress(step: int, loss: float) -> None:
 class Execution:
     """How runs are executed. None of it changes a result of one CPU, except that ``compile`` rounds differently.
 
-    On a GPU some kernels add in an order of their own, so that two runs may differ by rounding.
+    On a GPU some kernels add in an order of their own, so that two runs may differ by rounding, which training can
+    amplify.
 
     Args:
         device: of training and evaluation.
@@ -166,6 +172,23 @@ def _in_first_process(work: Callable[[], bool | None], device: torch.device) -> 
     return bool(told[0])
 
 
+def _in_every_process(work: Callable[[], T]) -> T:
+    """Do this in each of several processes; if it fails in one, all raise its error, so that none waits for another."""
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return work()
+    errors: list[Any] = [None] * dist.get_world_size()
+    result, error = None, None
+    try:
+        result = work()
+    except Exception as raised:
+        error = raised
+    dist.all_gather_object(errors, error)
+    for each in errors:
+        if each is not None:
+            raise each
+    return cast("T", result)
+
+
 def _lock_and_find(job: Job, store: RunStore, stack: ExitStack) -> bool:
     """Lock the run until the stack is left, and return whether the store has it."""
     stack.enter_context(store.lock(job.spec))
@@ -191,37 +214,43 @@ def evaluate_missing(run: Run, tests: Sequence[TestSet], store: RunStore, execut
         raise RunError(f"{run.address}: {describe_missing(run, missing)}; {RETRAIN_HINT}")
     model = run.load_model().to(execution.device)
     evaluation, about = _evaluate(run.spec, model, missing, execution)
-    evaluations = {**run.evaluations, **about}
+    evaluations = join_notes(run.evaluations, about)
     return store.replace_evaluation(run, merge_evaluations(run.evaluation, evaluation), evaluations)
 
 
 def _train(job: Job, store: RunStore, execution: Execution) -> tuple[Trained, str]:
-    rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     if torch.device(execution.device).type == "cuda":
         torch.cuda.reset_peak_memory_stats()  # of the runs before in this process
-    for test in job.tests:  # impossible test sets are refused before the training
-        select(test.source.open(), test.spec())
-    split = job.train.open().filter(max_objects=job.spec.data.max_objects)
-    task = job.spec.task
-    loader = split.loader(
-        batch_size=job.spec.batch_size,
-        seed=job.spec.seed,
-        device=execution.device,
-        fields=task.fields,
-        flip=task.flip,
-        rank=rank,
-        world_size=ranks,
-    )
+    split, loader = _in_every_process(lambda: _open(job, store, execution))
     watch = Watch(
         checkpoint=store.checkpoint_path(job.spec),
         checkpoint_seconds=execution.checkpoint_seconds,
         stop=execution.stop,
-        probe=Probe(task, split, device=execution.device),
+        probe=Probe(job.spec.task, split, device=execution.device),
         report=execution.report,
         label=f"{job.spec.variant}, seed {job.spec.seed}",
         bar=execution.bar,
     )
     return train(job.spec, loader, execution.device, watch, execution.compile), split.manifest.digest
+
+
+def _open(job: Job, store: RunStore, execution: Execution) -> tuple[Split, Loader]:
+    """Open what a training reads; whatever is wrong with it is found now, in the test sets and the checkpoint too."""
+    rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    for test in job.tests:
+        select(test.source.open(), test.spec())
+    read_progress(store.checkpoint_path(job.spec))
+    split = job.train.open().filter(max_objects=job.spec.data.max_objects)
+    loader = split.loader(
+        batch_size=job.spec.batch_size,
+        seed=job.spec.seed,
+        device=execution.device,
+        fields=job.spec.task.fields,
+        flip=job.spec.task.flip,
+        rank=rank,
+        world_size=ranks,
+    )
+    return split, loader
 
 
 def _record(job: Job, store: RunStore, execution: Execution, trained: Trained, digest: str) -> None:
@@ -247,10 +276,10 @@ def _record(job: Job, store: RunStore, execution: Execution, trained: Trained, d
 
 def _evaluate(
     spec: RunSpec, model: SlotModel[Any], settings: Sequence[Setting], execution: Execution
-) -> tuple[Evaluation, dict[str, object]]:
+) -> tuple[Evaluation, dict[str, Any]]:
     """Evaluate a model in these settings; returns the tables, and what the record says of each test set."""
     parts: list[Evaluation] = []
-    about: dict[str, object] = {}
+    about: dict[str, Any] = {}
     splits: dict[Source, Split] = {}
     for wanted, test in settings:
         if test.source not in splits:
@@ -259,8 +288,7 @@ def _evaluate(
         parts.append(evaluate(spec.task, model, split, wanted, bar=execution.bar))
         chosen = {"scenes": wanted.scenes, "draw": wanted.draw, "seed": wanted.seed}
         undefined = list_undefined(parts[-1].scenes)
-        about[wanted.key] = {"label": wanted.label, **vars(wanted.data), **chosen} | (
-            {UNDEFINED: undefined} if undefined else {}
-        )
+        note = {"label": wanted.label, **vars(wanted.data), **chosen} | ({UNDEFINED: undefined} if undefined else {})
+        about = join_notes(about, {wanted.key: note})
     scenes, sets = ([getattr(part, name) for part in parts] for name in ("scenes", "sets"))
     return Evaluation(pd.concat(scenes, ignore_index=True), pd.concat(sets, ignore_index=True)), about

@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 from slotnorm.evaluation import SETTING, Evaluation
+from slotnorm_book.experiments.missing_settings import join_notes
 from slotnorm_book.experiments.record import CURVE, SCENES, SETS
 from slotnorm_book.experiments.run_store import Run, RunError, RunStore
 from slotnorm_book.experiments.run_tables import make_evaluation_files, merge_evaluations
@@ -59,7 +60,7 @@ def keep_runs(source: str, records: Path, *, commit: bool = False, most: float =
         )
     for run, merged in grown:
         kept = store.get(run.spec)
-        store.replace_evaluation(kept, merged, {**kept.evaluations, **run.evaluations})
+        store.replace_evaluation(kept, merged, join_notes(kept.evaluations, run.evaluations))
     for run in new:
         store.add(run, weights=_has_weights(run))
     names = [run.spec.name for run in (*new, *(run for run, _ in grown))]

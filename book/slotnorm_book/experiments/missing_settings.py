@@ -61,6 +61,15 @@ def list_undefined(scenes: pd.DataFrame) -> list[str]:
     return [column for column in COLUMNS if column not in SETTING and scenes[column].isna().all()]
 
 
+def join_notes(before: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Join what two records say about evaluations, by key; a measure that either calls undefined stays so."""
+    joined = {**before, **new}
+    for key in before.keys() & new.keys():
+        if undefined := {*before[key].get(UNDEFINED, []), *new[key].get(UNDEFINED, [])}:
+            joined[key] = {**new[key], UNDEFINED: [name for name in COLUMNS if name in undefined]}
+    return joined
+
+
 def _evaluated_settings(table: pd.DataFrame, about: Mapping[str, Any]) -> set[tuple[str, int, int]]:
     """Return the settings (key, slots, iterations) that have rows with a value in every column of an evaluation.
 
@@ -72,10 +81,11 @@ def _evaluated_settings(table: pd.DataFrame, about: Mapping[str, Any]) -> set[tu
     if not set(measures) <= set(table.columns):
         return set()
     has_values = table.groupby(SETTING)[measures].count() > 0
+    present = has_values.any()
     for key, said in about.items():
         undefined = [name for name in said.get(UNDEFINED, []) if name in measures]
         has_values.loc[has_values.index.get_level_values(0) == key, undefined] = True
-    complete = has_values.loc[:, has_values.any()].all(axis=1)
+    complete = has_values.loc[:, present].all(axis=1)
     return set(complete.index[complete])
 
 

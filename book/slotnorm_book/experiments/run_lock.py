@@ -6,13 +6,16 @@ import os
 import platform
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
-from errno import ENOSYS
+from errno import ENOLCK, ENOSYS, ENOTSUP
 from pathlib import Path
 from types import TracebackType
 
 from filelock import FileLock, Timeout
 
 from slotnorm_book.experiments.store_files import RunError
+
+NO_LOCKS = (ENOSYS, ENOLCK, ENOTSUP)
+"""What a file system without locks says, such as Lustre without ``flock`` or NFS without its lock service."""
 
 
 class BusyError(RuntimeError):
@@ -44,7 +47,7 @@ class RunLock(AbstractContextManager["RunLock"]):
         except Timeout:
             raise BusyError(f"{name}: {self._describe_holder()} is working on this run in {folder.parent}") from None
         except OSError as error:
-            if error.errno != ENOSYS:
+            if error.errno not in NO_LOCKS:
                 raise
             hint = "mount it with locks (Lustre with `flock`), or take another folder as the store"
             raise RunError(f"{folder.parent}: the file system has no locks; {hint}") from error

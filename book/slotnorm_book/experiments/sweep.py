@@ -102,7 +102,7 @@ def run_sweep(chosen: Sequence[Recipe], request: Request) -> int:
     """Carry out a sweep of one or more experiments and return its exit status.
 
     Raises:
-        SpecError: the executor or the device does not exist.
+        SpecError: the executor or the device does not exist, or processes of ``torchrun`` cannot do this together.
         RunError: the store cannot be read or written.
         SplitError: the data cannot be opened.
     """

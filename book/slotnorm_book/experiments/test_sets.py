@@ -141,7 +141,8 @@ def evaluate(
         model: put in evaluation mode; its device is used.
         split: the data that the test set is a part of.
         spec: the test set.
-        batch_size: scenes at a time; halved as often as the GPU's memory asks for, which changes no row.
+        batch_size: scenes at a time; halved as often as the GPU's memory asks for, which changes values by rounding at
+            most.
         bar: whether to show a progress bar.
 
     Raises:

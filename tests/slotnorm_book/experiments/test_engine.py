@@ -209,6 +209,34 @@ def test_a_measure_that_one_test_set_does_not_have_is_not_evaluated_again(tried,
     assert [spec.label for spec, _ in find_missing_settings(store.get(job.spec), job.tests)] == ["few", "all"]
 
 
+def test_a_measure_stays_undefined_when_other_slot_counts_have_it(tried, store, monkeypatch):
+    whole = engine.evaluate
+
+    def overflow_at_two(task, model, split, spec, **options):
+        found = whole(task, model, split, spec, **options)
+        return replace(found, scenes=found.scenes.assign(loss=np.nan)) if spec.slots == (2,) else found
+
+    monkeypatch.setattr(engine, "evaluate", overflow_at_two)
+    job = list_jobs(tried.select(slots=(2,)))[0]
+    load_or_train(job, store, tiny.QUIET)
+    (wider,) = (each for each in list_jobs(tried.select(slots=(2, 3))) if each.spec == job.spec)
+    run = load_or_train(wider, store, tiny.QUIET)
+    assert run.evaluation.scenes.groupby("slots")["loss"].count().loc[2] == 0
+    assert all(about["undefined"] == ["loss"] for about in run.evaluations.values())
+    assert find_missing_settings(run, wider.tests) == []
+
+
+def test_an_old_measure_without_values_is_not_missing_because_a_new_setting_says_so(tried, store):
+    job = list_jobs(tried.select(slots=(2, 3)))[0]
+    run = load_or_train(job, store, tiny.QUIET)
+    scenes = run.evaluation.scenes.assign(loss=np.nan)
+    first, *rest = run.evaluations
+    notes = {**run.evaluations, first: {**run.evaluations[first], "undefined": ["loss"]}}
+    store.replace_evaluation(run, replace(run.evaluation, scenes=scenes), notes)
+    assert rest
+    assert find_missing_settings(store.get(job.spec), job.tests) == []
+
+
 def test_a_report_shows_the_rows_of_a_table_without_a_column(tried, store, work):
     complete = collect(tried, store, "train", tiny.QUIET).scenes
     jobs = list_jobs(tried)

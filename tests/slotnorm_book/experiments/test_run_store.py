@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import itertools
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -351,9 +352,10 @@ def test_a_full_disk_leaves_the_run_that_was_to_be_extended(store, wanted):
     assert content(store.local / job.spec.name) == before
 
 
-def test_a_file_system_without_locks_is_refused_instead_of_leaving_marks_for_ever(tmp_path, monkeypatch):
+@pytest.mark.parametrize("reason", [errno.ENOSYS, errno.ENOLCK])
+def test_a_file_system_without_locks_is_refused_instead_of_leaving_marks_for_ever(tmp_path, monkeypatch, reason):
     def no_locks(*_):
-        raise OSError(errno.ENOSYS, "Function not implemented")
+        raise OSError(reason, os.strerror(reason))
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
     with pytest.raises(RunError, match=r"store: the file system has no locks; mount it with locks"):

@@ -379,28 +379,60 @@ TOGETHER = """
 import os
 import sys
 from pathlib import Path
-from slotnorm_book.experiments import recipes, sweep
+from slotnorm.data.manifest import SplitError
+from slotnorm_book.experiments import engine, sweep
 from tests.helpers import tiny
 recipe = tiny.recipe(Path(sys.argv[1]))
-plan, rank = sweep.make_plan, int(os.environ["RANK"])
+rank = int(os.environ["RANK"])
+{spoil}
+sys.exit(sweep.run_sweep([recipe], sweep.Request(sys.argv[2], device="cpu")))
+"""
+"""One of two processes of ``torchrun``."""
+ENDED_BETWEEN_THEIR_LOOKS = """
+plan = sweep.make_plan
 def make_plan(*arguments):
     found = plan(*arguments)
     return type(found)(found.jobs[rank:], found.text)
 sweep.make_plan = make_plan
-sys.exit(sweep.run_sweep([recipe], sweep.Request(sys.argv[2], device="cpu")))
 """
-"""One of two processes of ``torchrun``; a run ended between their looks at the store, so that the second misses one."""
+"""A run ends between their looks at the store, so that the second misses one."""
+DAMAGED_FOR_THE_SECOND = """
+opened = []
+def open_once(*arguments, really=engine._open):
+    opened.append(arguments)
+    if rank == 1 and len(opened) == 1:
+        raise SplitError("damaged on one machine")
+    return really(*arguments)
+engine._open = open_once
+"""
+"""The second process cannot open the data of the first run."""
+
+
+def run_together(spoil: str, data: Path, root: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    program = folder / "together.py"
+    program.write_text(TOGETHER.format(spoil=spoil))
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [*torchrun, str(program), str(data), root]
+    return subprocess.run(command, cwd=ROOT, env=environment, timeout=300, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.slow
 def test_processes_of_torchrun_do_the_runs_that_the_first_has_seen(data, root, tmp_path, tried):
-    program = tmp_path / "together.py"
-    program.write_text(TOGETHER)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run([*torchrun, program, data, root], cwd=ROOT, env=environment, check=True, timeout=300)
+    assert run_together(ENDED_BETWEEN_THEIR_LOOKS, data, root, tmp_path).returncode == 0
     assert {run.spec for run in RunStore(root)} == {job.spec for job in list_jobs(tried)}
     assert [run.provenance["processes"] for run in RunStore(root)] == [2, 2]
+
+
+@pytest.mark.slow
+def test_what_one_process_of_torchrun_cannot_open_holds_up_neither_the_others_nor_the_next_run(
+    data, root, tmp_path, tried
+):
+    done = run_together(DAMAGED_FOR_THE_SECOND, data, root, tmp_path)
+    first, *others = [job.spec for job in list_jobs(tried)]
+    assert done.returncode == 1
+    assert f"{first.name} failed: damaged on one machine" in done.stderr
+    assert {run.spec for run in RunStore(root)} == set(others)
 
 
 def test_compile_reaches_the_workers(monkeypatch, root):
