@@ -35,10 +35,6 @@ from slotnorm.numerics import matmul_precision
 from slotnorm.tasks import Batch, Measured, Task
 
 
-def _blind(truth: Tensor, segmentation: Tensor, clips: Tensor) -> Tensor:
-    return blind_foreground_adjusted_rand_index(truth, segmentation, clips=clips)
-
-
 def _agreement(truth: Tensor, segmentation: Tensor, clips: Tensor) -> Tensor:
     """Compare each segmentation with the nearest before it that is of another clip; NaN for those of the first clip."""
     places = torch.arange(len(clips), device=clips.device)
@@ -64,7 +60,7 @@ SCENE_MEASURES: dict[str, Callable[[Batch, Measured], Tensor]] = {
 }
 """Column to what computes it from a batch and its measurements."""
 NEIGHBOR_MEASURES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-    "blind_f_ari": _blind,
+    "blind_f_ari": blind_foreground_adjusted_rand_index,
     "agreement": _agreement,
 }
 """Column to what computes it from ground truth, segmentations and clips of all scenes, each compared with others."""

@@ -27,8 +27,6 @@ from slotnorm.object_properties import (
     require_objects,
 )
 
-__all__ = ["THRESHOLDS", "average_precision"]
-
 THRESHOLDS = (math.inf, 1.0, 0.5, 0.25, 0.125)
 """Distances in world units of Locatello et al. (2020); Figs. 13 and 15 show all but the first."""
 

@@ -14,8 +14,6 @@ from torch import Tensor
 from slotnorm.metrics.segmentation import contingency
 from slotnorm.numerics import in_double_precision, move_result
 
-__all__ = ["mean_best_overlap", "matched_mean_iou", "slots_in_use", "largest_share_of_background"]
-
 
 def mean_best_overlap(
     true: Integer[Tensor, "batch *pixels"], pred: Integer[Tensor, "batch *pixels"]
@@ -30,9 +28,6 @@ def mean_best_overlap(
 
     Returns:
         float64, shape (B,), from 0 to 1; NaN for an image without an object.
-
-    Raises:
-        ValueError: see :func:`contingency`.
 
     Example:
         >>> mean_best_overlap(torch.tensor([[0, 0, 1, 1]]), torch.tensor([[0, 3, 3, 3]])).round(decimals=3).tolist()
@@ -56,9 +51,6 @@ def matched_mean_iou(
     Returns:
         float64, shape (B,), from 0 to 1; NaN for an image without an object.
 
-    Raises:
-        ValueError: see :func:`contingency`.
-
     Example:
         >>> matched_mean_iou(torch.tensor([[1, 1, 2, 2]]), torch.tensor([[3, 3, 3, 3]])).item()
         0.25
@@ -79,9 +71,6 @@ def slots_in_use(pred: Integer[Tensor, "batch *pixels"]) -> Int[Tensor, " batch"
     Returns:
         int64, shape (B,).
 
-    Raises:
-        ValueError: see :func:`contingency`.
-
     Example:
         >>> slots_in_use(torch.tensor([[0, 5, 5, 9], [1, 1, 1, 1]])).tolist()
         [3, 1]
@@ -99,9 +88,6 @@ def largest_share_of_background(
 
     Returns:
         float64, shape (B,), from 0 to 1: 1 if one slot has the whole background; NaN for an image without background.
-
-    Raises:
-        ValueError: see :func:`contingency`.
 
     Example:
         >>> largest_share_of_background(torch.tensor([[0, 0, 0, 0, 1]]), torch.tensor([[2, 2, 2, 4, 4]])).item()

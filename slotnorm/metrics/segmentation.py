@@ -15,15 +15,9 @@ from torch.nn.functional import pad
 
 from slotnorm.numerics import in_double_precision, move_result
 
-__all__ = [
-    "adjusted_rand_index",
-    "foreground_adjusted_rand_index",
-    "blind_foreground_adjusted_rand_index",
-    "adjusted_precision_and_recall",
-    "contingency",
-]
-
 MAX_LABELS = 1024
+OTHERS = 4
+"""Other scenes with which the control compares a segmentation."""
 PIXELS_AT_ONCE = 2**17
 """Pixels counted in one go on a CPU: few enough for its cache."""
 IMAGES_AT_ONCE = (2**31 - 1) // MAX_LABELS**2
@@ -115,9 +109,6 @@ def adjusted_rand_index(
     Returns:
         float64, shape (B,): 1 for identical partitions, 0 expected by chance.
 
-    Raises:
-        ValueError: see :func:`contingency`.
-
     Example:
         >>> adjusted_rand_index(torch.tensor([[0, 0, 1, 1]]), torch.tensor([[5, 5, 2, 2]])).item()
         1.0
@@ -135,9 +126,6 @@ def foreground_adjusted_rand_index(
 
     Returns:
         float64, shape (B,); 1 for an image without foreground.
-
-    Raises:
-        ValueError: see :func:`contingency`.
 
     Example:
         >>> foreground_adjusted_rand_index(torch.tensor([[0, 0, 1, 2]]), torch.tensor([[3, 4, 3, 4]])).item()
@@ -160,9 +148,6 @@ def adjusted_precision_and_recall(
     Returns:
         Precision and recall, float64, each of shape (B,).
 
-    Raises:
-        ValueError: see :func:`contingency`.
-
     Example:
         >>> true, pred = torch.tensor([[0, 0, 0, 1, 1, 1]]), torch.tensor([[0, 0, 1, 2, 2, 3]])
         >>> precision, recall = adjusted_precision_and_recall(true, pred)
@@ -180,19 +165,19 @@ def adjusted_precision_and_recall(
 def blind_foreground_adjusted_rand_index(
     true: Integer[Tensor, "scenes *pixels"],
     pred: Integer[Tensor, "scenes *pixels"],
-    others: int = 4,
     clips: Integer[Tensor, " scenes"] | None = None,
 ) -> Float[Tensor, " scenes"]:
     """Compute the control of the F-ARI: each segmentation against the ground truth of other scenes.
+
+    The four other scenes lie S / 5, 2 S / 5, 3 S / 5 and 4 S / 5 places further on in the test set, which begins again
+    after its end; a set with fewer scenes has fewer of them.
 
     A model that ignores its input has the same F-ARI on its own scene as on another one. What a segmentation owes to
     its scene is the F-ARI minus this value.
 
     Args:
         true, pred: labels of all scenes of a test set, as in :func:`foreground_adjusted_rand_index`, shape (S, ...).
-        others: number of other scenes. They lie S / (others + 1), 2 S / (others + 1), … places further on in the test
-            set, which begins again after its end; a set with fewer scenes has fewer of them.
-        clips: number of the clip that each scene is a frame of, shape (S,); if one of those other scenes is of the same
+        clips: number of the clip that each scene is a frame of, shape (S,); if one of the other scenes is of the same
             clip, the next one of another clip takes its place. By default every scene is a clip of its own.
 
     Returns:
@@ -211,7 +196,7 @@ def blind_foreground_adjusted_rand_index(
         clips = torch.arange(scenes, device=true.device)
     if clips.shape != (scenes,):
         raise ValueError(f"clips must have shape ({scenes},), got {tuple(clips.shape)}")
-    places = sorted({place * scenes // (others + 1) for place in range(1, others + 1)} - {0})
+    places = sorted({place * scenes // (OTHERS + 1) for place in range(1, OTHERS + 1)} - {0})
     if not places or bool((clips == clips[0]).all()):
         return foreground_adjusted_rand_index(true, pred) * torch.nan
     blind = [foreground_adjusted_rand_index(true[_scenes_further_on(clips, place)], pred) for place in places]

@@ -5,12 +5,5 @@ from slotnorm.models.feature_autoencoder import FeatureAutoencoder, FeatureDecom
 from slotnorm.models.set_predictor import SetPrediction, SetPredictor
 from slotnorm.models.slot_model import SlotModel
 
-__all__ = [
-    "SlotModel",
-    "ConvAutoencoder",
-    "Decomposition",
-    "FeatureAutoencoder",
-    "FeatureDecomposition",
-    "SetPredictor",
-    "SetPrediction",
-]
+__all__ = ["SlotModel", "ConvAutoencoder", "Decomposition", "FeatureAutoencoder", "FeatureDecomposition"]
+__all__ += ["SetPredictor", "SetPrediction"]

@@ -134,11 +134,7 @@ class TurnedConv2d(nn.ConvTranspose2d):
 class BroadcastDecoder(nn.Module):
     """Decodes every slot into an image and a mask by spatial broadcast (Table 3).
 
-    Args:
-        image_size: H = W, a power of two, at least 16.
-        slot_dim: features D of a slot.
-        channels: width of the layers.
-        convs: layers of stride 1 between the last upsampling and the last layer; Table 3 has one.
+    Its ``convs`` layers of stride 1 lie between the last upsampling and the last layer.
     """
 
     def __init__(self, image_size: int, slot_dim: int, channels: int, convs: int = 1) -> None:
@@ -211,7 +207,6 @@ class ConvAutoencoder(SlotModel[Decomposition]):
         require_whole(decoder_convs=decoder_convs)
         if decoder_convs < 0:
             raise ValueError(f"decoder_convs must be at least 0, got {decoder_convs}")
-        self.image_size = image_size
         self.encoder = ConvEncoder(image_size, channels, strides=[1] * encoder_layers)
         self.slot_attention = SlotAttention(
             channels, slot_dim, num_slots, iterations, hidden_dim, normalization, initial_slots=initial_slots

@@ -46,11 +46,6 @@ class FeatureDecomposition(NamedTuple):
     attention: Float[Tensor, "batch slots patches"]
     """Attention of the last iteration, shape (B, K, N)."""
 
-    @property
-    def segmentation(self) -> Int[Tensor, "batch rows columns"]:
-        """The slot whose mask is largest at each patch, shape (B, √N, √N)."""
-        return self.masks.argmax(dim=1)
-
     def segment(self, size: int) -> Int[Tensor, "batch height width"]:
         """Return the slot whose bilinearly enlarged mask is largest at each pixel, shape (B, size, size) (App. F).
 
@@ -58,14 +53,6 @@ class FeatureDecomposition(NamedTuple):
             size: side of the ground-truth masks in pixels; 224 in the paper.
         """
         return interpolate(self.masks, size=(size, size), mode="bilinear", align_corners=False).argmax(dim=1)
-
-
-class FeatureEncoder(nn.Sequential):
-    """Layer normalization and a two-layer perceptron for each patch (Table 4); the features contain the position."""
-
-    def __init__(self, feature_dim: int, token_dim: int) -> None:
-        hidden = nn.Linear(feature_dim, feature_dim), nn.ReLU()
-        super().__init__(nn.LayerNorm(feature_dim, eps=1e-5), *hidden, nn.Linear(feature_dim, token_dim))
 
 
 class FeatureDecoder(nn.Module):
@@ -77,14 +64,6 @@ class FeatureDecoder(nn.Module):
     :math:`\sum_k \alpha_{kn}(W h_{kn} + b) = W \sum_k \alpha_{kn} h_{kn} + b`: hidden features are mixed first, W is
     applied once per patch, and the K reconstructions are never computed. Patches are decoded in equal parts of at
     most :data:`PATCHES_AT_ONCE`. With several parts, the loss's backward pass computes layers again to save memory.
-
-    Args:
-        patches: positions N.
-        slot_dim: features D of a slot.
-        feature_dim: features F of a patch.
-        hidden_dim: width H of the hidden layers.
-        hidden_layers: number of hidden layers; the paper has 3.
-        position_scale: standard deviation of the initial positions; 1 in the paper's code, 0.02 in DINOSAUR's.
     """
 
     def __init__(
@@ -184,7 +163,7 @@ class FeatureAutoencoder(SlotModel[FeatureDecomposition]):
         hidden_dim: width of Slot Attention's residual MLP.
         iterations: Slot Attention iterations, in the paper 3 in training and evaluation.
         normalization: a name that :func:`~slotnorm.normalization.make_normalization` knows, or a module of your own.
-        position_scale: standard deviation of the decoder's initial positions.
+        position_scale: standard deviation of the decoder's initial positions; 1 in the paper's code, DINOSAUR has 0.02.
         init: ``"torch"`` or ``"glorot"``, for encoder and decoder; Slot Attention has its own ``reset_parameters``.
         initial_slots: ``"gaussian"``, the paper's, or ``"learned"``, see :class:`~slotnorm.attention.SlotAttention`.
 
@@ -223,7 +202,8 @@ class FeatureAutoencoder(SlotModel[FeatureDecomposition]):
             raise ValueError(f"init must be one of {INITS}, got {init!r}")
         self.grid_size = grid_size
         self.feature_dim = feature_dim
-        self.encoder = FeatureEncoder(feature_dim, slot_dim)
+        hidden = nn.Linear(feature_dim, feature_dim), nn.ReLU()  # Table 4; the features contain the position
+        self.encoder = nn.Sequential(nn.LayerNorm(feature_dim, eps=1e-5), *hidden, nn.Linear(feature_dim, slot_dim))
         self.slot_attention = SlotAttention(
             slot_dim, slot_dim, num_slots, iterations, hidden_dim, normalization, initial_slots=initial_slots
         )

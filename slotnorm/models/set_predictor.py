@@ -90,7 +90,6 @@ class SetPredictor(SlotModel[SetPrediction]):
         initial_slots: str = "gaussian",
     ) -> None:
         super().__init__()
-        self.image_size = image_size
         self.stride = math.prod(strides)
         self.encoder = ConvEncoder(image_size, channels, strides)
         self.slot_attention = SlotAttention(

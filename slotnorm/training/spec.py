@@ -72,9 +72,6 @@ class Schedule(_InRange):
         warmup: steps of linear growth; 0 for none.
         half_life: steps in which the rate then halves.
 
-    Raises:
-        SpecError: if a setting is out of range.
-
     Example:
         >>> schedule = Schedule(peak=4e-4)
         >>> [round(schedule.learning_rate(step), 6) for step in (0, 4_999, 9_999, 110_000)]
@@ -103,9 +100,6 @@ class Optimizer(_InRange):
             TensorFlow and the paper's CLEVR code do; otherwise it is added after it, as in torch.
         clip_norm: bound on the norm of the gradient; ``None`` for none.
 
-    Raises:
-        SpecError: if a setting is out of range.
-
     Example:
         >>> Optimizer(clip_norm=1.0)
         Optimizer(epsilon=1e-08, epsilon_hat=False, clip_norm=1.0)
@@ -125,9 +119,6 @@ class Data(_InRange):
         identity: hash of a prepared split's manifest, checksums included. For a stand-in it is taken without the
             checksums, since another processor may round a pixel differently.
         max_objects: scenes with more objects are left out; ``None`` keeps all.
-
-    Raises:
-        SpecError: if ``max_objects`` is below 1, or ``name`` or ``identity`` is no text.
 
     Example:
         >>> Data("synth-clevr", identity="fa8e", max_objects=6).name

@@ -13,7 +13,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from slotnorm.models import feature_autoencoder
-from slotnorm.models.feature_autoencoder import FeatureAutoencoder, FeatureDecoder, FeatureDecomposition, FeatureEncoder
+from slotnorm.models.feature_autoencoder import FeatureAutoencoder, FeatureDecoder, FeatureDecomposition
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -175,7 +175,7 @@ def test_the_default_sizes_are_those_of_tables_4_and_5() -> None:
 
 def test_the_encoder_treats_every_patch_alike_and_adds_no_position() -> None:
     torch.manual_seed(0)
-    encoder = FeatureEncoder(8, 5)
+    encoder = FeatureAutoencoder(grid_size=2, feature_dim=8, slot_dim=5, decoder_dim=4).encoder
     features, order = torch.randn(2, 12, 8), torch.randperm(12)
     # The same products in another order of rows: float32 rounding.
     torch.testing.assert_close(encoder(features[:, order]), encoder(features)[:, order], rtol=1e-5, atol=1e-6)
@@ -195,7 +195,6 @@ def test_shapes_and_masks(num_slots: int | None) -> None:
     assert out.masks.shape == (2, slots, 4, 4)
     assert out.attention.shape == (2, slots, 16)
     assert out.slots.shape == (2, slots, 8)
-    assert torch.equal(out.segmentation, out.masks.argmax(dim=1))
     torch.testing.assert_close(out.masks.sum(dim=1), torch.ones(2, 4, 4))
 
 
@@ -223,7 +222,6 @@ def test_segment_scales_the_masks_bilinearly_before_the_argmax() -> None:
     masks_BKHW = torch.stack([mask_HW, 1 - mask_HW])[None]
     out = FeatureDecomposition(torch.zeros(1, 4, 1), masks_BKHW, torch.zeros(1, 2, 1), torch.zeros(1, 2, 4))
     assert out.segment(4).tolist() == [[[0, 1, 1, 1]] * 4]
-    assert out.segmentation.tolist() == [[[0, 1], [0, 1]]]
 
 
 def test_torch_init_is_that_of_linear_layers() -> None:
