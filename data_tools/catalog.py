@@ -5,6 +5,7 @@ Converters, stand-ins and backbones are imported when a split is made, so that o
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -155,8 +156,9 @@ def _open_or_make(out: Path, make: Callable[[], Path]) -> Split:
                 told = True
             time.sleep(POLL_S)
         except SplitWriteError as error:
-            if not isinstance(error.__cause__, OSError):
-                raise
+            cause = error.__cause__
+            if not isinstance(cause, OSError) or cause.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise  # a full disk keeps what is done; another folder would begin anew
             raise SplitWriteError(f"{error}; set SLOTNORM_CACHE to a folder that can be written") from error
 
 

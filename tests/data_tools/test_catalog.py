@@ -1,5 +1,6 @@
 """What a chapter's data parameter may say, and what comes of it."""
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -7,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_tools import catalog
 from data_tools.catalog import FEATURES, PICTURES, STAND_INS, cache_folder, identity, makes, open_data
 from data_tools.features import stand_ins as stand_in_features
 from data_tools.writing import durable
 from data_tools.writing.durable import DataError
+from data_tools.writing.split_writer import SplitWriteError
 from slotnorm.data.manifest import SplitError
 from slotnorm_book.experiments import data_sources as sources
 from tests.data_tools.features import vit
@@ -137,6 +140,16 @@ def test_a_cache_that_cannot_be_written_names_the_variable_that_moves_it(cache, 
     with pytest.raises(DataError, match=r"cannot be written: .*; set SLOTNORM_CACHE to a folder") as error:
         open_data(data, image_size=32, scenes=2)
     assert str(error.value).count("SLOTNORM_CACHE") == 1
+
+
+def test_a_full_disk_asks_for_room_and_not_for_another_folder(cache, monkeypatch):
+    def fill(*_, **__):
+        full = OSError(errno.ENOSPC, "No space left on device")
+        raise SplitWriteError("5 items are safe; make room and run the same command again") from full
+
+    monkeypatch.setattr(catalog, "open_split", fill)
+    with pytest.raises(DataError, match="make room and run the same command again$"):
+        open_data("synth-clevr", image_size=32, scenes=2)
 
 
 @pytest.mark.parametrize("name", ["CLEVR.TFRECORD", "clevr.tfrecord.gz", "clevr.TFRecords"])
