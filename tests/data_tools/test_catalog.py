@@ -148,7 +148,7 @@ def test_a_full_disk_asks_for_room_and_not_for_another_folder(cache, monkeypatch
         raise SplitWriteError("5 items are safe; make room and run the same command again") from full
 
     monkeypatch.setattr(catalog, "open_split", fill)
-    with pytest.raises(DataError, match="make room and run the same command again$"):
+    with pytest.raises(DataError, match=r"make room and run the same command again$"):
         open_data("synth-clevr", image_size=32, scenes=2)
 
 
