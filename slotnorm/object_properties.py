@@ -166,7 +166,7 @@ def hungarian_huber_loss(
         predictions, targets: shapes (B, K, F) and (B, M, F).
 
     Raises:
-        ValueError: see :func:`hungarian_huber_losses`.
+        ValueError: if the shapes do not fit, or there is no scene, slot or object.
 
     Example:
         >>> objects = torch.eye(19)[None, :3]
