@@ -6,7 +6,8 @@ or from an edit, into a checked, frozen object:
 
     p = Clevr.from_notebook(globals())
 
-Chapters that show an experiment of the paper share the parameters of :class:`ExperimentChapter`.
+Chapters on runs share the parameters of :class:`RunsChapter`; those whose experiments have one data set, which another
+can replace, share those of :class:`ExperimentChapter`.
 """
 
 import ast

@@ -183,7 +183,7 @@ def test_the_facts_of_a_run_show_hostile_text_as_it_is(monkeypatch: pytest.Monke
     monkeypatch.setattr(notebook, "device_name", lambda _: HOSTILE)
     monkeypatch.setattr(notebook, "version", lambda _: HOSTILE)
     values = {"seed": 0, "device": "cpu", "scale": "smoke", "missing": "report", "store": HOSTILE, "card": HOSTILE}
-    values |= {"variants": None, "seeds": None, "slots": None, "data": None, "peak": 1.0, "utilization": 0.5}
+    values |= {"variants": None, "seeds": None, "slots": None, "peak": 1.0, "utilization": 0.5}
     page = BeautifulSoup(notebook.run_info(Cost.parse(values)).data, "html.parser")
     assert {tag.name for tag in page.find_all()} == {"details", "summary", "table", "tr", "th", "td"}
     told = {row.th.get_text(): row.td.get_text() for row in page.find_all("tr")}
