@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
-from slotnorm.arguments import require_mask
+from slotnorm.arguments import require_mask, require_positive
 from slotnorm.initialization import reset_submodules
 from slotnorm.numerics import at_least_float32, without_autocast
 
@@ -46,7 +46,7 @@ def aggregate(
         values, attention: :math:`v_n`, shape (B, N, D), and :math:`\gamma_{n,k}`, shape (B, K, N).
 
     Returns:
-        Shape (B, K, D); float32 for values in half precision and under autocast.
+        Shape (B, K, D); float32 for values in half precision, under autocast too.
 
     Example:
         >>> aggregate(torch.ones(1, 4, 2), torch.full((1, 3, 4), 0.25)).tolist()
@@ -86,11 +86,14 @@ class Normalization(nn.Module, ABC):
             The update codes :math:`u_k`, shape (B, K, D), and statistics, which only :class:`BatchNorm` has.
 
         Raises:
-            ValueError: if values, attention or mask have another shape, or the mask is not bool.
+            ValueError: if values, attention or mask have another shape, the mask is not bool, or a mask stands in the
+                place of the statistics.
         """
         if values.ndim != 3 or attention.ndim != 3 or attention.shape[::2] != values.shape[:2]:
             shapes = f"{tuple(values.shape)} and {tuple(attention.shape)}"
             raise ValueError(f"values and attention must have shapes (B, N, D) and (B, K, N), got {shapes}")
+        if isinstance(statistics, Tensor):
+            raise ValueError("statistics must be None or what the first iteration returned; give a mask as mask=...")
         if mask is None:
             return self.normalize(values, attention, statistics, values.shape[1])
         require_mask(mask, values)
@@ -233,6 +236,8 @@ class BatchNorm(_ScalarAffine):
     :math:`\tilde U^{(0)}`; gradients flow through them, and the later iterations of the same forward pass reuse them.
     In evaluation their exponential moving average makes one fixed affine map. When ``torch.distributed`` is
     initialized, the statistics are those of the global batch, and gradients flow through the all-reduce.
+    The moving averages stay in single precision when a model is converted to half precision, where the variance of
+    many tokens' sums is infinite.
 
     Args:
         dim, eps: slot dimension D, which is not used; :math:`\epsilon` of Eq. 13.
@@ -253,6 +258,14 @@ class BatchNorm(_ScalarAffine):
         self.momentum, self.correction = momentum, correction
         self.register_buffer("running_mean", torch.zeros(()))
         self.register_buffer("running_var", torch.ones(()))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> BatchNorm:
+        before = self.running_mean, self.running_var
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self.running_var.dtype.itemsize < 4 <= before[1].dtype.itemsize:
+            where = self.running_var.device
+            self.running_mean, self.running_var = (number.to(where, torch.float32) for number in before)
+        return self
 
     def reset_parameters(self) -> None:
         """Set the scale to one, the shift to zero, and the moving averages to those of a new module."""
@@ -357,7 +370,7 @@ class ScaledMean(Normalization):
         train_slots: :math:`K_\text{train}`.
 
     Raises:
-        ValueError: if the number of slots in training is not given.
+        ValueError: if the number of slots in training is not given or below 1.
 
     Example:
         >>> values, attention = torch.tensor([[[1.0], [3.0]]]), torch.tensor([[[0.5, 0.0], [0.25, 0.75]]])
@@ -369,6 +382,7 @@ class ScaledMean(Normalization):
         super().__init__()
         if train_slots is None:
             raise ValueError("scaled_mean needs num_slots, the number of slots in training")
+        require_positive(num_slots=train_slots)
         self.mean, self.train_slots = WeightedMean(dim, eps), train_slots
 
     def normalize(

@@ -105,7 +105,7 @@ def load_weights(module: Module, source: str | Path | Mapping[str, Any]) -> Modu
     Args:
         module: Slot Attention, whose parameters are also found in the file of a whole model, or one of
             ``slotnorm.models``. Its sizes and its normalization have to be those of the file.
-        source: a file, see :func:`read_arrays`, or a mapping from names to arrays.
+        source: a file, see :func:`read_arrays`, or a mapping from names to arrays or to further mappings, as of Flax.
 
     Raises:
         ValueError: if an array is left over, missing or of another shape. The message names all of them, and nothing
@@ -119,7 +119,7 @@ def load_weights(module: Module, source: str | Path | Mapping[str, Any]) -> Modu
         True
     """
     arrays = source if isinstance(source, Mapping) else read_arrays(source)
-    found = {name: torch.as_tensor(array) for name, array in _plain_names(arrays)}
+    found = {name: _tensor(name, array) for name, array in _plain_names(arrays)}
     state, problems = _translate(module, found)
     expected = module.state_dict()
     for name, tensor in module.named_buffers():
@@ -191,9 +191,19 @@ def _is_state_dict(part: object) -> bool:
     return isinstance(part, Mapping) and bool(part) and all(isinstance(value, Tensor) for value in part.values())
 
 
+def _tensor(name: str, array: Any) -> Tensor:
+    try:
+        return torch.as_tensor(array)
+    except (RuntimeError, TypeError, ValueError):
+        raise ValueError(f"{name} is no array, but {array!r}") from None
+
+
 def _plain_names(arrays: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Join the parts of the names by dots and leave out what no model needs."""
     for name, array in arrays.items():
+        if isinstance(array, Mapping):
+            yield from _plain_names({f"{name}/{inner}": held for inner, held in array.items()})
+            continue
         plain = name.replace("/", ".").removesuffix(":0").removesuffix(".ATTRIBUTES.VARIABLE_VALUE").rstrip(".")
         plain = plain.replace("_orig_mod.", "").removeprefix("module.")  # of torch.compile and data parallelism
         if not _LEFT_OUT.search(plain):

@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
+from slotnorm.arguments import require_whole
+
 RESIDENT_SHARE = 0.5  # of the free device memory that the data may take; the rest is the model's
 Batch = dict[str, Tensor]
 Compute = Callable[[Tensor], Tensor]
@@ -35,7 +37,8 @@ class Loader:
         rank, world_size: number of this process, and how many share each batch equally.
 
     Raises:
-        ValueError: if the processes cannot share the batch equally, or the rank is not below ``world_size``.
+        ValueError: if a number is not whole or the seed negative, the processes cannot share the batch equally, or the
+            rank is not below ``world_size``.
 
     Example:
         >>> from slotnorm.data import open_split
@@ -47,6 +50,9 @@ class Loader:
     def __init__(
         self, rows: RowGatherer, *, batch_size: int, seed: int, flip: bool = False, rank: int = 0, world_size: int = 1
     ) -> None:
+        require_whole(batch_size=batch_size, seed=seed, rank=rank, world_size=world_size)
+        if seed < 0:
+            raise ValueError(f"seed must be at least 0, got {seed}")
         if batch_size < 1 or world_size < 1 or batch_size % world_size or not 0 <= rank < world_size:
             wanted = "batch_size must be a positive multiple of world_size and rank below world_size"
             raise ValueError(f"{wanted}, got {batch_size=}, {world_size=}, {rank=}")

@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 FORMAT_VERSION = 2
 """Version that is written. Version 1, which is read too, has no ``digest``, the checksum of the manifest itself."""
+BATCHED = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "float16", "float32", "float64")
+"""Types of arrays that batches can hold."""
 MAX_MANIFEST_BYTES = 1 << 24
 MAX_NAME_LENGTH = 64
 
@@ -106,6 +108,8 @@ def open_array(path: Path, entry: ArrayEntry) -> npt.NDArray[Any]:
         raise SplitError(f"{path}: damaged, or not an .npy file: {' '.join(str(error).split())}") from None
     if (str(array.dtype), array.shape) != (entry.dtype, entry.shape):
         raise SplitError(f"{path}: holds {array.dtype} {array.shape}, the manifest says {entry.dtype} {entry.shape}")
+    if str(array.dtype) not in BATCHED:
+        raise SplitError(f"{path}: holds {array.dtype}, batches can hold {', '.join(BATCHED)}")
     if not array.flags.c_contiguous:
         raise SplitError(f"{path}: is in Fortran's order, arrays of a split are in C's")
     if size != array.offset + array.nbytes:

@@ -104,7 +104,7 @@ class Split(Dataset[dict[str, Tensor]]):
         return replace(self, index=self.index[chosen if mask else chosen.astype(np.int64)])
 
     def with_features(self, backbone: Compute, about: Mapping[str, Any]) -> Split:
-        """Add ``features`` that are computed from a batch's images instead of being stored.
+        """Add ``features`` that batches hold, computed from their images; a scene, ``split[0]``, does not have them.
 
         Args:
             backbone: maps images in [-1, 1], (B, 3, H, W), to features, without gradients; a module is moved to the
@@ -174,6 +174,8 @@ class Split(Dataset[dict[str, Tensor]]):
 
     def _stored(self, fields: Sequence[str]) -> list[str]:
         """List the arrays that these fields are read or computed from."""
+        if isinstance(fields, str):
+            raise ValueError(f"fields must be a list of names, such as [{fields!r}], got {fields!r}")
         stored = [name for name in fields if name not in self.computed]
         return stored if len(stored) == len(fields) or "image" in stored else [*stored, "image"]
 
@@ -205,6 +207,10 @@ def open_split(folder: str | Path) -> Split:
             raise SplitError(
                 f"{folder / name}.npy: has shape {array.shape}, its manifest counts {manifest.count} items"
             )
+    for name in {"num_objects", "scene_id", "clip_id"} & arrays.keys():
+        if arrays[name].dtype.kind not in "iu" or arrays[name].ndim != 1:
+            held = f"{arrays[name].dtype} {arrays[name].shape}"
+            raise SplitError(f"{folder / name}.npy: holds {held}, it must be a whole number for each scene, (N,)")
     _check_pictures(folder, arrays)
     return Split(folder, manifest, arrays, np.arange(manifest.count))
 

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, Integer
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from slotnorm.metrics.segmentation import contingency
+from slotnorm.metrics.segmentation import contingency, require_labels
 from slotnorm.numerics import in_double_precision, move_result
 
 
@@ -75,6 +75,7 @@ def slots_in_use(pred: Integer[Tensor, "batch *pixels"]) -> Int[Tensor, " batch"
         >>> slots_in_use(torch.tensor([[0, 5, 5, 9], [1, 1, 1, 1]])).tolist()
         [3, 1]
     """
+    require_labels("pred", pred)
     return (contingency(torch.zeros_like(pred, dtype=torch.uint8), pred)[:, 0] > 0).sum(dim=1)
 
 

@@ -42,11 +42,8 @@ def contingency(
         >>> contingency(torch.tensor([[0, 0, 1, 1]]), torch.tensor([[0, 2, 2, 2]])).tolist()
         [[[1, 0, 1], [0, 0, 2]]]
     """
-    for name, labels in {"true": true, "pred": pred}.items():
-        if labels.is_floating_point() or labels.is_complex():
-            raise ValueError(f"{name} must hold whole numbers as labels, got {labels.dtype}")
-        if labels.ndim < 2 or not len(labels):
-            raise ValueError(f"{name} must have shape (B, ...) with B at least 1, got {tuple(labels.shape)}")
+    require_labels("true", true)
+    require_labels("pred", pred)
     if true.shape != pred.shape:
         raise ValueError(f"label maps must have one shape; true is {tuple(true.shape)}, pred is {tuple(pred.shape)}")
     batch = true.shape[0]
@@ -58,6 +55,14 @@ def contingency(
     parts = [_counts(*chunk, room[:, : len(chunk[0])]) for chunk in chunks]
     rows, columns = (max(part.shape[axis] for part in parts) for axis in (1, 2))
     return torch.cat([pad(part, (0, columns - part.shape[2], 0, rows - part.shape[1])) for part in parts])
+
+
+def require_labels(name: str, labels: Tensor) -> None:
+    """Check that these are label maps, at least one; raise a ValueError that names the argument."""
+    if labels.is_floating_point() or labels.is_complex():
+        raise ValueError(f"{name} must hold whole numbers as labels, got {labels.dtype}")
+    if labels.ndim < 2 or not len(labels):
+        raise ValueError(f"{name} must have shape (B, ...) with B at least 1, got {tuple(labels.shape)}")
 
 
 def _counts(true_BP: Tensor, pred_BP: Tensor, room_2BP: Tensor) -> Tensor:

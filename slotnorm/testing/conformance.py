@@ -100,6 +100,17 @@ class NormalizationConformance(ABC):
                     assert {tensor.dtype for tensor in (codes, *(statistics or ()))} == {torch.float32}
                     torch.testing.assert_close(codes, exact)
 
+    def test_converted_to_half_precision_after_training_it_agrees_on_many_tokens(self) -> None:
+        values, attention = draw(K=7, N=1024, dtype=torch.float32)
+        values, attention = (100 * values).half(), attention.half()
+        module = self.module(dtype=torch.float32)
+        for _ in range(20):
+            module(values.float(), attention.float())
+        exact, _ = module.eval()(values.float(), attention.float())
+        for dtype, closeness in ((torch.float16, 1e-3), (torch.bfloat16, 1e-2)):
+            codes, _ = copy.deepcopy(module).to(dtype)(values, attention)
+            torch.testing.assert_close(codes, exact, rtol=closeness, atol=closeness)
+
     def test_statistics_of_the_first_iteration_are_reused(self) -> None:
         later, module = draw(seed=2), self.module()
         _, statistics = module(*draw(seed=1))
@@ -287,6 +298,8 @@ class NormalizationConformance(ABC):
         for (values_, attention_, mask_), message in cases:
             with without_shape_checks(), TestCase().assertRaisesRegex(ValueError, message):  # noqa: PT027
                 module(values_, attention_, mask=mask_)
+        with without_shape_checks(), TestCase().assertRaisesRegex(ValueError, "give a mask as mask="):  # noqa: PT027
+            module(values, attention, mask)
 
     def test_a_mask_compiles_and_is_exported(self) -> None:
         calls = [(draw_tokens(B=B)[0], {"mask": mask_of(6, *range(2, B + 2))}) for B in (2, 4)]

@@ -20,6 +20,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from slotnorm.arguments import require_positive
 from slotnorm.models import SlotModel
 from slotnorm.numerics import matmul_precision
 from slotnorm.tasks import Batch
@@ -54,7 +55,7 @@ class Watch:
     """Checkpoints, probes and progress of a training; none of them affects the result.
 
     Args:
-        checkpoint: file to resume from and to write to; ``None`` for no checkpoint.
+        checkpoint: file to resume from and to write to, whose folder is made; ``None`` for no checkpoint.
         checkpoint_seconds: time between two checkpoints.
         stop: called before every step; ``True`` interrupts the run, one of several processes within
             :data:`VOTE_EVERY` steps.
@@ -111,7 +112,8 @@ def train(
         Interrupted: if ``watch.stop`` returns ``True``.
         TrainingDivergedError: naming the step at which the loss stopped being finite, and the last good checkpoint.
         CheckpointError: see :func:`slotnorm.training.checkpoint.load_checkpoint`.
-        ValueError: if the processes cannot share a batch equally.
+        ValueError: if the processes cannot share a batch equally, or ``watch.probe_every`` is below 1.
+        OSError: if the checkpoint's folder cannot be made.
     """
     return _Loop(spec, batches, torch.device(device), watch, compile).run()
 
@@ -123,6 +125,9 @@ class _Loop:
         self.rank, self.ranks = (dist.get_rank(), dist.get_world_size()) if distributed else (0, 1)
         if spec.batch_size % self.ranks:
             raise ValueError(f"batch_size must be a multiple of {self.ranks} processes, got {spec.batch_size}")
+        require_positive(probe_every=watch.probe_every)
+        if watch.checkpoint is not None and not self.rank:  # here and not at the first checkpoint, which it would cost
+            watch.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         self.model = build_model(spec, device)
         self.compile = compile
         self.generator = torch.Generator("cpu").manual_seed(stream(spec.seed, SLOT_SEED))

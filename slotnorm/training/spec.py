@@ -1,8 +1,9 @@
 """The specification of a training run: frozen, complete, and named by a hash of its content.
 
 A :class:`RunSpec` holds everything that determines the result of a training: equal specs give equal results on one
-machine with one version of torch. Device and number of processes change a step by rounding alone, which training can
-amplify; another version may draw other random numbers; wall time changes nothing. None of these is part of it.
+machine with one version of torch. Device, number of processes and number of threads change a step by rounding alone,
+which training can amplify; another version may draw other random numbers; wall time changes nothing. None of these is
+part of it.
 """
 
 from __future__ import annotations
@@ -145,7 +146,8 @@ class RunSpec(_InRange):
         precision: of products in the training step: ``"fp32"``, ``"tf32"`` or ``"bf16"``; evaluation is in fp32.
 
     Raises:
-        SpecError: if a setting is out of range or unknown.
+        SpecError: if a setting is of another type, out of range or unknown. Whether the task's sizes fit each other is
+            checked when its model is built.
 
     Example:
         >>> from slotnorm.tasks import ObjectDiscovery
@@ -165,6 +167,12 @@ class RunSpec(_InRange):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name, kind in {"task": Task, "data": Data, "schedule": Schedule, "optimizer": Optimizer}.items():
+            if not isinstance(part := getattr(self, name), kind):
+                raise SpecError(f"{name} must be a {kind.__name__}, got {part!r}")
+        for size in fields(self.task):  # type: ignore[arg-type]
+            if size.type in ("int", int) and type(value := getattr(self.task, size.name)) is not int:
+                raise SpecError(f"{size.name} must be an int, got {value!r}")
         if not is_known(self.variant):
             raise SpecError(describe_unknown("variant", self.variant))
         if self.precision not in PRECISIONS:
@@ -192,9 +200,11 @@ class RunSpec(_InRange):
             if unknown := sorted(set(content) - {field.name for field in fields(cls)}):
                 raise SpecError(f"is not the specification of a run: it has no setting {unknown[0]!r}")
             task = dict(content["task"])
+            if (kind := task.pop("kind")) not in TASKS:
+                raise ValueError(f"task must be one of {', '.join(TASKS)}, got {kind!r}")
             return cls(
                 **{key: content[key] for key in ("variant", "seed", "batch_size", "precision")},
-                task=TASKS[task.pop("kind")](**task),
+                task=TASKS[kind](**task),
                 data=Data(**content["data"]),
                 schedule=Schedule(**content["schedule"]),
                 optimizer=Optimizer(**content["optimizer"]),

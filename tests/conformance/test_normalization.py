@@ -131,6 +131,8 @@ def test_a_trained_baseline_is_evaluated_with_the_scaled_mean_of_its_slots():
 
 
 def test_the_scaled_mean_needs_the_slots_in_training():
+    with pytest.raises(ValueError, match="num_slots must be at least 1, got 0"):
+        make_normalization("scaled_mean", 4, 0)
     with pytest.raises(ValueError, match="scaled_mean needs num_slots, the number of slots in training"):
         make_normalization("scaled_mean", 4)
 

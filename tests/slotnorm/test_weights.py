@@ -315,6 +315,15 @@ def test_what_does_not_fit_is_named_and_nothing_is_loaded(change: Arrays, messag
     torch.testing.assert_close(dict(module.state_dict()), before, rtol=0, atol=0)
 
 
+def test_the_names_in_a_tree_are_joined() -> None:
+    arrays = authors_slot_attention()
+    tree = {"params": {"corrector": {**arrays}}}
+    flat, nested = (load_weights(SlotAttention(4, 4, 3, hidden_dim=6), given).state_dict() for given in (arrays, tree))
+    torch.testing.assert_close(dict(nested), dict(flat), rtol=0, atol=0)
+    with pytest.raises(ValueError, match="slots_mu is no array, but None"):
+        load_weights(SlotAttention(4, 4, 3), {"slots_mu": None})
+
+
 def test_ramps_of_another_picture_size_are_named() -> None:
     arrays = dict(ConvAutoencoder(32, 3, 4, channels=4, encoder_layers=2).state_dict())
     arrays["encoder.position.ramps"] = torch.zeros(32, 32, 4)

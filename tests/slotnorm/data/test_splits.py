@@ -215,11 +215,15 @@ def test_a_loader_reads_ahead_but_not_what_is_done(split: Split):
         ({"flip": True, "fields": ("image", "x")}, r"flip=True would leave \['x'\] unflipped"),
         ({"batch_size": 0}, "batch_size must be a positive multiple"),
         ({"batch_size": 5, "world_size": 2}, "batch_size must be a positive multiple of world_size"),
+        ({"batch_size": 2.0}, "batch_size must be a whole number, got 2.0"),
+        ({"seed": -1}, "seed must be at least 0, got -1"),
+        ({"fields": "image"}, r"fields must be a list of names, such as \['image'\]"),
         ({"rank": 1}, "rank below world_size"),
         ({"world_size": 0}, "must be a positive multiple of world_size .*, world_size=0"),
     ],
 )
-def test_impossible_loaders_are_refused(split: Split, options: dict[str, Any], message: str):
+def test_impossible_loaders_are_refused(split: Split, options: dict[str, Any], message: str, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(ValueError, match=message):
         split.loader(**{"batch_size": 4, "seed": 0} | options)
 
@@ -360,9 +364,14 @@ def test_a_split_without_scenes(tmp_path: Path):
         ("segmentation", np.zeros((COUNT, 8, 8, 1), np.uint8), r"segmentation\.npy: holds uint8 .*, masks are whole"),
         ("segmentation", np.zeros((COUNT, 8, 8), np.float32), r"segmentation\.npy: holds float32 .*, masks are whole"),
         ("segmentation", np.zeros((COUNT, 4, 4), np.uint8), r"segmentation\.npy: has masks of 4x4 pixels, .* 8x8"),
+        ("num_objects", np.zeros((COUNT, 2), np.int64), r"num_objects\.npy: holds int64 \(10, 2\), it must be a whole"),
+        ("num_objects", np.zeros(COUNT, np.float32), r"num_objects\.npy: holds float32 \(10,\), it must be a whole"),
+        ("scene_id", np.zeros(COUNT, "U2"), r"scene_id\.npy: holds <U2, batches can hold bool, int8"),
+        ("segmentation", np.zeros((COUNT, 8, 8), ">i4"), r"segmentation\.npy: holds >i4, batches can hold"),
+        ("x", np.zeros(COUNT, np.complex64), r"x\.npy: holds complex64, batches can hold"),
     ],
 )
-def test_pictures_and_masks_of_another_kind_are_refused(tmp_path: Path, name: str, array: Any, message: str):
+def test_arrays_of_another_kind_are_refused(tmp_path: Path, name: str, array: Any, message: str):
     folder = make(tmp_path / "toy")
     np.save(folder / f"{name}.npy", array)
     edited(folder, lambda m: m["arrays"][name].update(dtype=str(array.dtype), shape=array.shape))

@@ -74,7 +74,9 @@ def test_label_maps_of_every_whole_number_type_are_measured_alike(dtype):
     assert torch.equal(slots_in_use(pred.to(dtype)), slots_in_use(pred))
 
 
-@pytest.mark.parametrize(("pred", "message"), [([[0.5]], "pred must hold whole numbers"), ([0], "must have shape")])
+@pytest.mark.parametrize(
+    ("pred", "message"), [([[0.5]], "pred must hold whole numbers"), ([0], "pred must have shape")]
+)
 def test_slots_in_use_refuses_what_is_no_label_map(pred, message, monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(ValueError, match=message):

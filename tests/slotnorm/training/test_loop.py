@@ -15,7 +15,7 @@ from slotnorm.normalization import NORMALIZATIONS, Normalization, aggregate
 from slotnorm.numerics import PLACES
 from slotnorm.tasks import ObjectDiscovery
 from slotnorm.training.build import MODEL_SEED, SLOT_SEED, build_model, stream
-from slotnorm.training.loop import TrainingDivergedError, Watch, _Loop, train
+from slotnorm.training.loop import Interrupted, TrainingDivergedError, Watch, _Loop, train
 from slotnorm.training.spec import Optimizer, RunSpec, Schedule, SpecError
 from slotnorm_book.experiments.probe import Probe
 from tests.helpers import tiny
@@ -283,6 +283,22 @@ def test_a_batch_that_processes_cannot_share_is_refused(monkeypatch):
     in_group(monkeypatch, 3)
     with pytest.raises(ValueError, match="batch_size must be a multiple of 3 processes, got 4"):
         train(tiny.spec(), Batches(), watch=QUIET)
+
+
+def test_a_checkpoints_folder_is_made_before_the_first_step_or_refused(tmp_path):
+    (tmp_path / "file").touch()
+    taken = []
+    for folder, stops in (("no/such", Interrupted), ("file", OSError)):
+        watch = Watch(checkpoint=tmp_path / folder / "run", stop=lambda: bool(taken.append(1) or True), bar=False)
+        with pytest.raises(stops):
+            train(tiny.spec(), Batches(), watch=watch)
+    assert (tmp_path / "no" / "such" / "run").exists()
+    assert len(taken) == 1
+
+
+def test_probes_at_no_step_are_refused():
+    with pytest.raises(ValueError, match="probe_every must be at least 1, got 0"):
+        train(tiny.spec(), Batches(), watch=Watch(probe_every=0, bar=False))
 
 
 def test_several_processes_vote_every_few_steps_and_forget_no_wish_to_stop(monkeypatch):

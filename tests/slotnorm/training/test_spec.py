@@ -175,9 +175,14 @@ def test_equal_specs_have_equal_names():
         ({"variant": "median"}, "unknown variant 'median'; there are weighted_mean, "),
         ({"seed": -1}, "seed must be at least 0, got -1"),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"task": None}, "task must be a Task, got None"),
+        ({"data": {"name": "a"}}, "data must be a Data, got {'name': 'a'}"),
+        ({"schedule": None}, "schedule must be a Schedule, got None"),
+        ({"optimizer": Schedule()}, "optimizer must be a Optimizer, got Schedule"),
     ],
 )
-def test_a_spec_that_cannot_work_is_refused(wrong, reason):
+def test_a_spec_that_cannot_work_is_refused(wrong, reason, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(SpecError, match=reason):
         replace(BASE, **wrong)
 
@@ -207,6 +212,8 @@ NO_SETTINGS: list[tuple[str, Any]] = [
     ("optimizer.epsilon_hat", None),
     ("optimizer.epsilon_hat", 1),
     ("optimizer.clip_norm", "1"),
+    ("task.num_slots", "7"),
+    ("task.slot_dim", 8.0),
 ]
 
 
@@ -255,4 +262,10 @@ def test_json_that_is_no_spec_is_refused(spoil):
     content = BASE.to_json()
     spoil(content)
     with pytest.raises(SpecError, match="is not the specification of a run"):
+        RunSpec.from_json(content)
+
+
+def test_json_of_an_unknown_task_lists_the_tasks():
+    content = BASE.to_json() | {"task": {"kind": "Guess"}}
+    with pytest.raises(SpecError, match=r"task must be one of ObjectDiscovery, .*, got 'Guess'"):
         RunSpec.from_json(content)
