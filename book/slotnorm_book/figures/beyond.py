@@ -47,40 +47,46 @@ def draw_training_of_scales(curves: pd.DataFrame) -> Figure:
 def draw_scales(
     scenes: pd.DataFrame, baseline: pd.DataFrame, *, train_slots: int, recipe: Recipe | None = None
 ) -> Figure:
-    """Draw F-ARI of weighted sums over slots on each test set, a line per scale, and over the scale on the last.
+    """Draw F-ARI and found objects of weighted sums over slots on each test set, and over the scale on the last.
+
+    A row per measure, a line per scale.
 
     Args:
         scenes: rows of the experiment ``scale``.
-        baseline: rows of the weighted mean on the same scenes, whose median is drawn as a dashed line; may be empty.
+        baseline: rows of the weighted mean on the same scenes, whose medians are drawn as dashed lines; may be empty.
         train_slots: number of slots in training, marked by a dotted line.
         recipe: its test sets' blind floors are drawn over slots, where ``book/floors.json`` has them.
     """
     if scenes.empty:
         return placeholder_figure("not run")
     tests = list(scenes["test"].unique())
-    panels = len(tests) + 1
-    fig, axes = plt.subplots(1, panels, figsize=(PANEL_WIDTH * panels, PANEL_HEIGHT + 0.7), sharey=True)
+    panels, measures = len(tests) + 1, ("f_ari", "found_objects")
+    size = (PANEL_WIDTH * panels, PANEL_HEIGHT * len(measures) + 0.7)
+    fig, axes = plt.subplots(len(measures), panels, figsize=size, sharey="row")
     floors = read_floors(recipe) if recipe else {}
-    for ax, test in zip(axes, tests, strict=False):
-        ax.axvline(train_slots, color="0.6", ls=":", zorder=0)
-        draw_floor(ax, floors, test, scenes["slots"])
-        draw_score_lines(ax, scenes[scenes["test"] == test], "slots", "f_ari")
-        ax.set_title(test, fontsize=11)
-    last = scenes[scenes["test"] == tests[-1]]
-    _draw_over_scales(axes[-1], last, baseline[baseline["test"] == tests[-1]] if len(baseline) else baseline)
-    axes[-1].set_title(f"{tests[-1]}, all slot counts", fontsize=11)
-    axes[0].set_ylabel(AXIS_LABELS["f_ari"])
+    scaled, plain = with_found_objects(scenes), with_found_objects(baseline) if len(baseline) else baseline
+    for row, measure in zip(axes, measures, strict=True):
+        for ax, test in zip(row, tests, strict=False):
+            ax.axvline(train_slots, color="0.6", ls=":", zorder=0)
+            if measure == "f_ari":
+                draw_floor(ax, floors, test, scenes["slots"])
+            draw_score_lines(ax, scaled[scaled["test"] == test], "slots", measure)
+            ax.set_title(test, fontsize=11)
+        last, level = (rows[rows["test"] == tests[-1]] if len(rows) else rows for rows in (scaled, plain))
+        _draw_over_scales(row[-1], last, level, measure)
+        row[-1].set_title(f"{tests[-1]}, all slot counts", fontsize=11)
+        row[0].set_ylabel(AXIS_LABELS[measure])
     _add_legend_of_scales(fig, scenes)
     return fig
 
 
-def _draw_over_scales(ax: Axes, table: pd.DataFrame, baseline: pd.DataFrame) -> None:
+def _draw_over_scales(ax: Axes, table: pd.DataFrame, baseline: pd.DataFrame, measure: str) -> None:
     factors = table["variant"].map(scale_factor)
     # a scene's mean over slot counts, so that intervals are over scenes and runs
-    means = table.assign(factor=factors).groupby(["seed", "scene_id", "factor"], as_index=False)["f_ari"].mean()
-    draw_score_lines(ax, means.assign(variant="weighted_sum"), "factor", "f_ari")
+    means = table.assign(factor=factors).groupby(["seed", "scene_id", "factor"], as_index=False)[measure].mean()
+    draw_score_lines(ax, means.assign(variant="weighted_sum"), "factor", measure)
     if len(baseline):
-        level = baseline.groupby("seed")["f_ari"].mean().median()
+        level = baseline.groupby("seed")[measure].mean().median()
         ax.axhline(level, color=look_of("weighted_mean").color, ls="--", lw=1)
         ax.annotate("Baseline", (0.98, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=9)
     ax.set(xscale="log", xlabel="C / N")
