@@ -20,6 +20,7 @@ from slotnorm.normalization import BatchNorm, ScaledMean
 from slotnorm.training.spec import RunSpec
 from slotnorm_book.experiments.results import Results
 from slotnorm_book.experiments.test_sets import TestSet, evaluate, first_scenes
+from slotnorm_book.statistics.found_objects import with_found_objects
 
 COLUMNS = ["detail", "variant", "seed", "slots", "plain", "changed"]
 ENLARGED = 4
@@ -141,7 +142,7 @@ def _scaled(pictures: npt.NDArray[np.uint8], size: int, mode: str) -> npt.NDArra
 
 
 def effect_in_training(
-    results: Results, changed: Mapping[str, Results], label: str, slots: Sequence[int]
+    results: Results, changed: Mapping[str, Results], label: str, slots: Sequence[int], measure: str = "f_ari"
 ) -> pd.DataFrame:
     """Compare runs that were trained with a detail with runs of the same variant and seed without it.
 
@@ -150,14 +151,15 @@ def effect_in_training(
         changed: label of a detail to the runs with it.
         label: label of the test set.
         slots: slot counts.
+        measure: ``"f_ari"`` or ``"found_objects"``.
 
     Returns:
-        Rows like those of :func:`effect_at_inference`. A pair is left out if one of its runs is missing, and a slot
-        count if one of the two runs was not evaluated with it.
+        Rows like those of :func:`effect_at_inference`, of that measure. A pair is left out if one of its runs is
+        missing, and a slot count if one of the two runs was not evaluated with it.
     """
-    plain, rows = _by_run(results, label), []
+    plain, rows = _by_run(results, label, measure), []
     for detail, others in changed.items():
-        for (variant, seed), means in _by_run(others, label).items():
+        for (variant, seed), means in _by_run(others, label, measure).items():
             if (variant, seed) in plain:
                 before = plain[variant, seed]
                 both = [k for k in slots if k in before and k in means]
@@ -169,14 +171,14 @@ def _row(*values: Any) -> dict[str, Any]:
     return dict(zip(COLUMNS, values, strict=True))
 
 
-def _means(scenes: pd.DataFrame) -> dict[int, float]:
-    return dict(scenes.groupby("slots")["f_ari"].mean())
+def _means(scenes: pd.DataFrame, measure: str = "f_ari") -> dict[int, float]:
+    return dict(with_found_objects(scenes).groupby("slots")[measure].mean())
 
 
-def _by_run(results: Results, label: str) -> dict[tuple[str, int], dict[int, float]]:
+def _by_run(results: Results, label: str, measure: str = "f_ari") -> dict[tuple[str, int], dict[int, float]]:
     rows = results.scenes
     runs = rows[rows["test"] == label].groupby(["variant", "seed"], sort=False) if len(rows) else ()
-    return {(str(variant), int(seed)): _means(of_run) for (variant, seed), of_run in runs}
+    return {(str(variant), int(seed)): _means(of_run, measure) for (variant, seed), of_run in runs}
 
 
 def median_seed_difference(results: Results, label: str, slots: Sequence[int]) -> float:

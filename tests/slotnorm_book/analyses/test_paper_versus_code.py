@@ -3,6 +3,7 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,6 +28,7 @@ from slotnorm_book.analyses.paper_versus_code import (
 from slotnorm_book.experiments.recipes import recipe
 from slotnorm_book.experiments.results import Results, collect
 from slotnorm_book.experiments.run_store import RunStore
+from slotnorm_book.figures.paper_versus_code import draw_changes
 from tests.helpers import tiny
 
 
@@ -85,6 +87,18 @@ def test_pairs_are_of_one_variant_and_seed():
     ]
     assert largest_change_text(pairs, "no clipping") == "+0.2 in one run"
     assert largest_change_text(pairs, "another") == "(not run)"
+
+
+def test_found_objects_are_compared_like_f_ari():
+    plain, changed = results({("weighted_sum", 0, 7): 0.6}), results({("weighted_sum", 0, 7): 0.5})
+    for made, blind in ((plain, 0.5), (changed, 0.25)):
+        made.__dict__["scenes"] = made.scenes.assign(blind_f_ari=blind)
+    pairs = effect_in_training(plain, {"no clipping": changed}, "MOVi-C10", [7], measure="found_objects")
+    assert pairs[["plain", "changed"]].to_numpy().tolist() == [[pytest.approx(0.1), pytest.approx(0.25)]]
+    fig = draw_changes(effect_in_training(plain, {"no clipping": changed}, "MOVi-C10", [7]), pairs)
+    assert [ax.get_xlabel() for ax in fig.axes] == ["change of F-ARI", "change of found objects"]
+    assert [float(ax.lines[0].get_xdata()[0]) for ax in fig.axes] == pytest.approx([-0.1, 0.15])
+    plt.close(fig)
 
 
 def test_a_slot_count_that_was_not_evaluated_is_left_out():
