@@ -29,6 +29,7 @@ from slotnorm.metrics.segmentation import (
 )
 from slotnorm_book.analyses.example_scenes import Examples
 from slotnorm_book.experiments.test_sets import TestSet, select
+from slotnorm_book.statistics.found_objects import with_found_objects
 from slotnorm_book.theory.em import normalize_directions
 from slotnorm_book.variants import EM, EM_EQUAL
 
@@ -144,6 +145,26 @@ def join_on_shared_scenes(models: pd.DataFrame, em: pd.DataFrame) -> pd.DataFram
         return em
     rows = models[models["test"].isin(em["test"]) & models["scene_id"].isin(em["scene_id"])]
     return pd.concat([rows[rows["slots"].isin(em["slots"])], em], ignore_index=True)
+
+
+def describe_em_beside(table: pd.DataFrame, slots: int, names: Mapping[str, str]) -> str:
+    """Say what EM that estimates its weights has on average over scenes and runs, and what the best variant has.
+
+    Args:
+        table: from :func:`join_on_shared_scenes`.
+        slots: number of slots, and of components.
+        names: of the variants, for readers.
+    """
+    means = with_found_objects(table[table["slots"] == slots]).groupby("variant")[["f_ari", "found_objects"]].mean()
+    models = means.drop(index=[EM, EM_EQUAL], errors="ignore")
+    if EM not in means.index or models.empty:
+        return "no models are there to compare EM with"
+    best = models["f_ari"].idxmax()
+    written = {name: "{:.2f} (found objects {:.2f})".format(*means.loc[name]) for name in (EM, best)}
+    return (
+        f"EM that estimates its weights has a mean F-ARI of {written[EM]}, the variant with the highest, "
+        f"{names.get(str(best), best)}, {written[best]}"
+    )
 
 
 def add_em_segmentations(

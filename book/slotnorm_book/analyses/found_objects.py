@@ -19,6 +19,8 @@ from slotnorm_book.variants import BASELINE
 
 SHOWN = {"f_ari": "F-ARI", "found_objects": "found objects", "ari": "ARI", "mbo": "mBO", "loss": "loss"}
 """Measure to its name in a table, in order."""
+RUNS_FOR_CORRELATION = 8
+"""Runs from which a correlation over runs is told."""
 RUNS_FOR_INTERVAL = 3
 """Runs of a variant from which found objects are given with an interval, as in the figures."""
 
@@ -56,7 +58,8 @@ def describe_found(results: Results, test: str, names: Mapping[str, str]) -> str
         names: of the variants, for readers.
 
     Returns:
-        Such as ``"with 7 slots on CLEVR10, objects were found by Baseline (0.36)"``, or ``"not run"``.
+        Such as ``"with 7 slots on CLEVR10, objects were found by Baseline (0.36)"``, or ``"not run"``. In parentheses
+        is the mean over runs and scenes.
     """
     trained, scenes = results.recipe.task.num_slots, results.scenes
     rows = scenes[scenes["test"] == test]
@@ -84,6 +87,32 @@ def describe_found(results: Results, test: str, names: Mapping[str, str]) -> str
     if LEAST_FOUND <= means.get(BASELINE, 1.0) < ENOUGH_FOUND:
         some.append(f"{label[BASELINE]} finds too few to compare others with")
     return "; ".join([f"with {slots} slots on {test}, {', and '.join(told)}", *some])
+
+
+def correlate_with_background(results: Results, test: str) -> dict[str, str]:
+    """Correlate scores of runs with the share of the background in its largest slot, at the slots of the training.
+
+    A segment of background lies on the objects of other scenes too, so that a whole background lowers the blind part of
+    F-ARI and raises found objects.
+
+    Args:
+        results: runs; of the evaluated slot counts, the one nearest to that of the training is used.
+        test: label of the test set.
+
+    Returns:
+        Pearson's correlation over runs by ``f_ari`` and ``found_objects``, as text; ``"(unknown)"`` for fewer than
+        :data:`RUNS_FOR_CORRELATION` runs.
+    """
+    rows = results.scenes
+    rows = rows[rows["test"] == test] if len(rows) else rows
+    measures = ["f_ari", "found_objects"]
+    if rows.empty or "background_share" not in rows:
+        return dict.fromkeys(measures, "(unknown)")
+    rows = with_found_objects(rows[rows["slots"] == nearest_slots(rows["slots"], results.recipe.task.num_slots)])
+    runs = rows.groupby(["variant", "seed"])[[*measures, "background_share"]].mean().dropna()
+    if len(runs) < RUNS_FOR_CORRELATION:
+        return dict.fromkeys(measures, "(unknown)")
+    return {measure: f"{runs[measure].corr(runs['background_share']):.2f}" for measure in measures}
 
 
 def _write_found(rows: pd.DataFrame) -> dict[str, str]:

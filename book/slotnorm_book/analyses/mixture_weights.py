@@ -174,19 +174,29 @@ def measure_learned_weights(results: Results, test: TestSet, *, scenes: int, slo
 
 
 def _measure_run(module: SlotAttention, tokens: Tensor, noise: Tensor, iterations: int) -> dict[str, float]:
-    # the last iteration's query is made from the codes of the one before, whose slots are those two before the last
-    slots_BKD, _ = module(tokens, slots=module.initial_slots(noise), iterations=max(1, iterations - 2))
-    codes_BKD, attn_BKN = update_codes(module, tokens, slots_BKD)
-    means_BK = attn_BKN.mean(dim=2)
-    factor_BK = factorize_attention(module, tokens, module.update(slots_BKD, codes_BKD)).slot_logits
+    # in single precision an offset of the keys that is small beside them would be rounded to zero
+    exact, exact_tokens = copy.deepcopy(module).double(), tokens.double()
+    slots_BKD, codes_BKD, means_BK = _step_before_the_last(exact, exact_tokens, noise.double(), iterations)
+    factor_BK = factorize_attention(exact, exact_tokens, exact.update(slots_BKD, codes_BKD)).slot_logits
     pair = torch.stack([(x - x.mean(dim=1, keepdim=True)).flatten() for x in (factor_BK, means_BK.log())])
     found = {"correlation": float(torch.corrcoef(pair)[0, 1]), "recovery_error": float("nan")}
-    hull = layer_norm_hull(module.norm_inputs, module.to_v)
-    found["offset"] = float(hull.offset.norm() / module.keys_and_values(tokens)[1].norm(dim=2).mean())
+    offset = layer_norm_hull(exact.norm_inputs, exact.to_v).offset
+    found["offset"] = float(offset.norm() / exact.keys_and_values(exact_tokens)[1].norm(dim=2).mean())
     if isinstance(module.normalization, WeightedSum):
+        _, codes_BKD, means_BK = _step_before_the_last(module, tokens, noise, iterations)
+        hull = layer_norm_hull(module.norm_inputs, module.to_v)
         recovered_BK = recover_column_means(codes_BKD, hull, module.normalization.factor)
         found["recovery_error"] = float((recovered_BK - means_BK).abs().max())
     return found
+
+
+def _step_before_the_last(
+    module: SlotAttention, tokens: Tensor, noise: Tensor, iterations: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return slots, update codes and column means from which the query of the last iteration is made."""
+    slots_BKD, _ = module(tokens, slots=module.initial_slots(noise), iterations=max(1, iterations - 2))
+    codes_BKD, attn_BKN = update_codes(module, tokens, slots_BKD)
+    return slots_BKD, codes_BKD, attn_BKN.mean(dim=2)
 
 
 def correlation_table(learned: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
@@ -198,9 +208,9 @@ def correlation_table(learned: pd.DataFrame, labels: Mapping[str, str]) -> pd.Da
     """
     rows = []
     for variant, runs in learned.groupby("variant", sort=False) if len(learned) else ():
-        values = runs["correlation"]
-        spread = f"{values.median():.2f} ({values.min():.2f} to {values.max():.2f})"
-        rows.append({"variant": labels.get(variant, variant), "runs": len(runs), "correlation": spread})
+        values = runs["correlation"].dropna()  # keys without an offset have no factor to correlate
+        spread = f"{values.median():.2f} ({values.min():.2f} to {values.max():.2f})" if len(values) else "unknown"
+        rows.append({"variant": labels.get(variant, variant), "runs": len(values), "correlation": spread})
     return pd.DataFrame(rows, columns=["variant", "runs", "correlation"])
 
 

@@ -157,7 +157,7 @@ R5 = ResultClaim(
     criteria=(
         positive(
             "gap_shrinks",
-            "mean distance of the proposed from the baseline at 11 slots, ahead or behind, (6, 7) less (6, 11), on "
+            "how much closer the proposed variants are to the baseline at 11 slots after (6, 11) than after (6, 7), on "
             "each set",
         ),
         noticeable_loss("baseline_loss", "F-ARI the baseline loses from 11 to 21 slots (fitted line) on each test set"),

@@ -79,13 +79,13 @@ R11 = ResultClaim(
         presumed_positive("batch_norm_first", "F-ARI of batch norm less weighted sum's, mean of trainings"),
         Criterion(
             statistic="only_slightly_behind",
-            meaning="lead of weighted sum over the baseline less its distance from batch norm, mean of trainings",
+            meaning="how much farther weighted sum is ahead of the baseline than behind batch norm, mean of trainings",
             side="at least",
             bound=0.0,
             reason="slightly worse than the best, markedly better than the baseline: nearer to the best",
         ),
         presumed_negative(
-            "consistent_lead", "ARI by which the most consistent variant leads in the training where it leads least"
+            "consistent_lead", "smallest lead in ARI over the trainings, of the variant whose smallest lead is largest"
         ),
     ),
     experiments=MOVI_D,

@@ -91,7 +91,7 @@ R15 = ResultClaim(
         no_noticeable_precision_loss("batch_norm_loss", "the same share of batch norm"),
         positive(
             "baseline_lead",
-            "share of the baseline's precision at 7 and 9 slots that each other lacks, mean over distances",
+            "how far each other's precision at 7 and 9 slots falls short, as a share of the baseline's, over distances",
         ),
     ),
     experiments=("properties",),

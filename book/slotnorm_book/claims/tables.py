@@ -65,7 +65,7 @@ def _outcome_lines(verdict: Verdict, beside: Mapping[str, Mapping[str, Verdict]]
         lines.append(f"{escape_markdown(verdict.scale)} scale")
     if verdict.claim.kind == "mechanism":
         return [*lines, "computed"]
-    if verdict.was_judged:
+    if verdict.was_judged and verdict.outcome != "contradicted":  # the rate is that of calling it reproduced
         lines.append(f"false discovery rate {verdict.false_discovery_rate:.3f}")
     for how, others in beside.items():
         if verdict.claim.id in others and verdict.was_run:
@@ -81,7 +81,7 @@ def hypotheses_table(verdicts: Sequence[Verdict]) -> MarkdownTable:
         lines = [_outcome(verdict, ANSWERS.get(verdict.outcome, verdict.outcome))]
         if verdict.scale:
             lines.append(f"{escape_markdown(verdict.scale)} scale")
-        if verdict.was_judged:
+        if verdict.was_judged and verdict.outcome != "contradicted":
             lines.append(f"false discovery rate {verdict.false_discovery_rate:.3f}")
         statement = f"{_anchor(verdict)} {verdict.claim.statement}{BREAK}shown in {_links(verdict)}"
         locus = verdict.claim.locus.removeprefix("after ")

@@ -26,9 +26,14 @@ from slotnorm_book.figures.score_curves import (
 )
 from slotnorm_book.figures.style import PHONE_WIDTH, Look, look_of, placeholder_figure
 from slotnorm_book.statistics.found_objects import with_found_objects
-from slotnorm_book.variants import EM, EM_EQUAL
+from slotnorm_book.variants import EM, EM_EQUAL, WEIGHTED_SUM
 
 MANY_TICKS = (5, 7, 11, 21, 32, 64, 128)
+
+
+def label_scales(names: Iterable[str]) -> dict[str, str]:
+    """Return the label of each weighted sum among others with other scales; the paper's is ``"C = N"``."""
+    return {name: "C = N" if name == WEIGHTED_SUM else look_of(name).label for name in names}
 
 
 def draw_training_of_scales(curves: pd.DataFrame) -> Figure:
@@ -195,8 +200,7 @@ def draw_models_and_em(table: pd.DataFrame) -> Figure:
 
 def _add_legend_of_scales(fig: Figure, table: pd.DataFrame) -> None:
     ordered = sorted(table["variant"].unique(), key=lambda name: scale_factor(name) or 0)
-    looks = [replace(look_of(name), label="C = N") if name == "weighted_sum" else look_of(name) for name in ordered]
-    _add_legend(fig, looks)
+    _add_legend(fig, [replace(look_of(name), label=label) for name, label in label_scales(ordered).items()])
 
 
 def _add_legend(fig: Figure, looks: Sequence[Look]) -> None:

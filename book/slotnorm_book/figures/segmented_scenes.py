@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from textwrap import fill
+from types import MappingProxyType
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -51,12 +52,16 @@ def draw_scenes_and_masks(
     return fig
 
 
-def draw_decompositions(examples: Examples) -> Figure:
+def draw_decompositions(examples: Examples, labels: Mapping[str, str] = MappingProxyType({})) -> Figure:
     """Draw a row per scene: the input, every variant's segmentation, scored above it, and its output below.
 
     The output is the reconstruction, next to the truth (as in Fig. 2 and Table 6), or the predicted objects, next to
     the true ones. Features cannot be shown: for models of features (as in Table 7) there is no second line, and the
     truth is next to the input.
+
+    Args:
+        examples: scenes and their segmentations.
+        labels: variant to its title, where it is not that of its look.
     """
     if not examples.segmentations:
         return placeholder_figure(examples.missing or "no model of this experiment is in the store")
@@ -75,9 +80,9 @@ def draw_decompositions(examples: Examples) -> Figure:
             _draw_picture(axes[row, 1], truths[row], "truth")
         else:
             draw_output(axes[2 * row + 1, 0], None, row)
-        for column, (variant, labels) in enumerate(examples.segmentations.items(), start=first):
-            title = fill(look_of(variant).label, 13) + "\n" if row == 0 else ""
-            colors = color_labels(labels[row], background=False)
+        for column, (variant, segmented) in enumerate(examples.segmentations.items(), start=first):
+            title = fill(labels.get(variant, look_of(variant).label), 13) + "\n" if row == 0 else ""
+            colors = color_labels(segmented[row], background=False)
             _draw_picture(axes[lines * row, column], colors, title + describe_scores(examples, variant, row))
             if draw_output is not None:
                 draw_output(axes[2 * row + 1, column], variant, row)

@@ -40,8 +40,8 @@ MARKS = {
 }
 """Marker of matplotlib to an SVG path of the same shape around the origin."""
 
-FLOOR_LINE: dict[str, Any] = {"color": "0.55", "lw": 0.8, "zorder": 0, "label": "blind floor"}
-"""How the F-ARI of the best segmentation that never sees a picture is drawn."""
+FLOOR_LINE: dict[str, Any] = {"color": "0.45", "lw": 1.0, "ls": (0, (5, 2)), "zorder": 0, "label": "blind floor"}
+"""How the F-ARI of a partition that never sees a picture is drawn."""
 
 
 @final

@@ -13,6 +13,7 @@ from slotnorm_book.analyses.em_segmentation import (
     TEMPERATURES,
     TOLERANCE,
     choose_temperature,
+    describe_em_beside,
     fit_scenes,
     join_on_shared_scenes,
     project_to_sphere,
@@ -93,3 +94,18 @@ def test_models_are_shown_on_the_scenes_and_counts_of_em():
     assert table[["variant", "slots", "scene_id"]].to_numpy().tolist() == [["batch_norm", 5, 1], [EM, 5, 1]]
     pd.testing.assert_frame_equal(join_on_shared_scenes(pd.DataFrame(), em), em)
     assert np.isfinite(table["f_ari"]).all()
+
+
+def test_em_is_described_beside_the_variant_with_the_highest_f_ari():
+    rows = [
+        {"variant": name, "seed": 0, "slots": slots, "scene_id": 0, "f_ari": f_ari, "blind_f_ari": 0.25}
+        for name, f_ari in {EM: 0.75, EM_EQUAL: 0.8, "weighted_mean": 0.5, "batch_norm": 0.625}.items()
+        for slots in (7, 21)
+    ]
+    table = pd.DataFrame(rows)
+    table.loc[table["slots"] == 7, "f_ari"] = 0.3
+    assert describe_em_beside(table, 21, {"batch_norm": "Batch Norm"}) == (
+        "EM that estimates its weights has a mean F-ARI of 0.75 (found objects 0.50), the variant with the highest, "
+        "Batch Norm, 0.62 (found objects 0.38)"
+    )
+    assert describe_em_beside(table[table["variant"] == EM], 21, {}) == "no models are there to compare EM with"

@@ -4,7 +4,7 @@ import re
 
 import pandas as pd
 
-from slotnorm_book.analyses.found_objects import SHOWN, describe_found, mean_scores
+from slotnorm_book.analyses.found_objects import SHOWN, correlate_with_background, describe_found, mean_scores
 from slotnorm_book.experiments.recipes import recipe
 from slotnorm_book.experiments.results import Results, collect
 from slotnorm_book.experiments.run_store import RunStore
@@ -79,3 +79,19 @@ def test_three_runs_have_an_interval_of_found_objects_and_two_have_none():
 def test_mean_scores_of_no_runs_are_an_empty_table():
     nothing = collect(recipe("clevr-6-7", "smoke"), RunStore("memory://nothing-found"))
     assert mean_scores(nothing.scenes, {7}, NAMES).empty
+
+
+def test_scores_of_runs_are_correlated_with_the_share_of_the_background():
+    results = told(weighted_mean=[0.1, 0.2, 0.3, 0.4], batch_norm=[0.1, 0.2, 0.3, 0.4])
+    rows = results.scenes
+    found = rows["f_ari"] - rows["blind_f_ari"]
+    results.__dict__["scenes"] = rows.assign(
+        background_share=0.2 + found, f_ari=0.9 - found, blind_f_ari=0.9 - 2 * found
+    )
+    assert correlate_with_background(results, "CLEVR10") == {"f_ari": "-1.00", "found_objects": "1.00"}
+    few = told(weighted_mean=[0.1, 0.2, 0.3])
+    few.__dict__["scenes"] = few.scenes.assign(background_share=0.5)
+    unknown = {"f_ari": "(unknown)", "found_objects": "(unknown)"}
+    assert correlate_with_background(few, "CLEVR10") == unknown
+    assert correlate_with_background(few, "CLEVR6") == unknown
+    assert correlate_with_background(Results(recipe("clevr-6-7", "smoke"), (), ()), "CLEVR10") == unknown

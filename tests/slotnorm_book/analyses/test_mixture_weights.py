@@ -1,5 +1,7 @@
 """The mixture weight given back to trained models, against loops and on modules where it is known."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,7 @@ import torch
 from slotnorm import SlotAttention
 from slotnorm_book.analyses.mixture_weights import (
     MixtureWeightedAttention,
+    _measure_run,
     correlation_table,
     estimate_mixture_weights,
     evaluate_with_mixture_weights,
@@ -101,3 +104,20 @@ def test_the_table_tells_median_and_range():
     )
     assert correlation_table(learned, {"a": "A"}).iloc[0].tolist() == ["A", 3, "0.30 (0.10 to 0.50)"]
     assert summarize_recovery(learned) == (2e-6, "0.04")
+
+
+def test_runs_without_a_correlation_are_not_counted():
+    learned = pd.DataFrame({"variant": ["a", "a", "a", "b"], "correlation": [0.1, np.nan, 0.5, np.nan]})
+    assert correlation_table(learned, {}).to_numpy().tolist() == [
+        ["a", 2, "0.30 (0.10 to 0.50)"],
+        ["b", 0, "unknown"],
+    ]
+
+
+@torch.no_grad()
+def test_the_correlation_is_computed_in_double_precision_where_a_short_offset_of_the_keys_counts():
+    module, inputs, slots = make("weighted_mean")
+    single, noise = copy.deepcopy(module).float(), slots.float()
+    measured = _measure_run(single, inputs.float(), noise, 3)
+    exact = _measure_run(copy.deepcopy(single).double(), inputs.float().double(), noise.double(), 3)
+    assert measured["correlation"] == pytest.approx(exact["correlation"], abs=1e-12)  # both in double precision
