@@ -201,7 +201,8 @@ class RunSpec(_InRange):
                 raise SpecError(f"is not the specification of a run: it has no setting {unknown[0]!r}")
             task = dict(content["task"])
             if (kind := task.pop("kind")) not in TASKS:
-                raise ValueError(f"task must be one of {', '.join(TASKS)}, got {kind!r}")
+                wanted = f"task must be one of {', '.join(TASKS)}"
+                raise SpecError(f"is not the specification of a run: {wanted}, got {kind!r}")
             return cls(
                 **{key: content[key] for key in ("variant", "seed", "batch_size", "precision")},
                 task=TASKS[kind](**task),
