@@ -169,7 +169,7 @@ class RunSpec(_InRange):
         super().__post_init__()
         for name, kind in {"task": Task, "data": Data, "schedule": Schedule, "optimizer": Optimizer}.items():
             if not isinstance(part := getattr(self, name), kind):
-                raise SpecError(f"{name} must be a {kind.__name__}, got {part!r}")
+                raise SpecError(f"{name} must be of the class {kind.__name__}, got {part!r}")
         for size in fields(self.task):  # type: ignore[arg-type]
             if size.type in ("int", int) and type(value := getattr(self.task, size.name)) is not int:
                 raise SpecError(f"{size.name} must be an int, got {value!r}")

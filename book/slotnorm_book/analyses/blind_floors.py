@@ -1,4 +1,4 @@
-"""The blind floor of each test set: the F-ARI of the best segmentation that never sees a picture, for each slot count.
+"""The blind floor of each test set: the F-ARI of a segmentation that never sees a picture, for each slot count.
 
 It has at most as many cells as there are slots, is fitted to training scenes of the same data and scored on the scenes
 of the test set. ``slotnorm-book floors`` computes it for the recipes of the ``cpu`` scale, or of another one that it is

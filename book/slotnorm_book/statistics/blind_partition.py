@@ -1,4 +1,4 @@
-"""Fits the best segmentation that never sees a picture: the floor of the F-ARI for a number of slots.
+"""Fits a segmentation that never sees a picture by a random search: the floor of the F-ARI for a number of slots.
 
 Legend: S scenes, H W image, K cells.
 """

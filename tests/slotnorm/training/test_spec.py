@@ -175,10 +175,10 @@ def test_equal_specs_have_equal_names():
         ({"variant": "median"}, "unknown variant 'median'; there are weighted_mean, "),
         ({"seed": -1}, "seed must be at least 0, got -1"),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
-        ({"task": None}, "task must be a Task, got None"),
-        ({"data": {"name": "a"}}, "data must be a Data, got {'name': 'a'}"),
-        ({"schedule": None}, "schedule must be a Schedule, got None"),
-        ({"optimizer": Schedule()}, "optimizer must be a Optimizer, got Schedule"),
+        ({"task": None}, "task must be of the class Task, got None"),
+        ({"data": {"name": "a"}}, "data must be of the class Data, got {'name': 'a'}"),
+        ({"schedule": None}, "schedule must be of the class Schedule, got None"),
+        ({"optimizer": Schedule()}, "optimizer must be of the class Optimizer, got Schedule"),
     ],
 )
 def test_a_spec_that_cannot_work_is_refused(wrong, reason, monkeypatch):
